@@ -1,0 +1,17 @@
+//! Shared plumbing with no domain word in it: configuration, RPC layers, bus, cache, blobs, database, outbox, tokens,
+//! errors, telemetry and lifecycle. It imports libraries only and knows no service.
+
+pub mod authn;
+pub mod blobs;
+pub mod bus;
+pub mod cache;
+pub mod clock;
+pub mod config;
+pub mod db;
+pub mod errors;
+pub mod ids;
+pub mod inbox;
+pub mod lifecycle;
+pub mod outbox;
+pub mod rpc;
+pub mod telemetry;

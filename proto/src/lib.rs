@@ -1,0 +1,165 @@
+//! The contracts: Rust types, clients and servers generated from `proto/loquat/**.proto`, with their descriptors.
+//!
+//! Owns nothing but what is generated and the naming rule of bus events. Imports no crate of the workspace.
+
+use std::sync::LazyLock;
+
+use prost::{Message, Name};
+use prost_reflect::{DescriptorPool, DynamicMessage, SerializeOptions};
+
+#[allow(missing_docs, clippy::all, clippy::pedantic, reason = "generated; documented in the .proto files")]
+mod generated {
+    /// `loquat.*`
+    pub mod loquat {
+        pub mod auth {
+            pub mod v1 {
+                tonic::include_proto!("loquat.auth.v1");
+            }
+            pub mod internal {
+                pub mod v1 {
+                    tonic::include_proto!("loquat.auth.internal.v1");
+                }
+            }
+        }
+        pub mod chat {
+            pub mod v1 {
+                tonic::include_proto!("loquat.chat.v1");
+            }
+            pub mod internal {
+                pub mod v1 {
+                    tonic::include_proto!("loquat.chat.internal.v1");
+                }
+            }
+        }
+        pub mod file {
+            pub mod v1 {
+                tonic::include_proto!("loquat.file.v1");
+            }
+            pub mod internal {
+                pub mod v1 {
+                    tonic::include_proto!("loquat.file.internal.v1");
+                }
+            }
+        }
+        pub mod edge {
+            pub mod v1 {
+                tonic::include_proto!("loquat.edge.v1");
+            }
+        }
+        pub mod worker {
+            pub mod v1 {
+                tonic::include_proto!("loquat.worker.v1");
+            }
+        }
+    }
+}
+
+pub use generated::loquat::{auth, chat, edge, file, worker};
+
+/// The encoded `FileDescriptorSet` of every package, internal ones included: for reflection on the ops port.
+pub const ALL_DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/all.bin"));
+
+/// The encoded `FileDescriptorSet` of the public packages: for reflection on the public port.
+pub const PUBLIC_DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/public.bin"));
+
+static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| {
+    DescriptorPool::decode(ALL_DESCRIPTORS).unwrap_or_else(|cause| unreachable!("built by build.rs: {cause}"))
+});
+
+/// The descriptors of every message and service, internal ones included.
+pub fn descriptors() -> &'static DescriptorPool {
+    &POOL
+}
+
+/// Full method paths (`/package.Service/Method`) of every service whose package satisfies `wanted`, sorted.
+pub fn method_paths(wanted: impl Fn(&str) -> bool) -> Vec<String> {
+    let mut paths: Vec<String> = POOL
+        .services()
+        .filter(|service| wanted(service.package_name()))
+        .flat_map(|service| {
+            let name = service.full_name().to_owned();
+            service.methods().map(move |method| format!("/{name}/{}", method.name())).collect::<Vec<_>>()
+        })
+        .collect();
+    paths.sort();
+    paths
+}
+
+/// The bus name of an event type: `loquat.chat.v1.MessagePosted` is `Loquat.Chat.V1:MessagePosted`, the exchange and (behind
+/// `urn:message:`) the message type that MassTransit would give a .NET type of that namespace.
+pub fn event_kind<M: Name>() -> String {
+    let namespace: Vec<String> = M::PACKAGE
+        .split('.')
+        .map(|part| {
+            let mut letters = part.chars();
+            letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+        })
+        .collect();
+    format!("{}:{}", namespace.join("."), M::NAME)
+}
+
+/// A message as camelCase proto3 JSON with 64-bit integers as numbers and enums as names: what bus events carry.
+///
+/// # Errors
+/// When the type is not in the contracts, which the compiler rules out for generated types, or does not fit JSON.
+pub fn to_json<M: Message + Name>(message: &M) -> Result<serde_json::Value, JsonError> {
+    let descriptor = POOL.get_message_by_name(&M::full_name()).ok_or(JsonError::UnknownType)?;
+    let dynamic = DynamicMessage::decode(descriptor, message.encode_to_vec().as_slice())?;
+    let options = SerializeOptions::new().stringify_64_bit_integers(false);
+    Ok(dynamic.serialize_with_options(serde_json::value::Serializer, &options)?)
+}
+
+/// The reverse of [`to_json`]; fields that the type does not have are skipped, since a newer sender may know more.
+///
+/// # Errors
+/// When a field has the wrong type.
+pub fn from_json<M: Message + Name + Default>(value: &serde_json::Value) -> Result<M, JsonError> {
+    let descriptor = POOL.get_message_by_name(&M::full_name()).ok_or(JsonError::UnknownType)?;
+    let options = prost_reflect::DeserializeOptions::new().deny_unknown_fields(false);
+    let dynamic = DynamicMessage::deserialize_with_options(descriptor, value, &options)?;
+    Ok(dynamic.transcode_to()?)
+}
+
+/// Why a message and its JSON do not match.
+#[derive(Debug, thiserror::Error)]
+pub enum JsonError {
+    /// The type is not in the descriptors.
+    #[error("the type is not in the contracts")]
+    UnknownType,
+    /// The bytes are not of that type.
+    #[error("the message cannot be decoded")]
+    Decode(#[from] prost::DecodeError),
+    /// A field does not fit.
+    #[error("the JSON does not fit the message")]
+    Json(#[from] serde_json::Error),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_are_named_as_masstransit_would() {
+        assert_eq!(event_kind::<chat::v1::MessagePosted>(), "Loquat.Chat.V1:MessagePosted");
+    }
+
+    #[test]
+    fn events_travel_as_camel_case_json_with_plain_numbers() {
+        let posted = chat::v1::MessagePosted {
+            message: Some(chat::v1::Message { room_id: "r".into(), seq: 7, ..Default::default() }),
+        };
+        let json = to_json(&posted).unwrap();
+        assert_eq!(json, serde_json::json!({"message": {"roomId": "r", "seq": 7}}));
+        assert_eq!(from_json::<chat::v1::MessagePosted>(&json).unwrap(), posted);
+        let newer = serde_json::json!({"message": {"roomId": "r", "seq": 7}, "added": true});
+        assert_eq!(from_json::<chat::v1::MessagePosted>(&newer).unwrap(), posted);
+    }
+
+    #[test]
+    fn internal_packages_are_not_in_the_public_set() {
+        let public = DescriptorPool::decode(PUBLIC_DESCRIPTORS).unwrap();
+        assert!(public.services().all(|service| !service.package_name().contains("internal")));
+        assert!(public.get_service_by_name("loquat.chat.v1.MessageService").is_some());
+        assert!(descriptors().get_service_by_name("loquat.chat.internal.v1.FeedService").is_some());
+    }
+}
