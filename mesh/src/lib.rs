@@ -14,4 +14,5 @@ pub mod inbox;
 pub mod lifecycle;
 pub mod outbox;
 pub mod rpc;
+pub mod service;
 pub mod telemetry;

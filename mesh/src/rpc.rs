@@ -1,1 +1,44 @@
-//! rpc
+//! One way to call a service, in this process or another, and the layers that every call passes.
+//!
+//! [`Upstream`] is a type-erased tower service: the `Routes` of a service in this process, or a `Channel` to another. The
+//! layers are the same for both: [`protect`] on the side that answers (panic → INTERNAL, trace, authentication by the
+//! table of methods, deadline), [`caller`] on the side that asks (deadline, trace, service token).
+
+mod client;
+mod guard;
+mod listen;
+
+use std::time::Duration;
+
+use tower::util::BoxCloneSyncService;
+
+pub use self::client::{Caller, caller, connect};
+pub use self::guard::{Guard, Method, protect};
+pub use self::listen::{Limits, serve};
+
+/// The body of requests and responses between services.
+pub type Body = tonic::body::Body;
+
+/// What a tower service may fail with.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// A service to call, wherever it runs. Generated clients take it as it is: `RoomServiceClient::new(upstream)`.
+pub type Upstream = BoxCloneSyncService<http::Request<Body>, http::Response<Body>, BoxError>;
+
+/// What a unary call may take when the caller did not say.
+pub const DEFAULT_DEADLINE: Duration = Duration::from_secs(10);
+
+/// The largest message that is accepted, in bytes, after decompression.
+pub const MAX_MESSAGE_BYTES: usize = 4 * 1024 * 1024;
+
+tokio::task_local! {
+    /// When the call that is being handled must be done; calls made on its behalf inherit it.
+    static DEADLINE: tokio::time::Instant;
+    /// The `traceparent` of the call that is being handled.
+    static TRACEPARENT: String;
+}
+
+/// The `traceparent` (W3C Trace Context) of the call that is being handled, if any: for events that it causes.
+pub fn traceparent() -> Option<String> {
+    TRACEPARENT.try_with(Clone::clone).ok()
+}

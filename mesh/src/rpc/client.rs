@@ -1,0 +1,98 @@
+//! The layers on the side that asks, and the way to a service in another process.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use http::{HeaderValue, Request, header::AUTHORIZATION};
+use time::OffsetDateTime;
+use tonic::transport::Endpoint;
+use tower::{ServiceExt, util::BoxCloneSyncService};
+
+use super::{Body, BoxError, DEADLINE, DEFAULT_DEADLINE, TRACEPARENT, Upstream};
+use crate::{authn::MeshSecret, clock::Clock};
+
+/// Left for the answer's way back when a deadline is passed on.
+const HEADROOM: Duration = Duration::from_millis(50);
+/// A service token lives for five minutes and is made anew every minute.
+const TOKEN_REUSE: Duration = Duration::from_secs(60);
+
+/// A channel to a service in another process. Connects when it is first used, and again when the connection is lost.
+///
+/// # Errors
+/// When the URL cannot be understood.
+pub fn connect(url: &str) -> Result<Upstream, String> {
+    let endpoint = Endpoint::from_shared(url.to_owned())
+        .map_err(|cause| format!("{url}: {cause}"))?
+        .connect_timeout(Duration::from_secs(2))
+        .http2_keep_alive_interval(Duration::from_secs(10))
+        .keep_alive_timeout(Duration::from_secs(5))
+        .keep_alive_while_idle(true)
+        .initial_stream_window_size(1024 * 1024)
+        .initial_connection_window_size(4 * 1024 * 1024)
+        .tcp_nodelay(true);
+    let channel = endpoint.connect_lazy();
+    Ok(BoxCloneSyncService::new(ServiceExt::<Request<Body>>::map_err(channel, BoxError::from)))
+}
+
+/// Who a role is when it calls another.
+#[derive(Clone)]
+pub struct Caller {
+    role: &'static str,
+    secret: MeshSecret,
+    clock: Clock,
+    token: Arc<Mutex<Option<(HeaderValue, OffsetDateTime)>>>,
+}
+
+impl Caller {
+    /// Calls as `role`.
+    pub fn new(role: &'static str, secret: MeshSecret, clock: Clock) -> Self {
+        Self { role, secret, clock, token: Arc::default() }
+    }
+
+    /// `Bearer` with a service token that is fresh enough.
+    fn authorization(&self) -> Option<HeaderValue> {
+        let now = self.clock.now();
+        let mut kept = self.token.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((value, made)) = kept.as_ref()
+            && now < *made + TOKEN_REUSE
+            && now >= *made
+        {
+            return Some(value.clone());
+        }
+        let mut value = HeaderValue::from_str(&format!("Bearer {}", self.secret.service_token(self.role, &self.clock))).ok()?;
+        value.set_sensitive(true);
+        *kept = Some((value.clone(), now));
+        Some(value)
+    }
+}
+
+/// Wraps a service so that calls to it carry what is left of the current deadline, the trace, and (unless the call already
+/// carries somebody's token) the role's service token.
+pub fn caller(upstream: Upstream, caller: Caller) -> Upstream {
+    BoxCloneSyncService::new(tower::service_fn(move |mut request: Request<Body>| {
+        let upstream = upstream.clone();
+        let headers = request.headers_mut();
+        if !headers.contains_key(AUTHORIZATION)
+            && let Some(value) = caller.authorization()
+        {
+            headers.insert(AUTHORIZATION, value);
+        }
+        if let Ok(Ok(value)) = TRACEPARENT.try_with(|text| HeaderValue::from_str(text)) {
+            headers.entry("traceparent").or_insert(value);
+        }
+        if let Some(value) = remaining() {
+            headers.entry("grpc-timeout").or_insert(value);
+        }
+        upstream.oneshot(request)
+    }))
+}
+
+/// What is left of the current call's deadline, as `grpc-timeout`.
+fn remaining() -> Option<HeaderValue> {
+    let deadline = DEADLINE.try_with(|deadline| *deadline).ok()?;
+    let left = deadline.saturating_duration_since(tokio::time::Instant::now()).saturating_sub(HEADROOM);
+    let millis = left.min(DEFAULT_DEADLINE).as_millis();
+    HeaderValue::from_str(&format!("{millis}m")).ok()
+}

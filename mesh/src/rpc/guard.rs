@@ -1,0 +1,208 @@
+//! The layers on the side that answers.
+
+use std::{collections::HashMap, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+use futures::FutureExt as _;
+use http::{HeaderMap, Request, Response};
+use tonic::{Code, Status, service::Routes};
+use tower::{ServiceExt, util::BoxCloneSyncService};
+use tracing::Instrument as _;
+
+use super::{Body, BoxError, DEADLINE, DEFAULT_DEADLINE, TRACEPARENT, Upstream};
+use crate::{
+    authn::{Access, Authn, Principal},
+    errors, ids,
+};
+
+/// An entry of a service's table of methods. A method without one is refused.
+#[derive(Clone, Copy, Debug)]
+pub struct Method {
+    /// `/package.Service/Method`.
+    pub path: &'static str,
+    /// Who may call it.
+    pub access: Access,
+    /// What it may take when the caller did not say; nothing for streams.
+    pub deadline: Option<Duration>,
+}
+
+impl Method {
+    /// Open to everybody.
+    pub const fn public(path: &'static str) -> Self {
+        Self { path, access: Access::Public, deadline: Some(DEFAULT_DEADLINE) }
+    }
+
+    /// For accounts.
+    pub const fn user(path: &'static str) -> Self {
+        Self { path, access: Access::User, deadline: Some(DEFAULT_DEADLINE) }
+    }
+
+    /// For accounts and other roles of the mesh.
+    pub const fn user_or_service(path: &'static str) -> Self {
+        Self { path, access: Access::UserOrService, deadline: Some(DEFAULT_DEADLINE) }
+    }
+
+    /// For other roles of the mesh.
+    pub const fn service(path: &'static str) -> Self {
+        Self { path, access: Access::Service, deadline: Some(DEFAULT_DEADLINE) }
+    }
+
+    /// A method with a stream, which may last.
+    #[must_use]
+    pub const fn streaming(mut self) -> Self {
+        self.deadline = None;
+        self
+    }
+}
+
+/// What [`protect`] needs to know.
+#[derive(Clone)]
+pub struct Guard {
+    /// The role's name, for logs and metrics.
+    pub role: &'static str,
+    /// Verifies callers.
+    pub authn: Authn,
+    /// Every method that may be called.
+    pub methods: &'static [Method],
+}
+
+struct Inner {
+    role: &'static str,
+    authn: Authn,
+    methods: HashMap<&'static str, Method>,
+    routes: Upstream,
+}
+
+/// Wraps a service's routes in the layers that every call passes, whether it comes from this process or another.
+pub fn protect(routes: Routes, guard: Guard) -> Upstream {
+    let routes = BoxCloneSyncService::new(ServiceExt::<Request<Body>>::map_err(routes.prepare(), BoxError::from));
+    let inner = Arc::new(Inner {
+        role: guard.role,
+        authn: guard.authn,
+        methods: guard.methods.iter().map(|method| (method.path, *method)).collect(),
+        routes,
+    });
+    BoxCloneSyncService::new(tower::service_fn(move |request: Request<Body>| {
+        let inner = inner.clone();
+        async move { Ok(answer(&inner, request).await) }
+    }))
+}
+
+async fn answer(inner: &Inner, request: Request<Body>) -> Response<Body> {
+    let path = request.uri().path().to_owned();
+    let traceparent = traceparent_of(request.headers());
+    let span = tracing::info_span!("rpc", role = inner.role, method = %path, trace = %traceparent);
+    let started = tokio::time::Instant::now();
+    let work = AssertUnwindSafe(guarded(inner, &path, request)).catch_unwind();
+    let outcome = TRACEPARENT.scope(traceparent, work).instrument(span.clone()).await;
+    let response = outcome.unwrap_or_else(|_| {
+        Err(errors::plain(Code::Internal, "PANIC", "The server failed on this call."))
+    });
+    let response = response.unwrap_or_else(Status::into_http);
+    let code = code_of(&response);
+    metrics::histogram!("loquat_rpc_seconds", "role" => inner.role, "method" => metric_name(inner, &path), "code" => code)
+        .record(started.elapsed().as_secs_f64());
+    span.in_scope(|| tracing::debug!(code, "answered"));
+    response
+}
+
+async fn guarded(inner: &Inner, path: &str, mut request: Request<Body>) -> Result<Response<Body>, Status> {
+    let Some(method) = inner.methods.get(path) else {
+        return Err(errors::plain(Code::Unimplemented, "UNKNOWN_METHOD", format!("There is no method {path} here.")));
+    };
+    let principal: Principal = inner.authn.check(method.access, request.headers()).await?;
+    request.extensions_mut().insert(principal);
+
+    let Some(allowed) = shorter(timeout_of(request.headers()), method.deadline) else {
+        return call(inner, request).await;
+    };
+    let deadline = tokio::time::Instant::now() + allowed;
+    match tokio::time::timeout_at(deadline, DEADLINE.scope(deadline, call(inner, request))).await {
+        Ok(result) => result,
+        Err(_) => Err(errors::plain(Code::DeadlineExceeded, "DEADLINE_EXCEEDED", "The call took too long.")),
+    }
+}
+
+async fn call(inner: &Inner, request: Request<Body>) -> Result<Response<Body>, Status> {
+    inner.routes.clone().oneshot(request).await.map_err(|cause| {
+        tracing::error!(%cause, "the routes failed");
+        errors::plain(Code::Internal, "INTERNAL", "The server failed on this call.")
+    })
+}
+
+fn shorter(asked: Option<Duration>, default: Option<Duration>) -> Option<Duration> {
+    match (asked, default) {
+        (Some(asked), Some(default)) => Some(asked.min(default.max(super::DEFAULT_DEADLINE))),
+        (asked, default) => asked.or(default),
+    }
+}
+
+/// The caller's `grpc-timeout`; what cannot be understood counts as absent, as in tonic.
+fn timeout_of(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get("grpc-timeout")?.to_str().ok()?;
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let value: u64 = digits.parse().ok()?;
+    match unit {
+        "H" => Some(Duration::from_secs(value * 3600)),
+        "M" => Some(Duration::from_secs(value * 60)),
+        "S" => Some(Duration::from_secs(value)),
+        "m" => Some(Duration::from_millis(value)),
+        "u" => Some(Duration::from_micros(value)),
+        "n" => Some(Duration::from_nanos(value)),
+        _ => None,
+    }
+}
+
+/// The caller's trace, or a new one.
+fn traceparent_of(headers: &HeaderMap) -> String {
+    headers
+        .get("traceparent")
+        .and_then(|value| value.to_str().ok())
+        .filter(|text| text.len() == 55 && text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-'))
+        .map_or_else(new_traceparent, str::to_owned)
+}
+
+fn new_traceparent() -> String {
+    let (trace, span) = (ids::new_id(), ids::new_id());
+    let span = hex::encode(&span.as_bytes()[8..]);
+    format!("00-{}-{span}-01", trace.simple())
+}
+
+/// Made-up paths must not become metric labels.
+fn metric_name(inner: &Inner, path: &str) -> &'static str {
+    inner.methods.get(path).map_or("unknown", |method| method.path)
+}
+
+/// The code as far as the headers tell; a handler's error always does.
+fn code_of(response: &Response<Body>) -> &'static str {
+    response
+        .headers()
+        .get("grpc-status")
+        .map_or("ok", |value| errors::connect_code(Code::from_bytes(value.as_bytes())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn junk_timeouts_count_as_absent() {
+        let timeout = |text: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert("grpc-timeout", text.parse().unwrap());
+            timeout_of(&headers)
+        };
+        assert_eq!(timeout("250m"), Some(Duration::from_millis(250)));
+        assert_eq!(timeout("99999999H"), Some(Duration::from_secs(99_999_999 * 3600)));
+        for junk in ["", "S", "1", "-1S", "999999999S", "1x", "1.5S", "é"] {
+            assert!(http::HeaderValue::from_str(junk).is_err() || timeout(junk).is_none(), "{junk}");
+        }
+    }
+
+    #[test]
+    fn a_new_trace_is_well_formed() {
+        assert_eq!(new_traceparent().len(), 55);
+    }
+}
