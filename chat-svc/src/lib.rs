@@ -1,1 +1,125 @@
-//! x
+//! Rooms, messages, members and read markers; the log of everything that happens in them. Owns the chat database.
+//!
+//! Every change is an event with a number, committed together with its projection and its outbox row. Refuses to call
+//! anybody on the way of a send.
+
+mod append;
+mod command;
+mod errors;
+mod feeds;
+mod fields;
+mod files;
+mod live;
+mod members;
+mod messages;
+mod migration;
+mod policy;
+mod reads;
+mod rooms;
+mod rpc;
+mod store;
+
+use std::sync::Arc;
+
+use mesh::{
+    authn::MeshSecret,
+    bus::Bus,
+    clock::Clock,
+    db::{Db, DbConfig},
+    lifecycle::Tasks,
+    outbox::{Relay, Wake},
+    rpc::Upstream,
+    service::Service,
+};
+use proto::auth::v1::user_service_client::UserServiceClient;
+use serde::{Deserialize, Serialize};
+
+pub use self::{errors::ChatError, migration::Migrator, rpc::METHODS};
+
+/// How many announcements of files are handled at a time.
+const PREFETCH: usize = 16;
+
+/// The section `chat` of the configuration.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The role's own port when it runs apart. Default `127.0.0.1:8082`.
+    pub listen: String,
+    /// Where other processes reach the role. Default `http://127.0.0.1:8082`.
+    pub url: String,
+    /// The database. Default: `chat.db` in `data_dir`.
+    pub db: DbConfig,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { listen: "127.0.0.1:8082".into(), url: "http://127.0.0.1:8082".into(), db: DbConfig::default() }
+    }
+}
+
+/// What chat-svc needs.
+pub struct Deps {
+    /// Its database, open and not yet migrated.
+    pub db: Db,
+    /// Events between services.
+    pub bus: Bus,
+    /// The time.
+    pub clock: Clock,
+    /// Where tasks run.
+    pub tasks: Tasks,
+    /// Checks file references.
+    pub secret: MeshSecret,
+    /// auth-svc, called as `service:chat`.
+    pub auth: Upstream,
+}
+
+/// Why chat-svc cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The database could not be migrated or read.
+    #[error("the chat database: {0}")]
+    Db(#[from] mesh::db::DbError),
+    /// The epoch could not be read.
+    #[error("the chat database: {0}")]
+    Query(#[from] sea_orm::DbErr),
+    /// A queue could not be declared.
+    #[error("the chat queues: {0}")]
+    Bus(#[from] mesh::bus::BusError),
+}
+
+/// Makes chat-svc ready.
+///
+/// # Errors
+/// When the database cannot be migrated or the queues cannot be declared.
+pub async fn start(deps: Deps) -> Result<Service, StartError> {
+    let Deps { db, bus, clock, tasks, secret, auth } = deps;
+    db.migrate::<Migrator>().await?;
+    let tx = db.begin().await?;
+    let epoch = store::meta::epoch(&tx).await?;
+    tx.commit().await?;
+    tracing::debug!(epoch, "the chat database is ready");
+    let queue = files::queue();
+    bus.declare(&queue).await?;
+
+    let stopping = tasks.stopping();
+    let wake = Wake::default();
+    let live = Arc::new(live::Live::default());
+    let (appender, writer) = append::appender(db.clone(), clock.clone(), live.clone(), wake.clone());
+    // The writer runs from the start and outlives the soft stop: what was taken in is finished.
+    tasks.spawn("chat-writer", writer.run(tasks.stopping()));
+
+    let announcements = {
+        let (bus, appender, stopping) = (bus.clone(), appender.clone(), stopping.clone());
+        async move {
+            bus.consume(&queue, PREFETCH, stopping, move |delivery| files::announce(appender.clone(), delivery)).await;
+        }
+    };
+    let relay = Relay::new(db.clone(), bus, wake, clock.clone()).run(stopping.clone());
+    let users = UserServiceClient::new(auth);
+    let routes = rpc::routes(rpc::Shared { db, appender, live, secret, clock, users, stopping });
+    Ok(Service {
+        routes,
+        methods: METHODS,
+        background: vec![("chat-announcements", Box::pin(announcements)), ("chat-relay", Box::pin(relay))],
+    })
+}

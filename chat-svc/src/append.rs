@@ -1,0 +1,152 @@
+//! The append path: one writer takes whatever waits, runs it in one transaction, answers, and only then tells the world.
+//!
+//! Owns the order of events. There is no timer and no fixed batch size: while one transaction is being made durable, the next
+//! batch gathers. What is taken in is finished even if its caller hangs up.
+
+mod work;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use mesh::{clock::Clock, db::Db, outbox::Wake};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+pub(crate) use self::work::Work;
+use crate::{command::Command, errors::ChatError, live::Live, store};
+
+/// How many changes may wait; further callers wait in their own call, under its deadline.
+const QUEUE: usize = 4096;
+/// How many changes one transaction takes at most.
+const BATCH: usize = 512;
+
+type Answer = Result<Bytes, ChatError>;
+
+struct Job {
+    command: Command,
+    answer: oneshot::Sender<Answer>,
+}
+
+/// The way to the writer. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Appender(mpsc::Sender<Job>);
+
+/// The writer itself.
+pub(crate) struct Writer {
+    jobs: mpsc::Receiver<Job>,
+    db: Db,
+    clock: Clock,
+    live: Arc<Live>,
+    wake: Wake,
+}
+
+/// Makes the writer and the way to it.
+pub(crate) fn appender(db: Db, clock: Clock, live: Arc<Live>, wake: Wake) -> (Appender, Writer) {
+    let (sender, jobs) = mpsc::channel(QUEUE);
+    (Appender(sender), Writer { jobs, db, clock, live, wake })
+}
+
+impl Appender {
+    /// Commits a change and returns the encoded response. OK means that it is on disk.
+    pub(crate) async fn commit(&self, command: Command) -> Answer {
+        let (answer, answered) = oneshot::channel();
+        let gone = || ChatError::store("the writer has stopped");
+        self.0.send(Job { command, answer }).await.map_err(|_| gone())?;
+        answered.await.map_err(|_| gone())?
+    }
+}
+
+impl Writer {
+    /// Runs until `stop`, then finishes what was already taken in.
+    pub(crate) async fn run(mut self, stop: CancellationToken) {
+        let mut batch = Vec::with_capacity(BATCH);
+        loop {
+            let taken = tokio::select! {
+                biased;
+                taken = self.jobs.recv_many(&mut batch, BATCH) => taken,
+                () = stop.cancelled() => {
+                    self.jobs.close();
+                    self.jobs.recv_many(&mut batch, BATCH).await
+                }
+            };
+            if taken == 0 {
+                return;
+            }
+            metrics::histogram!("loquat_chat_batch_size").record(f64::from(u32::try_from(taken).unwrap_or(u32::MAX)));
+            self.handle(std::mem::take(&mut batch)).await;
+        }
+    }
+
+    /// One transaction for all; if the database refuses it as a whole, one for each, so that what makes one fail does not
+    /// fail the others.
+    async fn handle(&self, jobs: Vec<Job>) {
+        let commands: Vec<&Command> = jobs.iter().map(|job| &job.command).collect();
+        match self.transact(&commands).await {
+            Ok(answers) => jobs.into_iter().zip(answers).for_each(|(job, answer)| reply(job, answer)),
+            Err(cause) if jobs.len() == 1 => {
+                let answer = Err(cause);
+                jobs.into_iter().for_each(|job| reply(job, answer.clone()));
+            }
+            Err(cause) => {
+                tracing::warn!(%cause, "a batch failed; its changes are run one by one");
+                for job in jobs {
+                    let answer = self.transact(&[&job.command]).await.and_then(|mut answers| {
+                        answers.pop().unwrap_or_else(|| Err(ChatError::internal("a change without an answer")))
+                    });
+                    reply(job, answer);
+                }
+            }
+        }
+    }
+
+    /// Runs changes in one transaction. The outer error means that none of them happened.
+    async fn transact(&self, commands: &[&Command]) -> Result<Vec<Answer>, ChatError> {
+        let tx = self.db.begin().await?;
+        let mut feeds: Vec<_> = commands.iter().flat_map(|command| command.feeds()).collect();
+        feeds.sort_unstable();
+        feeds.dedup();
+        let heads = store::feed::heads(&tx, &feeds).await?;
+        let mut work = Work::new(&tx, self.clock.now(), heads);
+        let mut answers = Vec::with_capacity(commands.len());
+        for command in commands {
+            answers.push(run(&mut work, command).await?);
+        }
+        let told = work.finish().await?;
+        tx.commit().await?;
+        self.live.tell(told.events);
+        if told.outbox {
+            self.wake.now();
+        }
+        Ok(answers)
+    }
+}
+
+fn reply(job: Job, answer: Answer) {
+    // Nobody waits any more when the caller hung up; the change has happened all the same.
+    let _ = job.answer.send(answer);
+}
+
+/// Runs one change. The inner error is its own and leaves no trace; the outer one spoils the whole transaction.
+async fn run(work: &mut Work<'_>, command: &Command) -> Result<Answer, ChatError> {
+    if let Some(op) = &command.op {
+        match work.answered(op).await {
+            Ok(Some(first)) => return Ok(Ok(first)),
+            Ok(None) => {}
+            Err(reused @ ChatError::OpIdReused) => return Ok(Err(reused)),
+            Err(cause) => return Err(cause),
+        }
+    }
+    let before = work.mark();
+    match command.run(work).await {
+        Ok(response) => {
+            if let Some(op) = &command.op {
+                work.remember(op.clone(), response.clone());
+            }
+            Ok(Ok(response))
+        }
+        Err(cause @ (ChatError::StoreUnavailable(_) | ChatError::Internal(_))) => Err(cause),
+        Err(refusal) if work.mark() == before => Ok(Err(refusal)),
+        Err(refusal) => Err(ChatError::internal(format!("a refusal after a change: {refusal}"))),
+    }
+}
+

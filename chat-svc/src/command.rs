@@ -1,0 +1,136 @@
+//! Everything that changes something, as data: what the append path takes in, locks for, and runs.
+
+use bytes::Bytes;
+use proto::chat::v1::{RoomHistory, RoomKind, RoomRole};
+use proto::file::v1::File;
+use sha2::{Digest as _, Sha256};
+use uuid::Uuid;
+
+use crate::{
+    append::Work,
+    errors::ChatError,
+    files, members, messages, reads, rooms,
+    store::op::Op,
+};
+
+/// A change that somebody asks for.
+#[derive(Clone, Debug)]
+pub(crate) struct Command {
+    /// Who asks.
+    pub(crate) actor: Actor,
+    /// The operation, when the caller made an id for it.
+    pub(crate) op: Option<Op>,
+    /// What to do.
+    pub(crate) action: Action,
+}
+
+/// Who asks for a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Actor {
+    /// The account; nil for the system.
+    pub(crate) user_id: Uuid,
+    /// Guests see only rooms that they were added to.
+    pub(crate) guest: bool,
+}
+
+impl Actor {
+    /// The system itself.
+    pub(crate) const SYSTEM: Self = Self { user_id: Uuid::nil(), guest: false };
+}
+
+/// What can be changed.
+#[derive(Clone, Debug)]
+pub(crate) enum Action {
+    CreateRoom(NewRoom),
+    UpdateRoom { room_id: Uuid, name: Option<String>, topic: Option<String>, history: Option<RoomHistory> },
+    JoinRoom { room_id: Uuid },
+    LeaveRoom { room_id: Uuid },
+    AddMember { room_id: Uuid, user_id: Uuid, role: RoomRole },
+    RemoveMember { room_id: Uuid, user_id: Uuid },
+    SendMessage { room_id: Uuid, text: String, files: Vec<FileClaim> },
+    EditMessage { room_id: Uuid, message_id: Uuid, text: String },
+    DeleteMessage { room_id: Uuid, message_id: Uuid },
+    MarkRead { room_id: Uuid, seq: u64 },
+    MarkUnread { room_id: Uuid, seq: u64 },
+    FileReady { message_id: Uuid, room_id: Uuid, file_id: Uuid, file: Box<File> },
+}
+
+/// A room to be made. The id is chosen before, so that its feed can be locked like any other.
+#[derive(Clone, Debug)]
+pub(crate) struct NewRoom {
+    pub(crate) id: Uuid,
+    pub(crate) name: String,
+    pub(crate) kind: RoomKind,
+    pub(crate) topic: String,
+    pub(crate) history: RoomHistory,
+}
+
+/// What a sender says of an attached file.
+#[derive(Clone, Debug)]
+pub(crate) enum FileClaim {
+    /// A reference that was checked already.
+    Proven(Box<File>),
+    /// The id of a file that must have been announced in the room.
+    Announced(Uuid),
+}
+
+impl Command {
+    /// A change by somebody with an account.
+    pub(crate) fn new(actor: Actor, op: Option<Op>, action: Action) -> Self {
+        Self { actor, op, action }
+    }
+
+    /// The feeds that it may append to: their counters are locked first, in ascending order.
+    pub(crate) fn feeds(&self) -> Vec<Uuid> {
+        let me = self.actor.user_id;
+        match &self.action {
+            Action::CreateRoom(room) => vec![room.id, me],
+            Action::JoinRoom { room_id } | Action::LeaveRoom { room_id } => vec![*room_id, me],
+            Action::AddMember { room_id, user_id, .. } | Action::RemoveMember { room_id, user_id } => vec![*room_id, *user_id],
+            Action::UpdateRoom { room_id, .. }
+            | Action::SendMessage { room_id, .. }
+            | Action::EditMessage { room_id, .. }
+            | Action::DeleteMessage { room_id, .. } => vec![*room_id],
+            Action::MarkRead { room_id, .. } | Action::MarkUnread { room_id, .. } => vec![*room_id, me],
+            Action::FileReady { room_id, file, .. } => {
+                let uploader = Uuid::try_parse(&file.uploader_id).ok();
+                std::iter::once(*room_id).chain(uploader).collect()
+            }
+        }
+    }
+
+    /// Runs it inside the transaction. Rules check everything before they append or write, so that a refusal leaves no
+    /// trace in the batch.
+    pub(crate) async fn run(&self, work: &mut Work<'_>) -> Result<Bytes, ChatError> {
+        let actor = self.actor;
+        match &self.action {
+            Action::CreateRoom(room) => rooms::create(work, actor, room).await,
+            Action::UpdateRoom { room_id, name, topic, history } => {
+                rooms::update(work, actor, *room_id, name.as_deref(), topic.as_deref(), *history).await
+            }
+            Action::JoinRoom { room_id } => members::join(work, actor, *room_id).await,
+            Action::LeaveRoom { room_id } => members::leave(work, actor, *room_id).await,
+            Action::AddMember { room_id, user_id, role } => members::add(work, actor, *room_id, *user_id, *role).await,
+            Action::RemoveMember { room_id, user_id } => members::remove(work, actor, *room_id, *user_id).await,
+            Action::SendMessage { room_id, text, files } => {
+                let op_id = self.op.as_ref().map(|op| op.op_id);
+                messages::send(work, actor, *room_id, text, files, op_id).await
+            }
+            Action::EditMessage { room_id, message_id, text } => {
+                messages::edit(work, actor, *room_id, *message_id, text).await
+            }
+            Action::DeleteMessage { room_id, message_id } => messages::delete(work, actor, *room_id, *message_id).await,
+            Action::MarkRead { room_id, seq } => reads::mark_read(work, actor, *room_id, *seq).await,
+            Action::MarkUnread { room_id, seq } => reads::mark_unread(work, actor, *room_id, *seq).await,
+            Action::FileReady { message_id, room_id, file_id, file } => {
+                files::ready(work, *message_id, *room_id, *file_id, file).await
+            }
+        }
+    }
+}
+
+/// The operation that a request describes: who, which method, and a hash of the fields in the order of the contract.
+pub(crate) fn op<M: prost::Message>(user_id: Uuid, op_id: Option<Uuid>, method: &'static str, request: &M) -> Option<Op> {
+    let op_id = op_id?;
+    Some(Op { user_id, op_id, method, hash: Sha256::digest(request.encode_to_vec()).into() })
+}

@@ -1,0 +1,190 @@
+//! The log, read: which feeds somebody follows, where a subscriber starts, pages, and proof of completeness.
+
+use std::collections::{HashMap, HashSet};
+
+use prost::Message as _;
+use proto::chat::{
+    internal::v1::{FeedReset, FeedStart, StoredEvent, feed_start::Start},
+    v1::{RoomSnapshot, Snapshot, UserSnapshot, snapshot::Body},
+};
+use sea_orm::ConnectionTrait;
+use sha2::{Digest as _, Sha256};
+use uuid::Uuid;
+
+use crate::{
+    errors::ChatError,
+    rooms,
+    store::{self, feed::Head, member, read_marker, room},
+};
+
+/// A page of the log ends after about this many bytes.
+const PAGE_BYTES: usize = 1024 * 1024;
+/// The longest range that is digested at once.
+const MAX_DIGEST: u64 = 100_000;
+
+/// The feeds that somebody may follow now: their own first.
+pub(crate) async fn list<C: ConnectionTrait>(db: &C, user_id: Uuid) -> Result<Vec<Uuid>, ChatError> {
+    let members = member::of_user(db, user_id).await?;
+    Ok(std::iter::once(user_id).chain(members.into_iter().map(|member| member.room_id)).collect())
+}
+
+/// From which number on somebody may read a feed.
+async fn first_visible<C: ConnectionTrait>(db: &C, user_id: Uuid, feed_id: Uuid) -> Result<u64, ChatError> {
+    if feed_id == user_id {
+        return Ok(1);
+    }
+    let member = member::find(db, feed_id, user_id).await?.ok_or(ChatError::FeedNotFound)?;
+    Ok(store::unsigned(member.first_visible_seq))
+}
+
+/// A page of the log, and the newest number.
+pub(crate) async fn page<C: ConnectionTrait>(
+    db: &C,
+    user_id: Uuid,
+    feed_id: Uuid,
+    after: u64,
+    rows: u64,
+) -> Result<(Vec<StoredEvent>, u64), ChatError> {
+    let first = first_visible(db, user_id, feed_id).await?;
+    let head = store::feed::head(db, feed_id).await?.seq;
+    let after = after.max(first.saturating_sub(1));
+    let mut bytes = 0;
+    let events = store::event::page(db, feed_id, after, rows)
+        .await?
+        .into_iter()
+        .take_while(|row| {
+            let fits = bytes < PAGE_BYTES;
+            bytes += row.bytes.len();
+            fits
+        })
+        .map(|row| StoredEvent { seq: row.number(), event: row.bytes.into() })
+        .collect();
+    Ok((events, head))
+}
+
+/// The digest of a range.
+pub(crate) async fn verify<C: ConnectionTrait>(
+    db: &C,
+    user_id: Uuid,
+    feed_id: Uuid,
+    from: u64,
+    to: u64,
+) -> Result<(u64, Vec<u8>), ChatError> {
+    let first = first_visible(db, user_id, feed_id).await?;
+    let head = store::feed::head(db, feed_id).await?.seq;
+    if from == 0 || from > to {
+        return Err(ChatError::invalid("from_seq", "must be at least 1 and at most to_seq"));
+    }
+    if from < first {
+        return Err(ChatError::FeedNotFound);
+    }
+    if to > head {
+        return Err(ChatError::invalid("to_seq", "is above the newest number of the feed"));
+    }
+    if to - from >= MAX_DIGEST {
+        return Err(ChatError::invalid("to_seq", &format!("makes the range longer than {MAX_DIGEST}")));
+    }
+    let hashes = store::event::hashes(db, feed_id, from, to).await?;
+    let mut digest = Sha256::new();
+    for hash in &hashes {
+        digest.update(hash);
+    }
+    Ok((hashes.len() as u64, digest.finalize().to_vec()))
+}
+
+/// What a subscriber brings.
+pub(crate) struct Opening {
+    pub(crate) user_id: Uuid,
+    pub(crate) cursors: HashMap<String, u64>,
+    pub(crate) epoch: String,
+    /// Only these feeds; empty means all that the user may follow.
+    pub(crate) only: HashSet<String>,
+}
+
+/// Where a subscriber starts, decided in one read transaction.
+pub(crate) async fn open<C: ConnectionTrait>(db: &C, opening: &Opening) -> Result<(String, Vec<FeedStart>), ChatError> {
+    let epoch = store::meta::epoch(db).await?;
+    let continued = opening.epoch.is_empty() || opening.epoch == epoch;
+    let start = Beginning::load(db, opening.user_id).await?;
+    let mut feeds = Vec::new();
+    for feed_id in start.feeds() {
+        let id = feed_id.to_string();
+        if opening.only.is_empty() || opening.only.contains(&id) {
+            feeds.extend(start.one(feed_id, opening.cursors.get(&id).copied(), continued));
+        }
+    }
+    let visible: HashSet<String> = start.feeds().iter().map(Uuid::to_string).collect();
+    let asked: HashSet<&String> = opening.cursors.keys().chain(&opening.only).collect();
+    let hidden = asked.into_iter().filter(|feed_id| !visible.contains(*feed_id));
+    feeds.extend(hidden.map(|feed_id| entry(feed_id, 0, Start::Reset(FeedReset::NotFound.into()))));
+    Ok((epoch, feeds))
+}
+
+/// Everything that decides where somebody starts.
+struct Beginning {
+    user_id: Uuid,
+    members: Vec<member::Model>,
+    rooms: HashMap<Uuid, room::Model>,
+    heads: HashMap<Uuid, Head>,
+    markers: HashMap<Uuid, read_marker::Marker>,
+}
+
+impl Beginning {
+    async fn load<C: ConnectionTrait>(db: &C, user_id: Uuid) -> Result<Self, ChatError> {
+        let members = member::of_user(db, user_id).await?;
+        let ids: Vec<Uuid> = members.iter().map(|member| member.room_id).collect();
+        let rooms = room::some(db, &ids).await?.into_iter().map(|room| (room.id, room)).collect();
+        let feeds: Vec<Uuid> = std::iter::once(user_id).chain(ids).collect();
+        let heads = store::feed::heads(db, &feeds).await?;
+        let markers = read_marker::of_user(db, user_id).await?;
+        Ok(Self { user_id, members, rooms, heads, markers })
+    }
+
+    fn feeds(&self) -> Vec<Uuid> {
+        std::iter::once(self.user_id).chain(self.members.iter().map(|member| member.room_id)).collect()
+    }
+
+    /// The entries of one feed: a snapshot, a replay, or a reset and the snapshot that follows it.
+    fn one(&self, feed_id: Uuid, cursor: Option<u64>, continued: bool) -> Vec<FeedStart> {
+        let id = feed_id.to_string();
+        let head = self.heads.get(&feed_id).map_or(0, |head| head.seq);
+        let snapshot = || entry(&id, head, Start::Snapshot(self.snapshot(feed_id, head).encode_to_vec().into()));
+        let reset = |reason: FeedReset| vec![entry(&id, head, Start::Reset(reason.into())), snapshot()];
+        match cursor {
+            None => vec![snapshot()],
+            Some(_) if !continued => reset(FeedReset::EpochChanged),
+            Some(seq) if seq > head => reset(FeedReset::CursorAhead),
+            Some(seq) => {
+                let first = self.member(feed_id).map_or(1, |member| store::unsigned(member.first_visible_seq));
+                vec![entry(&id, head, Start::ReplayAfter(seq.max(first.saturating_sub(1))))]
+            }
+        }
+    }
+
+    fn member(&self, room_id: Uuid) -> Option<&member::Model> {
+        self.members.iter().find(|member| member.room_id == room_id)
+    }
+
+    fn snapshot(&self, feed_id: Uuid, head: u64) -> Snapshot {
+        let member = self.member(feed_id);
+        let body = match member {
+            Some(member) => Body::Room(self.room_snapshot(member)),
+            None => Body::User(UserSnapshot { room_ids: self.members.iter().map(|member| member.room_id.to_string()).collect() }),
+        };
+        let first_visible_seq = member.map_or(1, |member| store::unsigned(member.first_visible_seq));
+        Snapshot { feed_id: feed_id.to_string(), head, first_visible_seq, body: Some(body) }
+    }
+
+    fn room_snapshot(&self, member: &member::Model) -> RoomSnapshot {
+        let room = self.rooms.get(&member.room_id);
+        let head = self.heads.get(&member.room_id).copied().unwrap_or_default();
+        let marker = self.markers.get(&member.room_id).copied().unwrap_or_default();
+        let mut membership = rooms::standing(member, head, marker);
+        membership.member_count = room.map_or(0, |room| u32::try_from(room.member_count).unwrap_or(0));
+        RoomSnapshot { room: room.map(room::Model::to_proto), membership: Some(membership) }
+    }
+}
+
+fn entry(feed_id: &str, head: u64, start: Start) -> FeedStart {
+    FeedStart { feed_id: feed_id.to_owned(), head, start: Some(start) }
+}

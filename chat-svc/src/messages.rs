@@ -1,0 +1,213 @@
+//! Messages: posted, edited, deleted, listed.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use prost::Message as _;
+use proto::chat::v1::{
+    DeleteMessageResponse, EditMessageResponse, Event, Message, MessageDeleted, MessageEdited, MessagePosted,
+    SendMessageResponse, event::Body,
+};
+use proto::file::v1::File;
+use sea_orm::ConnectionTrait;
+use uuid::Uuid;
+
+use crate::{
+    append::Work,
+    command::{Actor, FileClaim},
+    errors::ChatError,
+    policy::{self, Action},
+    rooms,
+    store::{self, message},
+};
+
+/// Posts a message.
+pub(crate) async fn send(
+    work: &mut Work<'_>,
+    actor: Actor,
+    room_id: Uuid,
+    text: &str,
+    claims: &[FileClaim],
+    op_id: Option<Uuid>,
+) -> Result<Bytes, ChatError> {
+    rooms::open(work.tx, room_id, actor, Action::Post).await?;
+    let files = resolve(work.tx, room_id, claims).await?;
+    let ordinal = work.next_ordinal(room_id);
+    let seq = work.next_seq(room_id);
+    let message = Message {
+        id: mesh::ids::new_id().to_string(),
+        room_id: room_id.to_string(),
+        seq,
+        ordinal,
+        author_id: actor.user_id.to_string(),
+        text: text.to_owned(),
+        created_at: Some(work.at()),
+        files,
+        op_id: op_id.map(|id| id.to_string()).unwrap_or_default(),
+        ..Message::default()
+    };
+    let posted = MessagePosted { message: Some(message.clone()) };
+    work.publish(room_id, &posted)?;
+    work.append(room_id, actor.user_id, Body::MessagePosted(posted), None);
+    work.insert_message(message::Model {
+        id: Uuid::try_parse(&message.id).map_err(ChatError::internal)?,
+        room_id,
+        seq: store::signed(seq),
+        ordinal: store::signed(ordinal),
+        author_id: actor.user_id,
+        created_at: store::micros(work.now),
+        current_seq: store::signed(seq),
+        deleted_at: 0,
+    });
+    Ok(SendMessageResponse { message: Some(message) }.encode_to_vec().into())
+}
+
+/// The files of a message: proven by a reference, or announced in the room before.
+async fn resolve<C: ConnectionTrait>(db: &C, room_id: Uuid, claims: &[FileClaim]) -> Result<Vec<File>, ChatError> {
+    let announced = claims.iter().filter_map(|claim| match claim {
+        FileClaim::Announced(id) => Some(*id),
+        FileClaim::Proven(_) => None,
+    });
+    let known = store::file::some(db, room_id, &announced.collect::<Vec<_>>()).await?;
+    let one = |claim: &FileClaim| match claim {
+        FileClaim::Proven(file) => Ok(file.as_ref().clone()),
+        FileClaim::Announced(id) => known.get(id).cloned().ok_or_else(|| ChatError::FileNotFound(id.to_string())),
+    };
+    claims.iter().map(one).collect()
+}
+
+/// Replaces the text of one's own message.
+pub(crate) async fn edit(
+    work: &mut Work<'_>,
+    actor: Actor,
+    room_id: Uuid,
+    message_id: Uuid,
+    text: &str,
+) -> Result<Bytes, ChatError> {
+    rooms::open(work.tx, room_id, actor, Action::Post).await?;
+    let row = living(work, room_id, message_id).await?;
+    if row.author_id != actor.user_id {
+        return Err(ChatError::NotTheAuthor);
+    }
+    let before = current(work.tx, &row).await?;
+    if text.trim().is_empty() && before.files.is_empty() {
+        return Err(ChatError::invalid("text", "must not be empty"));
+    }
+    let edited_seq = work.next_seq(room_id);
+    let message = Message { text: text.to_owned(), edited_at: Some(work.at()), edited_seq, ..before };
+    let edited = MessageEdited { message: Some(message.clone()) };
+    work.publish(room_id, &edited)?;
+    work.append(room_id, actor.user_id, Body::MessageEdited(edited), None);
+    message::edited(work.tx, message_id, edited_seq).await?;
+    work.wrote();
+    Ok(EditMessageResponse { message: Some(message) }.encode_to_vec().into())
+}
+
+/// Deletes a message and takes its text out of the log.
+pub(crate) async fn delete(work: &mut Work<'_>, actor: Actor, room_id: Uuid, message_id: Uuid) -> Result<Bytes, ChatError> {
+    let seen = rooms::open(work.tx, room_id, actor, Action::Post).await?;
+    let row = living(work, room_id, message_id).await?;
+    if row.author_id != actor.user_id {
+        policy::allow(Action::DeleteOthers, seen.room.kind(), seen.asker(actor))?;
+    }
+    let message_seq = store::unsigned(row.seq);
+    let deleted = MessageDeleted { message_id: message_id.to_string(), message_seq };
+    work.publish(room_id, &deleted)?;
+    let seq = work.append(room_id, actor.user_id, Body::MessageDeleted(deleted), None);
+    work.flush().await?;
+    let content = message::content_seqs(work.tx, &row).await?;
+    store::event::redact(work.tx, room_id, &content).await?;
+    message::deleted(work.tx, message_id, store::micros(work.now)).await?;
+    work.wrote();
+    Ok(DeleteMessageResponse { seq }.encode_to_vec().into())
+}
+
+/// A message that is there and not deleted. What this very transaction posted or edited before is written first.
+async fn living(work: &mut Work<'_>, room_id: Uuid, message_id: Uuid) -> Result<message::Model, ChatError> {
+    work.flush().await?;
+    let row = message::find(work.tx, room_id, message_id).await?;
+    row.filter(|row| row.deleted_at == 0).ok_or(ChatError::MessageNotFound)
+}
+
+/// A message's content as it is now.
+async fn current<C: ConnectionTrait>(db: &C, row: &message::Model) -> Result<Message, ChatError> {
+    let rows = store::event::some(db, row.room_id, &[row.current_seq]).await?;
+    let event = rows.first().ok_or_else(|| ChatError::internal("a message without its event"))?;
+    content(&event.bytes).ok_or_else(|| ChatError::internal("a message's event without a message"))
+}
+
+fn content(bytes: &[u8]) -> Option<Message> {
+    match Event::decode(bytes).ok()?.body? {
+        Body::MessagePosted(posted) => posted.message,
+        Body::MessageEdited(edited) => edited.message,
+        _ => None,
+    }
+}
+
+/// Where a page lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Bound {
+    /// The newest page.
+    Newest,
+    /// Below this number.
+    Before(u64),
+    /// Above this number.
+    After(u64),
+}
+
+/// A page of messages as they are now, by rising number, and whether there are more on the far side.
+pub(crate) async fn list<C: ConnectionTrait>(
+    db: &C,
+    actor: Actor,
+    room_id: Uuid,
+    bound: Bound,
+    size: u64,
+) -> Result<(Vec<Message>, bool), ChatError> {
+    let seen = rooms::open(db, room_id, actor, Action::Read).await?;
+    let first = seen.first_visible();
+    let mut rows = match bound {
+        Bound::Newest => message::before(db, room_id, None, first, size + 1).await?,
+        Bound::Before(below) => message::before(db, room_id, Some(below), first, size + 1).await?,
+        Bound::After(above) => message::after(db, room_id, above, first, size + 1).await?,
+    };
+    let more = rows.len() as u64 > size;
+    rows.truncate(usize::try_from(size).unwrap_or(usize::MAX));
+    rows.sort_unstable_by_key(|row| row.seq);
+    Ok((contents(db, room_id, &rows).await?, more))
+}
+
+/// Messages by their rows, with what is known of their files by now.
+async fn contents<C: ConnectionTrait>(db: &C, room_id: Uuid, rows: &[message::Model]) -> Result<Vec<Message>, ChatError> {
+    let living: Vec<i64> = rows.iter().filter(|row| row.deleted_at == 0).map(|row| row.current_seq).collect();
+    let events = store::event::some(db, room_id, &living).await?;
+    let mut by_seq: HashMap<i64, Message> =
+        events.iter().filter_map(|event| Some((event.seq, content(&event.bytes)?))).collect();
+    let ids: Vec<Uuid> =
+        by_seq.values().flat_map(|message| &message.files).filter_map(|file| Uuid::try_parse(&file.id).ok()).collect();
+    let files = store::file::some(db, room_id, &ids).await?;
+    let mut messages = Vec::with_capacity(rows.len());
+    for row in rows {
+        let mut message = by_seq.remove(&row.current_seq).unwrap_or_else(|| tombstone(row));
+        for file in &mut message.files {
+            if let Some(newer) = Uuid::try_parse(&file.id).ok().and_then(|id| files.get(&id)) {
+                *file = newer.clone();
+            }
+        }
+        messages.push(message);
+    }
+    Ok(messages)
+}
+
+/// What remains of a deleted message.
+fn tombstone(row: &message::Model) -> Message {
+    Message {
+        id: row.id.to_string(),
+        room_id: row.room_id.to_string(),
+        seq: store::unsigned(row.seq),
+        ordinal: store::unsigned(row.ordinal),
+        author_id: row.author_id.to_string(),
+        created_at: Some(store::timestamp(row.created_at)),
+        deleted_at: Some(store::timestamp(row.deleted_at)),
+        ..Message::default()
+    }
+}

@@ -1,0 +1,119 @@
+//! The tables of chat-svc's database.
+
+use sea_orm_migration::{prelude::*, schema::*};
+
+/// Every migration, oldest first.
+pub struct Migrator;
+
+#[async_trait::async_trait]
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![mesh::outbox::migration(), mesh::inbox::migration(), Box::new(Chat)]
+    }
+}
+
+struct Chat;
+
+impl MigrationName for Chat {
+    fn name(&self) -> &'static str {
+        "m0001_chat"
+    }
+}
+
+#[async_trait::async_trait]
+impl MigrationTrait for Chat {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        for table in tables() {
+            manager.create_table(table).await?;
+        }
+        let by_user = Index::create().name("member_user").table("member").col("user_id").to_owned();
+        manager.create_index(by_user).await?;
+        let by_seq = Index::create().name("message_room_seq").table("message").col("room_id").col("seq").unique().to_owned();
+        manager.create_index(by_seq).await?;
+        let by_name = Index::create().name("room_sort_name").table("room").col("sort_name").to_owned();
+        manager.create_index(by_name).await
+    }
+}
+
+fn tables() -> Vec<TableCreateStatement> {
+    vec![
+        Table::create().table("meta").col(string("name").primary_key()).col(string("value")).to_owned(),
+        Table::create()
+            .table("feed")
+            .col(uuid("id").primary_key())
+            .col(big_integer("head"))
+            .col(big_integer("ordinal"))
+            .to_owned(),
+        Table::create()
+            .table("event")
+            .col(uuid("feed_id"))
+            .col(big_integer("seq"))
+            .col(blob("bytes"))
+            .col(blob("hash"))
+            .primary_key(Index::create().col("feed_id").col("seq"))
+            .to_owned(),
+        Table::create()
+            .table("room")
+            .col(uuid("id").primary_key())
+            .col(string("name"))
+            .col(string("sort_name"))
+            .col(integer("kind"))
+            .col(text("topic"))
+            .col(integer("history"))
+            .col(uuid("created_by"))
+            .col(big_integer("created_at"))
+            .col(integer("member_count"))
+            .to_owned(),
+        Table::create()
+            .table("member")
+            .col(uuid("room_id"))
+            .col(uuid("user_id"))
+            .col(integer("role"))
+            .col(big_integer("joined_at"))
+            .col(big_integer("joined_seq"))
+            .col(big_integer("first_visible_seq"))
+            .primary_key(Index::create().col("room_id").col("user_id"))
+            .to_owned(),
+        Table::create()
+            .table("message")
+            .col(uuid("id").primary_key())
+            .col(uuid("room_id"))
+            .col(big_integer("seq"))
+            .col(big_integer("ordinal"))
+            .col(uuid("author_id"))
+            .col(big_integer("created_at"))
+            .col(big_integer("current_seq"))
+            .col(big_integer("deleted_at"))
+            .to_owned(),
+        Table::create()
+            .table("message_edit")
+            .col(uuid("message_id"))
+            .col(big_integer("seq"))
+            .primary_key(Index::create().col("message_id").col("seq"))
+            .to_owned(),
+        Table::create()
+            .table("op")
+            .col(uuid("user_id"))
+            .col(uuid("op_id"))
+            .col(string("method"))
+            .col(blob("hash"))
+            .col(blob("response"))
+            .primary_key(Index::create().col("user_id").col("op_id"))
+            .to_owned(),
+        Table::create()
+            .table("read_marker")
+            .col(uuid("user_id"))
+            .col(uuid("room_id"))
+            .col(big_integer("seq"))
+            .col(big_integer("ordinal"))
+            .primary_key(Index::create().col("user_id").col("room_id"))
+            .to_owned(),
+        Table::create()
+            .table("room_file")
+            .col(uuid("room_id"))
+            .col(uuid("file_id"))
+            .col(blob("file"))
+            .primary_key(Index::create().col("room_id").col("file_id"))
+            .to_owned(),
+    ]
+}

@@ -1,0 +1,209 @@
+//! Rooms: made, changed, listed. What a caller may see of them is decided by `policy`.
+
+use bytes::Bytes;
+use prost::Message as _;
+use proto::chat::{
+    internal::v1::AudienceChange,
+    v1::{
+        CreateRoomResponse, Member, MemberJoined, Membership, Room, RoomCreated, RoomHistory, RoomJoined, RoomRole,
+        RoomUpdated, UpdateRoomResponse, event::Body,
+    },
+};
+use sea_orm::ConnectionTrait;
+use uuid::Uuid;
+
+use crate::{
+    append::Work,
+    command::{Actor, NewRoom},
+    errors::ChatError,
+    policy::{self, Action, Asker},
+    store::{self, feed::Head, member, read_marker, room},
+};
+
+/// A room as somebody sees it.
+pub(crate) struct Seen {
+    pub(crate) room: room::Model,
+    pub(crate) member: Option<member::Model>,
+}
+
+impl Seen {
+    /// What the policy asks about.
+    pub(crate) fn asker(&self, actor: Actor) -> Asker {
+        Asker { role: self.member.as_ref().map(member::Model::role), guest: actor.guest }
+    }
+
+    /// The lowest number that the caller may read.
+    pub(crate) fn first_visible(&self) -> u64 {
+        self.member.as_ref().map_or(u64::MAX, |member| store::unsigned(member.first_visible_seq))
+    }
+}
+
+/// A room for somebody who wants to do something there, if they may.
+pub(crate) async fn open<C: ConnectionTrait>(db: &C, room_id: Uuid, actor: Actor, action: Action) -> Result<Seen, ChatError> {
+    let room = room::find(db, room_id).await?.ok_or(ChatError::RoomNotFound)?;
+    let member = member::find(db, room_id, actor.user_id).await?;
+    let seen = Seen { room, member };
+    policy::allow(action, seen.room.kind(), seen.asker(actor))?;
+    Ok(seen)
+}
+
+/// Makes a room with its maker in it.
+pub(crate) async fn create(work: &mut Work<'_>, actor: Actor, new: &NewRoom) -> Result<Bytes, ChatError> {
+    let row = room::Model {
+        id: new.id,
+        name: new.name.clone(),
+        sort_name: sort_name(&new.name),
+        kind: new.kind as i32,
+        topic: new.topic.clone(),
+        history: new.history as i32,
+        created_by: actor.user_id,
+        created_at: store::micros(work.now),
+        member_count: 0,
+    };
+    let room = row.to_proto();
+    room::insert(work.tx, row).await?;
+    work.wrote();
+    let created = RoomCreated { room: Some(room.clone()) };
+    work.append(new.id, actor.user_id, Body::RoomCreated(created.clone()), None);
+    work.publish(new.id, &created)?;
+    let member = enter(work, actor, &room, actor.user_id, RoomRole::Owner, 1).await?;
+    let membership = Membership { member_count: 1, ..standing(&member, work.head(new.id), read_marker::Marker::default()) };
+    Ok(CreateRoomResponse { room: Some(room), membership: Some(membership) }.encode_to_vec().into())
+}
+
+/// Puts somebody into a room: the row, the event for those who are in it, and the one for the user.
+pub(crate) async fn enter(
+    work: &mut Work<'_>,
+    actor: Actor,
+    room: &Room,
+    user_id: Uuid,
+    role: RoomRole,
+    first_visible: u64,
+) -> Result<member::Model, ChatError> {
+    let room_id = Uuid::try_parse(&room.id).map_err(ChatError::internal)?;
+    let seq = work.next_seq(room_id);
+    let row = member::Model {
+        room_id,
+        user_id,
+        role: role as i32,
+        joined_at: store::micros(work.now),
+        joined_seq: store::signed(seq),
+        first_visible_seq: store::signed(first_visible),
+    };
+    member::insert(work.tx, row.clone()).await?;
+    room::count_member(work.tx, room_id, 1).await?;
+    work.wrote();
+    let joined = MemberJoined { member: Some(Member { joined_at: Some(work.at()), ..row.to_proto() }), room_id: room.id.clone() };
+    let audience = AudienceChange { added_user_ids: vec![user_id.to_string()], removed_user_ids: Vec::new() };
+    work.append(room_id, actor.user_id, Body::MemberJoined(joined.clone()), Some(audience));
+    work.publish(room_id, &joined)?;
+    let entered = RoomJoined { room: Some(room.clone()), joined_seq: seq };
+    work.append(user_id, actor.user_id, Body::RoomJoined(entered), None);
+    Ok(row)
+}
+
+/// Changes what was given.
+pub(crate) async fn update(
+    work: &mut Work<'_>,
+    actor: Actor,
+    room_id: Uuid,
+    name: Option<&str>,
+    topic: Option<&str>,
+    history: Option<RoomHistory>,
+) -> Result<Bytes, ChatError> {
+    let Seen { mut room, .. } = open(work.tx, room_id, actor, Action::Update).await?;
+    if let Some(name) = name {
+        room.name = name.to_owned();
+        room.sort_name = sort_name(name);
+    }
+    if let Some(topic) = topic {
+        room.topic = topic.to_owned();
+    }
+    if let Some(history) = history {
+        room.history = history as i32;
+    }
+    room::update(work.tx, &room).await?;
+    work.wrote();
+    let updated = RoomUpdated { room: Some(room.to_proto()) };
+    work.append(room_id, actor.user_id, Body::RoomUpdated(updated), None);
+    Ok(UpdateRoomResponse { room: Some(room.to_proto()) }.encode_to_vec().into())
+}
+
+/// One page of the rooms that somebody may see.
+pub(crate) struct Listed {
+    pub(crate) rooms: Vec<Room>,
+    pub(crate) memberships: Vec<Membership>,
+    pub(crate) next_page_token: String,
+}
+
+/// The rooms that somebody is in and, unless `joined_only`, the public ones.
+pub(crate) async fn list<C: ConnectionTrait>(
+    db: &C,
+    actor: Actor,
+    joined_only: bool,
+    rows: u64,
+    page_token: &str,
+) -> Result<Listed, ChatError> {
+    let after = parse_token(page_token)?;
+    let members = member::of_user(db, actor.user_id).await?;
+    let mine: Vec<Uuid> = members.iter().map(|member| member.room_id).collect();
+    let mut rooms = room::list(db, &mine, !joined_only && !actor.guest, after, rows + 1).await?;
+    let more = rooms.len() as u64 > rows;
+    rooms.truncate(usize::try_from(rows).unwrap_or(usize::MAX));
+    let next_page_token = match rooms.last() {
+        Some(last) if more => format!("{}/{}", last.id, last.sort_name),
+        _ => String::new(),
+    };
+    let shown: Vec<member::Model> =
+        members.into_iter().filter(|member| rooms.iter().any(|room| room.id == member.room_id)).collect();
+    let memberships = standings(db, actor.user_id, &shown, &rooms).await?;
+    Ok(Listed { rooms: rooms.iter().map(room::Model::to_proto).collect(), memberships, next_page_token })
+}
+
+fn parse_token(token: &str) -> Result<Option<(String, Uuid)>, ChatError> {
+    if token.is_empty() {
+        return Ok(None);
+    }
+    let wrong = || ChatError::invalid("page_token", "is not one that this call gave");
+    let (id, name) = token.split_once('/').ok_or_else(wrong)?;
+    Ok(Some((name.to_owned(), Uuid::try_parse(id).map_err(|_| wrong())?)))
+}
+
+/// A user's standing in some rooms.
+pub(crate) async fn standings<C: ConnectionTrait>(
+    db: &C,
+    user_id: Uuid,
+    members: &[member::Model],
+    rooms: &[room::Model],
+) -> Result<Vec<Membership>, ChatError> {
+    let ids: Vec<Uuid> = members.iter().map(|member| member.room_id).collect();
+    let heads = store::feed::heads(db, &ids).await?;
+    let markers = read_marker::of_user(db, user_id).await?;
+    let count = |id: Uuid| rooms.iter().find(|room| room.id == id).map_or(0, |room| room.member_count);
+    let one = |member: &member::Model| {
+        let head = heads.get(&member.room_id).copied().unwrap_or_default();
+        let marker = markers.get(&member.room_id).copied().unwrap_or_default();
+        let member_count = u32::try_from(count(member.room_id)).unwrap_or(0);
+        Membership { member_count, ..standing(member, head, marker) }
+    };
+    Ok(members.iter().map(one).collect())
+}
+
+/// A standing without the number of members.
+pub(crate) fn standing(member: &member::Model, head: Head, marker: read_marker::Marker) -> Membership {
+    Membership {
+        room_id: member.room_id.to_string(),
+        role: member.role,
+        first_visible_seq: store::unsigned(member.first_visible_seq),
+        head: head.seq,
+        head_ordinal: head.ordinal,
+        read_seq: marker.seq,
+        read_ordinal: marker.ordinal,
+        member_count: 0,
+    }
+}
+
+/// Rooms are listed without regard to case.
+fn sort_name(name: &str) -> String {
+    name.to_lowercase()
+}

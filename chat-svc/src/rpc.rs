@@ -1,0 +1,131 @@
+//! The services: decode, authorise, call a rule, encode.
+
+mod access;
+mod feed;
+mod live_feed;
+mod messages;
+mod rooms;
+
+use std::sync::Arc;
+
+use mesh::{
+    authn::{self, MeshSecret},
+    clock::Clock,
+    db::Db,
+    errors,
+    rpc::{MAX_MESSAGE_BYTES, Method, Upstream},
+};
+use prost::Message;
+use proto::{
+    auth::v1::user_service_client::UserServiceClient,
+    chat::{
+        internal::v1::{access_service_server::AccessServiceServer, feed_service_server::FeedServiceServer as LiveFeedServer},
+        v1::{
+            feed_service_server::FeedServiceServer, message_service_server::MessageServiceServer,
+            room_service_server::RoomServiceServer,
+        },
+    },
+};
+use tokio_util::sync::CancellationToken;
+use tonic::{Extensions, Status, service::Routes};
+
+use crate::{
+    append::Appender,
+    command::{Actor, Command},
+    errors::ChatError,
+    live::Live,
+};
+
+/// Who may call what.
+pub const METHODS: &[Method] = &[
+    Method::user("/loquat.chat.v1.RoomService/CreateRoom"),
+    Method::user("/loquat.chat.v1.RoomService/UpdateRoom"),
+    Method::user("/loquat.chat.v1.RoomService/GetRoom"),
+    Method::user("/loquat.chat.v1.RoomService/ListRooms"),
+    Method::user("/loquat.chat.v1.RoomService/JoinRoom"),
+    Method::user("/loquat.chat.v1.RoomService/LeaveRoom"),
+    Method::user("/loquat.chat.v1.RoomService/AddMember"),
+    Method::user("/loquat.chat.v1.RoomService/RemoveMember"),
+    Method::user("/loquat.chat.v1.RoomService/ListMembers"),
+    Method::user("/loquat.chat.v1.RoomService/MarkRead"),
+    Method::user("/loquat.chat.v1.RoomService/MarkUnread"),
+    Method::user("/loquat.chat.v1.RoomService/SetTyping"),
+    Method::user("/loquat.chat.v1.MessageService/SendMessage"),
+    Method::user("/loquat.chat.v1.MessageService/EditMessage"),
+    Method::user("/loquat.chat.v1.MessageService/DeleteMessage"),
+    Method::user("/loquat.chat.v1.MessageService/ListMessages"),
+    Method::user("/loquat.chat.v1.FeedService/VerifyRange"),
+    Method::service("/loquat.chat.internal.v1.FeedService/Attach").streaming(),
+    Method::service("/loquat.chat.internal.v1.FeedService/ListFeeds"),
+    Method::service("/loquat.chat.internal.v1.FeedService/OpenFeeds"),
+    Method::service("/loquat.chat.internal.v1.FeedService/ReadFeed"),
+    Method::service("/loquat.chat.internal.v1.AccessService/CheckAccess"),
+];
+
+/// What handlers share.
+pub(crate) struct Shared {
+    pub(crate) db: Db,
+    pub(crate) appender: Appender,
+    pub(crate) live: Arc<Live>,
+    pub(crate) secret: MeshSecret,
+    pub(crate) clock: Clock,
+    pub(crate) users: UserServiceClient<Upstream>,
+    pub(crate) stopping: CancellationToken,
+}
+
+/// The handlers of every service.
+#[derive(Clone)]
+pub(crate) struct Rpc(pub(crate) Arc<Shared>);
+
+/// The routes of every service.
+pub(crate) fn routes(shared: Shared) -> Routes {
+    let rpc = Rpc(Arc::new(shared));
+    let mut routes = Routes::builder();
+    routes
+        .add_service(RoomServiceServer::new(rpc.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES))
+        .add_service(MessageServiceServer::new(rpc.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES))
+        .add_service(FeedServiceServer::new(rpc.clone()))
+        .add_service(LiveFeedServer::new(rpc.clone()))
+        .add_service(AccessServiceServer::new(rpc));
+    routes.routes()
+}
+
+/// Who calls.
+fn actor(extensions: &Extensions) -> Result<Actor, Status> {
+    let user = authn::user(extensions)?;
+    Ok(Actor { user_id: user.user_id, guest: user.role == "guest" })
+}
+
+impl Rpc {
+    /// Commits a change and decodes its response.
+    async fn commit<M: Message + Default>(&self, command: Command) -> Result<M, ChatError> {
+        let bytes = self.0.appender.commit(command).await?;
+        M::decode(bytes).map_err(ChatError::internal)
+    }
+}
+
+/// A rule's result as a handler's.
+fn answer<T>(result: Result<T, ChatError>) -> Result<tonic::Response<T>, Status> {
+    result.map(tonic::Response::new).map_err(errors::status)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_method_has_an_entry_and_every_entry_a_method() {
+        let mut listed: Vec<&str> = METHODS.iter().map(|method| method.path).collect();
+        listed.sort_unstable();
+        let described = proto::method_paths(|package| package.starts_with("loquat.chat."));
+        assert_eq!(listed, described);
+    }
+
+    #[test]
+    fn internal_methods_are_for_services_only() {
+        for method in METHODS {
+            let internal = method.path.contains(".internal.");
+            assert_eq!(method.access == authn::Access::Service, internal, "{}", method.path);
+        }
+    }
+}

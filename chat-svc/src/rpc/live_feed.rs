@@ -1,0 +1,136 @@
+//! The internal `FeedService`: the log and the live stream for gateways.
+
+use std::{pin::Pin, sync::Arc, time::Duration};
+
+use futures::{Stream, StreamExt as _};
+use mesh::errors;
+use proto::chat::internal::v1::{
+    AttachRequest, AttachResponse, ListFeedsRequest, ListFeedsResponse, OpenFeedsRequest, OpenFeedsResponse,
+    ReadFeedRequest, ReadFeedResponse, attach_request::Action, feed_service_server::FeedService,
+};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Code, Request, Response, Status, Streaming, async_trait};
+use uuid::Uuid;
+
+use super::{Rpc, Shared, answer};
+use crate::{
+    feeds::{self, Opening},
+    fields::Fields,
+    live::Attachment,
+    store,
+};
+
+/// How often a gateway is told where its feeds stand, so that a loss is noticed.
+const HEADS_EVERY: Duration = Duration::from_secs(10);
+/// How many counters one query asks for.
+const HEADS_AT_ONCE: usize = 500;
+
+#[async_trait]
+impl FeedService for Rpc {
+    type AttachStream = Pin<Box<dyn Stream<Item = Result<AttachResponse, Status>> + Send>>;
+
+    async fn attach(&self, request: Request<Streaming<AttachRequest>>) -> Result<Response<Self::AttachStream>, Status> {
+        let (attachment, items) = self.0.live.attach();
+        let drive = drive(self.0.clone(), attachment, request.into_inner());
+        let items = ReceiverStream::new(items).map(Ok);
+        let ended = futures::stream::once(async {
+            let text = "The gateway read too slowly or the server is stopping; attach again.";
+            Err(errors::unavailable("ATTACH_BEHIND", text, Duration::from_millis(100)))
+        });
+        // The driver runs as a part of the stream, so that it ends with it.
+        let stream = futures::stream::select(items.chain(ended), futures::stream::once(drive).filter_map(|()| async { None }));
+        let stop = self.0.stopping.clone().cancelled_owned();
+        Ok(Response::new(Box::pin(stream.take_until(stop))))
+    }
+
+    async fn list_feeds(&self, request: Request<ListFeedsRequest>) -> Result<Response<ListFeedsResponse>, Status> {
+        let request = request.into_inner();
+        let run = async {
+            let mut fields = Fields::default();
+            let user_id = fields.id("user_id", &request.user_id);
+            fields.done()?;
+            let feeds = feeds::list(self.0.db.reader(), user_id).await?;
+            Ok(ListFeedsResponse { feed_ids: feeds.iter().map(Uuid::to_string).collect() })
+        };
+        answer(run.await)
+    }
+
+    async fn open_feeds(&self, request: Request<OpenFeedsRequest>) -> Result<Response<OpenFeedsResponse>, Status> {
+        let request = request.into_inner();
+        let run = async {
+            let mut fields = Fields::default();
+            let user_id = fields.id("user_id", &request.user_id);
+            fields.done()?;
+            let cursors = request.cursors.into_iter().map(|cursor| (cursor.feed_id, cursor.seq)).collect();
+            let only = request.feed_ids.into_iter().collect();
+            let opening = Opening { user_id, cursors, epoch: request.epoch, only };
+            let tx = self.0.db.snapshot().await?;
+            let (epoch, feeds) = feeds::open(&tx, &opening).await?;
+            Ok(OpenFeedsResponse { epoch, feeds })
+        };
+        answer(run.await)
+    }
+
+    async fn read_feed(&self, request: Request<ReadFeedRequest>) -> Result<Response<ReadFeedResponse>, Status> {
+        let request = request.into_inner();
+        let run = async {
+            let mut fields = Fields::default();
+            let user_id = fields.id("user_id", &request.user_id);
+            let feed_id = fields.id("feed_id", &request.feed_id);
+            let rows = fields.page_size(request.page_size, 200, 1000);
+            fields.done()?;
+            let tx = self.0.db.snapshot().await?;
+            let (events, head) = feeds::page(&tx, user_id, feed_id, request.after_seq, rows).await?;
+            Ok(ReadFeedResponse { events, head })
+        };
+        answer(run.await)
+    }
+}
+
+/// Does what a gateway asks for on its stream, and tells it where its feeds stand.
+async fn drive(shared: Arc<Shared>, attachment: Attachment, mut asked: Streaming<AttachRequest>) {
+    let mut tick = tokio::time::interval_at(tokio::time::Instant::now() + HEADS_EVERY, HEADS_EVERY);
+    loop {
+        let feeds = tokio::select! {
+            asked = asked.next() => match asked {
+                Some(Ok(AttachRequest { action: Some(Action::Add(add)) })) => {
+                    let feeds = ids(&add.feed_ids);
+                    // Interest first, then the head: what is committed in between comes twice, never not at all.
+                    attachment.add(&feeds);
+                    feeds
+                }
+                Some(Ok(AttachRequest { action: Some(Action::Drop(drop)) })) => {
+                    attachment.drop_feeds(&ids(&drop.feed_ids));
+                    continue;
+                }
+                Some(Ok(AttachRequest { action: None })) => continue,
+                Some(Err(_)) | None => return,
+            },
+            _ = tick.tick() => attachment.feeds(),
+        };
+        if tell_heads(&shared, &attachment, &feeds).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Says where feeds stand. An error ends the stream: its gateway attaches again.
+async fn tell_heads(shared: &Shared, attachment: &Attachment, feeds: &[Uuid]) -> Result<(), Status> {
+    for some in feeds.chunks(HEADS_AT_ONCE) {
+        let heads = store::feed::heads(shared.db.reader(), some).await.map_err(|cause| {
+            tracing::warn!(%cause, "the heads of feeds could not be read");
+            errors::plain(Code::Unavailable, "STORE_UNAVAILABLE", "The heads could not be read.")
+        })?;
+        for feed in some {
+            let seq = heads.get(feed).map_or(0, |head| head.seq);
+            if !attachment.head(*feed, seq).await {
+                return Err(errors::plain(Code::Aborted, "ATTACH_BEHIND", "The stream has ended."));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn ids(texts: &[String]) -> Vec<Uuid> {
+    texts.iter().filter_map(|text| Uuid::try_parse(text).ok()).collect()
+}

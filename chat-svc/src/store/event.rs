@@ -1,0 +1,105 @@
+//! `event`: the log. A row holds the very bytes that clients get, and their hash, which stays when the bytes go.
+
+use bytes::Bytes;
+use prost::Message as _;
+use proto::chat::v1::{Event, Redacted, event::Body};
+use sea_orm::{QueryOrder as _, QuerySelect as _, Set, entity::prelude::*};
+use sha2::{Digest as _, Sha256};
+
+use super::{signed, unsigned};
+
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "event")]
+pub(crate) struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub(crate) feed_id: Uuid,
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub(crate) seq: i64,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) hash: Vec<u8>,
+}
+
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub(crate) enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}
+
+/// An event on its way into the log.
+#[derive(Clone, Debug)]
+pub(crate) struct NewEvent {
+    pub(crate) feed_id: Uuid,
+    pub(crate) seq: u64,
+    pub(crate) bytes: Bytes,
+}
+
+/// Rows of one statement: SQLite takes 32,766 parameters, four a row.
+const ROWS_PER_INSERT: usize = 4000;
+
+/// Writes events.
+pub(crate) async fn insert<C: ConnectionTrait>(db: &C, events: &[NewEvent]) -> Result<(), DbErr> {
+    for chunk in events.chunks(ROWS_PER_INSERT) {
+        let rows = chunk.iter().map(|event| ActiveModel {
+            feed_id: Set(event.feed_id),
+            seq: Set(signed(event.seq)),
+            bytes: Set(event.bytes.to_vec()),
+            hash: Set(Sha256::digest(&event.bytes).to_vec()),
+        });
+        Entity::insert_many(rows).exec_without_returning(db).await?;
+    }
+    Ok(())
+}
+
+/// A page of the log above `after`, at most `rows` long.
+pub(crate) async fn page<C: ConnectionTrait>(db: &C, feed_id: Uuid, after: u64, rows: u64) -> Result<Vec<Model>, DbErr> {
+    Entity::find()
+        .filter(Column::FeedId.eq(feed_id))
+        .filter(Column::Seq.gt(signed(after)))
+        .order_by_asc(Column::Seq)
+        .limit(rows)
+        .all(db)
+        .await
+}
+
+/// Some events of one feed by their numbers.
+pub(crate) async fn some<C: ConnectionTrait>(db: &C, feed_id: Uuid, seqs: &[i64]) -> Result<Vec<Model>, DbErr> {
+    Entity::find().filter(Column::FeedId.eq(feed_id)).filter(Column::Seq.is_in(seqs.iter().copied())).all(db).await
+}
+
+/// The hashes of a range, by rising number.
+pub(crate) async fn hashes<C: ConnectionTrait>(db: &C, feed_id: Uuid, from: u64, to: u64) -> Result<Vec<Vec<u8>>, DbErr> {
+    Entity::find()
+        .select_only()
+        .column(Column::Hash)
+        .filter(Column::FeedId.eq(feed_id))
+        .filter(Column::Seq.between(signed(from), signed(to)))
+        .order_by_asc(Column::Seq)
+        .into_tuple()
+        .all(db)
+        .await
+}
+
+/// Takes the content of events away: stubs with the same numbers, times and hashes remain.
+pub(crate) async fn redact<C: ConnectionTrait>(db: &C, feed_id: Uuid, seqs: &[i64]) -> Result<(), DbErr> {
+    for row in some(db, feed_id, seqs).await? {
+        let Ok(event) = Event::decode(row.bytes.as_slice()) else { continue };
+        if matches!(event.body, Some(Body::Redacted(_))) {
+            continue;
+        }
+        let stub = Event { body: Some(Body::Redacted(Redacted { hash: row.hash.clone().into() })), ..event };
+        let row = ActiveModel {
+            feed_id: Set(row.feed_id),
+            seq: Set(row.seq),
+            bytes: Set(stub.encode_to_vec()),
+            ..Default::default()
+        };
+        Entity::update(row).exec(db).await?;
+    }
+    Ok(())
+}
+
+impl Model {
+    /// The number as the contracts have it.
+    pub(crate) fn number(&self) -> u64 {
+        unsigned(self.seq)
+    }
+}

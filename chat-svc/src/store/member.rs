@@ -1,0 +1,82 @@
+//! `member`: who is in which room now.
+
+use proto::chat::v1::{Member, RoomRole};
+use sea_orm::{PaginatorTrait as _, QueryOrder as _, QuerySelect as _, entity::prelude::*};
+
+use super::{timestamp, unsigned};
+
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "member")]
+pub(crate) struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub(crate) room_id: Uuid,
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub(crate) user_id: Uuid,
+    pub(crate) role: i32,
+    pub(crate) joined_at: i64,
+    pub(crate) joined_seq: i64,
+    pub(crate) first_visible_seq: i64,
+}
+
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub(crate) enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}
+
+impl Model {
+    pub(crate) fn role(&self) -> RoomRole {
+        RoomRole::try_from(self.role).unwrap_or(RoomRole::Member)
+    }
+
+    /// As the contracts have it.
+    pub(crate) fn to_proto(&self) -> Member {
+        Member {
+            user_id: self.user_id.to_string(),
+            role: self.role,
+            joined_at: Some(timestamp(self.joined_at)),
+            joined_seq: unsigned(self.joined_seq),
+        }
+    }
+}
+
+/// Somebody's membership in a room.
+pub(crate) async fn find<C: ConnectionTrait>(db: &C, room_id: Uuid, user_id: Uuid) -> Result<Option<Model>, DbErr> {
+    Entity::find_by_id((room_id, user_id)).one(db).await
+}
+
+/// Everything that somebody is in.
+pub(crate) async fn of_user<C: ConnectionTrait>(db: &C, user_id: Uuid) -> Result<Vec<Model>, DbErr> {
+    Entity::find().filter(Column::UserId.eq(user_id)).order_by_asc(Column::RoomId).all(db).await
+}
+
+/// A page of a room's members in the order of joining.
+pub(crate) async fn of_room<C: ConnectionTrait>(db: &C, room_id: Uuid, after: i64, rows: u64) -> Result<Vec<Model>, DbErr> {
+    Entity::find()
+        .filter(Column::RoomId.eq(room_id))
+        .filter(Column::JoinedSeq.gt(after))
+        .order_by_asc(Column::JoinedSeq)
+        .limit(rows)
+        .all(db)
+        .await
+}
+
+/// How many owners a room has.
+pub(crate) async fn owners<C: ConnectionTrait>(db: &C, room_id: Uuid) -> Result<u64, DbErr> {
+    Entity::find()
+        .filter(Column::RoomId.eq(room_id))
+        .filter(Column::Role.eq(RoomRole::Owner as i32))
+        .count(db)
+        .await
+}
+
+/// Writes a new membership.
+pub(crate) async fn insert<C: ConnectionTrait>(db: &C, member: Model) -> Result<(), DbErr> {
+    Entity::insert(ActiveModel::from(member)).exec_without_returning(db).await?;
+    Ok(())
+}
+
+/// Ends a membership.
+pub(crate) async fn delete<C: ConnectionTrait>(db: &C, room_id: Uuid, user_id: Uuid) -> Result<(), DbErr> {
+    Entity::delete_by_id((room_id, user_id)).exec(db).await?;
+    Ok(())
+}

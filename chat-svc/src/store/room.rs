@@ -1,0 +1,110 @@
+//! `room`: what is known of each room.
+
+use proto::chat::v1::{Room, RoomHistory, RoomKind};
+use sea_orm::{Condition, ExprTrait as _, QueryOrder as _, QuerySelect as _, Set, entity::prelude::*};
+
+use super::timestamp;
+
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "room")]
+pub(crate) struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub(crate) id: Uuid,
+    pub(crate) name: String,
+    /// The name by which rooms are listed.
+    pub(crate) sort_name: String,
+    pub(crate) kind: i32,
+    pub(crate) topic: String,
+    pub(crate) history: i32,
+    pub(crate) created_by: Uuid,
+    pub(crate) created_at: i64,
+    pub(crate) member_count: i32,
+}
+
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub(crate) enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}
+
+impl Model {
+    pub(crate) fn kind(&self) -> RoomKind {
+        RoomKind::try_from(self.kind).unwrap_or(RoomKind::Private)
+    }
+
+    pub(crate) fn history(&self) -> RoomHistory {
+        RoomHistory::try_from(self.history).unwrap_or(RoomHistory::SinceJoined)
+    }
+
+    /// As the contracts have it.
+    pub(crate) fn to_proto(&self) -> Room {
+        Room {
+            id: self.id.to_string(),
+            name: self.name.clone(),
+            kind: self.kind,
+            topic: self.topic.clone(),
+            history: self.history,
+            created_by: self.created_by.to_string(),
+            created_at: Some(timestamp(self.created_at)),
+        }
+    }
+}
+
+/// One room.
+pub(crate) async fn find<C: ConnectionTrait>(db: &C, id: Uuid) -> Result<Option<Model>, DbErr> {
+    Entity::find_by_id(id).one(db).await
+}
+
+/// Some rooms by id.
+pub(crate) async fn some<C: ConnectionTrait>(db: &C, ids: &[Uuid]) -> Result<Vec<Model>, DbErr> {
+    Entity::find().filter(Column::Id.is_in(ids.iter().copied())).all(db).await
+}
+
+/// A page of the rooms `mine`, and of all public ones when `public` is set, by name.
+pub(crate) async fn list<C: ConnectionTrait>(
+    db: &C,
+    mine: &[Uuid],
+    public: bool,
+    after: Option<(String, Uuid)>,
+    rows: u64,
+) -> Result<Vec<Model>, DbErr> {
+    let mut seen = Condition::any().add(Column::Id.is_in(mine.iter().copied()));
+    if public {
+        seen = seen.add(Column::Kind.eq(RoomKind::Public as i32));
+    }
+    let mut query = Entity::find().filter(seen);
+    if let Some((name, id)) = after {
+        let same = Condition::all().add(Column::SortName.eq(name.clone())).add(Column::Id.gt(id));
+        query = query.filter(Condition::any().add(Column::SortName.gt(name)).add(same));
+    }
+    query.order_by_asc(Column::SortName).order_by_asc(Column::Id).limit(rows).all(db).await
+}
+
+/// Writes a new room.
+pub(crate) async fn insert<C: ConnectionTrait>(db: &C, room: Model) -> Result<(), DbErr> {
+    Entity::insert(ActiveModel::from(room)).exec_without_returning(db).await?;
+    Ok(())
+}
+
+/// Writes name, topic and history.
+pub(crate) async fn update<C: ConnectionTrait>(db: &C, room: &Model) -> Result<(), DbErr> {
+    let row = ActiveModel {
+        id: Set(room.id),
+        name: Set(room.name.clone()),
+        sort_name: Set(room.sort_name.clone()),
+        topic: Set(room.topic.clone()),
+        history: Set(room.history),
+        ..Default::default()
+    };
+    Entity::update(row).exec(db).await?;
+    Ok(())
+}
+
+/// Counts a member in or out.
+pub(crate) async fn count_member<C: ConnectionTrait>(db: &C, id: Uuid, change: i32) -> Result<(), DbErr> {
+    Entity::update_many()
+        .col_expr(Column::MemberCount, Expr::col(Column::MemberCount).add(change))
+        .filter(Column::Id.eq(id))
+        .exec(db)
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,226 @@
+//! The database of one service: SQLite in a file, with one connection that writes and several that read.
+//!
+//! Every connection is set to WAL and `synchronous=FULL`: what is committed is on disk. Owns the rule that two processes never
+//! work on one SQLite file.
+
+use std::{fs::File, path::PathBuf, sync::Arc, time::Duration};
+
+use sea_orm::{
+    ConnectOptions, Database, DatabaseConnection, DatabaseTransaction, DbErr, SqliteTransactionMode, TransactionOptions,
+    TransactionTrait as _,
+    sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous},
+};
+use sea_orm_migration::MigratorTrait;
+use serde::{Deserialize, Serialize};
+
+/// How long a caller waits for a connection.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long SQLite waits for another connection's lock.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Where a service's database is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DbConfig {
+    /// `sqlite:PATH`. Empty means a file of the service's name in `data_dir`.
+    pub url: String,
+    /// How many connections read at a time; SQLite has one more that writes. Default 4.
+    pub max_connections: u32,
+}
+
+impl Default for DbConfig {
+    fn default() -> Self {
+        Self { url: String::new(), max_connections: 4 }
+    }
+}
+
+/// Why a database cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DbError {
+    /// The URL names no database that this build can use.
+    #[error("{0}: not a database URL that is supported; use sqlite:PATH")]
+    Url(String),
+    /// Another process has it.
+    #[error(
+        "{0} is in use by another process. Two processes cannot work on one SQLite file: stop the other one, or give this one a \
+         data_dir of its own"
+    )]
+    Locked(PathBuf),
+    /// The file system refused.
+    #[error("{0}: {1}")]
+    Io(PathBuf, std::io::Error),
+    /// The database refused.
+    #[error("{0}")]
+    Query(#[from] DbErr),
+}
+
+/// An open database. Cheap to clone.
+#[derive(Clone)]
+pub struct Db {
+    writer: DatabaseConnection,
+    reader: DatabaseConnection,
+    /// Held for as long as the database is open.
+    _lock: Arc<File>,
+}
+
+impl Db {
+    /// Opens a database, and makes it when it is not there.
+    ///
+    /// # Errors
+    /// When the URL is not supported, another process has the file, or it cannot be opened.
+    pub async fn open(config: &DbConfig) -> Result<Self, DbError> {
+        let path = config.url.strip_prefix("sqlite:").ok_or_else(|| DbError::Url(config.url.clone()))?;
+        let path = PathBuf::from(path.trim_start_matches("//").split('?').next().unwrap_or_default());
+        let lock = lock(&path)?;
+        let url = format!("sqlite://{}?mode=rwc", path.display());
+        // The writer first: it makes the file and switches it to WAL.
+        let writer = Database::connect(options(&url, 1)).await?;
+        let reader = Database::connect(options(&url, config.max_connections.max(1))).await?;
+        Ok(Self { writer, reader, _lock: Arc::new(lock) })
+    }
+
+    /// Brings the tables up to date.
+    ///
+    /// # Errors
+    /// When a migration fails.
+    pub async fn migrate<M: MigratorTrait>(&self) -> Result<(), DbError> {
+        Ok(M::up(&self.writer, None).await?)
+    }
+
+    /// For single reads.
+    pub fn reader(&self) -> &DatabaseConnection {
+        &self.reader
+    }
+
+    /// Starts a transaction that writes. Rolled back when it is dropped without a commit.
+    ///
+    /// # Errors
+    /// When no connection is free in time, or the database cannot be reached.
+    pub async fn begin(&self) -> Result<DatabaseTransaction, DbErr> {
+        let sqlite_transaction_mode = Some(SqliteTransactionMode::Immediate);
+        self.writer.begin_with_options(TransactionOptions { sqlite_transaction_mode, ..Default::default() }).await
+    }
+
+    /// Starts a transaction that only reads: all its reads see one state.
+    ///
+    /// # Errors
+    /// When no connection is free in time, or the database cannot be reached.
+    pub async fn snapshot(&self) -> Result<DatabaseTransaction, DbErr> {
+        self.reader.begin().await
+    }
+
+    /// Whether the database answers.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn ping(&self) -> Result<(), DbErr> {
+        self.reader.ping().await
+    }
+
+    /// Closes every connection, once the transactions that hold them are done.
+    ///
+    /// # Errors
+    /// When a connection cannot be closed.
+    pub async fn close(self) -> Result<(), DbErr> {
+        self.reader.close().await?;
+        self.writer.close().await
+    }
+}
+
+fn options(url: &str, connections: u32) -> ConnectOptions {
+    let mut options = ConnectOptions::new(url);
+    options
+        .max_connections(connections)
+        .min_connections(1)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .idle_timeout(None::<Duration>)
+        .max_lifetime(None::<Duration>)
+        .test_before_acquire(false)
+        .sqlx_logging(false)
+        .map_sqlx_sqlite_opts(|sqlite| {
+            sqlite
+                .journal_mode(SqliteJournalMode::Wal)
+                .synchronous(SqliteSynchronous::Full)
+                .busy_timeout(BUSY_TIMEOUT)
+                .foreign_keys(true)
+                .statement_cache_capacity(256)
+        });
+    options
+}
+
+/// Takes the file for this process. The operating system gives it back however the process ends.
+fn lock(path: &std::path::Path) -> Result<File, DbError> {
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder).map_err(|cause| DbError::Io(folder.to_owned(), cause))?;
+    }
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let io = |cause| DbError::Io(PathBuf::from(&name), cause);
+    let file = File::options().create(true).truncate(false).write(true).open(&name).map_err(io)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => Err(DbError::Locked(path.to_owned())),
+        Err(std::fs::TryLockError::Error(cause)) => Err(io(cause)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sea_orm::{ConnectionTrait as _, Statement};
+
+    use super::*;
+
+    fn config(folder: &tempfile::TempDir) -> DbConfig {
+        DbConfig { url: format!("sqlite:{}", folder.path().join("a/test.db").display()), ..DbConfig::default() }
+    }
+
+    #[tokio::test]
+    async fn a_second_process_is_refused_by_name_of_the_rule() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = Db::open(&config(&folder)).await.unwrap();
+        let refused = Db::open(&config(&folder)).await.err().unwrap();
+        assert!(refused.to_string().contains("Two processes cannot work on one SQLite file"), "{refused}");
+        drop(first);
+        Db::open(&config(&folder)).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn other_databases_are_refused_with_what_is_supported() {
+        let wrong = DbConfig { url: "mysql://x".into(), ..DbConfig::default() };
+        assert!(Db::open(&wrong).await.err().unwrap().to_string().contains("sqlite:PATH"));
+    }
+
+    #[tokio::test]
+    async fn every_connection_makes_commits_durable() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Db::open(&config(&folder)).await.unwrap();
+        let ask = |pragma: &str| Statement::from_string(sea_orm::DbBackend::Sqlite, format!("PRAGMA {pragma}"));
+        for connection in [&db.writer, &db.reader] {
+            let row = connection.query_one_raw(ask("synchronous")).await.unwrap().unwrap();
+            assert_eq!(row.try_get_by_index::<i64>(0).unwrap(), 2, "FULL");
+            let row = connection.query_one_raw(ask("journal_mode")).await.unwrap().unwrap();
+            assert_eq!(row.try_get_by_index::<String>(0).unwrap(), "wal");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_transaction_whose_caller_is_gone_is_rolled_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Db::open(&config(&folder)).await.unwrap();
+        let tx = db.begin().await.unwrap();
+        tx.execute_unprepared("CREATE TABLE t (x INTEGER)").await.unwrap();
+        tx.commit().await.unwrap();
+        for _ in 0..20 {
+            let abandoned = async {
+                let tx = db.begin().await.unwrap();
+                tx.execute_unprepared("INSERT INTO t VALUES (1)").await.unwrap();
+                std::future::pending::<()>().await;
+            };
+            assert!(tokio::time::timeout(Duration::from_millis(5), abandoned).await.is_err());
+        }
+        let tx = db.begin().await.unwrap();
+        let row = Statement::from_string(sea_orm::DbBackend::Sqlite, "SELECT count(*) FROM t");
+        let row = tx.query_one_raw(row).await.unwrap().unwrap();
+        assert_eq!(row.try_get_by_index::<i64>(0).unwrap(), 0);
+    }
+}
