@@ -1,0 +1,149 @@
+//! Sessions: started, renewed, ended. A refresh token is spent by its use; one that was spent before its predecessor's grace
+//! was over ends the session, since then two parties hold it.
+
+use std::time::Duration;
+
+use mesh::outbox;
+use proto::auth::v1::SessionEnded;
+use sea_orm::ConnectionTrait;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::{
+    accounts,
+    errors::AuthError,
+    store::{
+        self, account,
+        session::{self, Model},
+    },
+    tokens::{RefreshToken, random},
+};
+
+/// For so long the token just spent gives the same successor: two windows of one browser may race.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// A session and the token that renews it.
+pub(crate) struct Renewed {
+    pub(crate) session: Model,
+    pub(crate) account: account::Model,
+    pub(crate) refresh_token: String,
+}
+
+/// Starts a session.
+pub(crate) async fn start<C: ConnectionTrait>(
+    tx: &C,
+    account: &account::Model,
+    device: &str,
+    now: OffsetDateTime,
+) -> Result<Renewed, AuthError> {
+    let token = RefreshToken::first(mesh::ids::new_id());
+    let session = Model {
+        id: token.session_id,
+        user_id: account.id,
+        device: device.to_owned(),
+        key: random::<32>().to_vec(),
+        current_hash: token.hash(),
+        previous_hash: Vec::new(),
+        created_at: store::micros(now),
+        rotated_at: store::micros(now),
+        ended_at: 0,
+    };
+    session::insert(tx, session.clone()).await?;
+    Ok(Renewed { session, account: account.clone(), refresh_token: token.encode() })
+}
+
+/// What a refresh token is to its session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    Current,
+    /// Just spent: its successor is the current one.
+    InGrace,
+    /// Spent before, or never given out.
+    Spent,
+}
+
+fn standing(session: &Model, token: &RefreshToken, now: OffsetDateTime) -> Standing {
+    let hash = token.hash();
+    let grace = i64::try_from(GRACE.as_micros()).unwrap_or(0);
+    if hash == session.current_hash {
+        Standing::Current
+    } else if hash == session.previous_hash && store::micros(now) - session.rotated_at <= grace {
+        Standing::InGrace
+    } else {
+        Standing::Spent
+    }
+}
+
+/// The living session that a token names, with its account.
+async fn living<C: ConnectionTrait>(
+    db: &C,
+    token: &RefreshToken,
+    idle: Duration,
+    now: OffsetDateTime,
+) -> Result<(Model, account::Model), AuthError> {
+    let session = session::find(db, token.session_id).await?.ok_or(AuthError::RefreshTokenInvalid)?;
+    let idle = i64::try_from(idle.as_micros()).unwrap_or(i64::MAX);
+    if session.ended_at != 0 || store::micros(now) - session.rotated_at > idle {
+        return Err(AuthError::SessionEnded);
+    }
+    let account = account::find(db, session.user_id).await?.filter(|account| !account.disabled);
+    Ok((session, account.ok_or(AuthError::SessionEnded)?))
+}
+
+/// What became of an attempt to renew.
+pub(crate) enum Renewal {
+    /// A new pair.
+    Renewed(Box<Renewed>),
+    /// The token was spent long ago: the session was ended.
+    Replayed { session_id: Uuid },
+}
+
+/// Spends a refresh token.
+pub(crate) async fn renew<C: ConnectionTrait>(
+    tx: &C,
+    token: &RefreshToken,
+    idle: Duration,
+    now: OffsetDateTime,
+) -> Result<Renewal, AuthError> {
+    let (session, account) = living(tx, token, idle, now).await?;
+    let successor = token.successor(&session.key);
+    match standing(&session, token, now) {
+        Standing::Current => session::rotate(tx, &session, successor.hash(), store::micros(now)).await?,
+        Standing::InGrace => {}
+        Standing::Spent => {
+            end(tx, &session, now).await?;
+            return Ok(Renewal::Replayed { session_id: session.id });
+        }
+    }
+    Ok(Renewal::Renewed(Box::new(Renewed { session, account, refresh_token: successor.encode() })))
+}
+
+/// Whose session a refresh token is, without spending it.
+pub(crate) async fn resolve<C: ConnectionTrait>(
+    db: &C,
+    token: &RefreshToken,
+    idle: Duration,
+    now: OffsetDateTime,
+) -> Result<(Model, account::Model), AuthError> {
+    let (session, account) = living(db, token, idle, now).await?;
+    match standing(&session, token, now) {
+        Standing::Current | Standing::InGrace => Ok((session, account)),
+        Standing::Spent => Err(AuthError::RefreshTokenInvalid),
+    }
+}
+
+/// Ends a session and tells other services.
+pub(crate) async fn end<C: ConnectionTrait>(tx: &C, session: &Model, now: OffsetDateTime) -> Result<(), AuthError> {
+    session::end(tx, session.id, store::micros(now)).await?;
+    let at = store::micros(now);
+    let event = SessionEnded {
+        session_id: session.id.to_string(),
+        user_id: session.user_id.to_string(),
+        at: Some(prost_types::Timestamp {
+            seconds: at.div_euclid(1_000_000),
+            nanos: i32::try_from(at.rem_euclid(1_000_000) * 1000).unwrap_or(0),
+        }),
+    };
+    outbox::add(tx, &[accounts::message(&event, session.user_id)?], now).await?;
+    Ok(())
+}

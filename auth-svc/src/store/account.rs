@@ -1,0 +1,92 @@
+//! `account`: who there is.
+
+use proto::auth::v1::{User, WorkspaceRole};
+use sea_orm::{Condition, PaginatorTrait as _, QueryOrder as _, QuerySelect as _, entity::prelude::*};
+
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "account")]
+pub(crate) struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub(crate) id: Uuid,
+    pub(crate) username: String,
+    pub(crate) display_name: String,
+    /// The display name as it is searched.
+    pub(crate) folded_name: String,
+    pub(crate) password: String,
+    pub(crate) role: i32,
+    pub(crate) created_at: i64,
+    pub(crate) bot: bool,
+    pub(crate) disabled: bool,
+}
+
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub(crate) enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}
+
+impl Model {
+    /// As the contracts have it.
+    pub(crate) fn to_proto(&self) -> User {
+        User {
+            id: self.id.to_string(),
+            username: self.username.clone(),
+            display_name: self.display_name.clone(),
+            role: self.role,
+            created_at: Some(prost_types::Timestamp {
+                seconds: self.created_at.div_euclid(1_000_000),
+                nanos: i32::try_from(self.created_at.rem_euclid(1_000_000) * 1000).unwrap_or(0),
+            }),
+            bot: self.bot,
+            disabled: self.disabled,
+        }
+    }
+
+    /// The role as tokens carry it.
+    pub(crate) fn role_name(&self) -> &'static str {
+        match WorkspaceRole::try_from(self.role) {
+            Ok(WorkspaceRole::Owner) => "owner",
+            Ok(WorkspaceRole::Admin) => "admin",
+            Ok(WorkspaceRole::Guest) => "guest",
+            _ => "member",
+        }
+    }
+}
+
+/// How many accounts there are.
+pub(crate) async fn count<C: ConnectionTrait>(db: &C) -> Result<u64, DbErr> {
+    Entity::find().count(db).await
+}
+
+pub(crate) async fn find<C: ConnectionTrait>(db: &C, id: Uuid) -> Result<Option<Model>, DbErr> {
+    Entity::find_by_id(id).one(db).await
+}
+
+pub(crate) async fn some<C: ConnectionTrait>(db: &C, ids: &[Uuid]) -> Result<Vec<Model>, DbErr> {
+    Entity::find().filter(Column::Id.is_in(ids.iter().copied())).all(db).await
+}
+
+pub(crate) async fn by_username<C: ConnectionTrait>(db: &C, username: &str) -> Result<Option<Model>, DbErr> {
+    Entity::find().filter(Column::Username.eq(username)).one(db).await
+}
+
+/// A page of accounts whose username or display name begins with a prefix, by username.
+pub(crate) async fn search<C: ConnectionTrait>(db: &C, prefix: &str, after: &str, rows: u64) -> Result<Vec<Model>, DbErr> {
+    let begins = Condition::any().add(begins(Column::Username, prefix)).add(begins(Column::FoldedName, prefix));
+    Entity::find()
+        .filter(begins)
+        .filter(Column::Username.gt(after))
+        .order_by_asc(Column::Username)
+        .limit(rows)
+        .all(db)
+        .await
+}
+
+/// A range instead of LIKE: no wildcard in what somebody typed, and an index can serve it.
+fn begins(column: Column, prefix: &str) -> Condition {
+    Condition::all().add(column.gte(prefix)).add(column.lt(format!("{prefix}\u{10ffff}")))
+}
+
+pub(crate) async fn insert<C: ConnectionTrait>(db: &C, account: Model) -> Result<(), DbErr> {
+    Entity::insert(ActiveModel::from(account)).exec_without_returning(db).await?;
+    Ok(())
+}
