@@ -8,7 +8,9 @@ use prost::Message as _;
 const ROOTS: [&str; 2] = [".", "third_party"];
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let files = proto_files("loquat")?;
+    let mut files = proto_files("loquat")?;
+    // Not imported by anything, but clients of the reflection want to understand error details.
+    files.push("third_party/google/rpc/error_details.proto".into());
     let mut all = protox::compile(&files, ROOTS)?;
     println!("cargo:rerun-if-changed=loquat");
     println!("cargo:rerun-if-changed=third_party");

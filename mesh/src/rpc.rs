@@ -10,10 +10,11 @@ mod listen;
 
 use std::time::Duration;
 
+use tonic::Status;
 use tower::util::BoxCloneSyncService;
 
 pub use self::client::{Caller, caller, connect};
-pub use self::guard::{Guard, Method, protect};
+pub use self::guard::{Guard, Method, local, protect};
 pub use self::listen::{Limits, serve};
 
 /// The body of requests and responses between services.
@@ -22,8 +23,10 @@ pub type Body = tonic::body::Body;
 /// What a tower service may fail with.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// A service to call, wherever it runs. Generated clients take it as it is: `RoomServiceClient::new(upstream)`.
-pub type Upstream = BoxCloneSyncService<http::Request<Body>, http::Response<Body>, BoxError>;
+/// A service to call, wherever it runs. Generated clients take it as it is: `RoomServiceClient::new(upstream)`. Its error is
+/// a status, such as UNAVAILABLE when the other process cannot be reached. (A boxed error would do as well, but makes the
+/// futures of generated clients so general that the compiler does not accept them inside other futures.)
+pub type Upstream = BoxCloneSyncService<http::Request<Body>, http::Response<Body>, Status>;
 
 /// What a unary call may take when the caller did not say.
 pub const DEFAULT_DEADLINE: Duration = Duration::from_secs(10);

@@ -1,1 +1,146 @@
-//! x
+//! The process: picks roles, wires them, runs them. The production builder; tests start servers with it as well.
+//!
+//! Binds first and runs later, so that whoever is told an address can connect; stops softly, then hard.
+
+pub mod config;
+mod ops;
+mod wiring;
+
+use std::{convert::Infallible, net::SocketAddr, time::Duration};
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use mesh::{
+    lifecycle::Tasks,
+    rpc::{Body, Limits, Upstream, serve},
+};
+use tokio::net::TcpListener;
+use tonic::Status;
+use tower::{ServiceExt as _, util::BoxCloneSyncService};
+
+use self::config::{Config, Role, Roles};
+
+/// A running process (or, in a test, one of several).
+pub struct Server {
+    /// Where the public port listens, when there is a gateway.
+    pub public: Option<SocketAddr>,
+    /// Where the ops port listens.
+    pub ops: SocketAddr,
+    tasks: Tasks,
+    databases: Vec<(&'static str, mesh::db::Db)>,
+    stop_within: Duration,
+}
+
+/// Why a process cannot start. The text says what to do.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct StartError(pub String);
+
+impl StartError {
+    fn new(cause: impl std::fmt::Display) -> Self {
+        Self(cause.to_string())
+    }
+}
+
+/// Ports that are bound and not yet served.
+struct Bound {
+    public: Option<TcpListener>,
+    services: Vec<(Role, TcpListener)>,
+    ops: TcpListener,
+}
+
+impl Server {
+    /// Starts these roles. When it returns, every port is served.
+    ///
+    /// # Errors
+    /// When the configuration cannot work, a port is taken, or a database cannot be used.
+    pub async fn start(config: Config, roles: &Roles) -> Result<Self, StartError> {
+        let config = config.complete();
+        config.check(roles).map_err(StartError::new)?;
+        let bound = bind(&config, roles).await?;
+        let tasks = Tasks::new();
+        let public = bound.public.as_ref().and_then(|listener| listener.local_addr().ok());
+        let ops_address = bound.ops.local_addr().map_err(StartError::new)?;
+        let wired = wiring::wire(&config, roles, &tasks, &bound.services).await?;
+
+        let ops = ops::Ops {
+            metrics: mesh::telemetry::start_metrics(),
+            databases: wired.databases.clone(),
+            stopping: tasks.stopping(),
+            reflection: ops::reflection().map_err(StartError::new)?,
+        };
+        let ops = BoxCloneSyncService::new(tower::service_fn(move |request| ops.clone().answer(request)));
+        spawn_listener(&tasks, "ops-listener", bound.ops, ops, Limits { connections: 100, streams: 100 });
+        for (role, listener) in bound.services {
+            if let Some(service) = wired.services.get(&role) {
+                spawn_listener(&tasks, "service-listener", listener, over_http(service.clone()), Limits::default());
+            }
+        }
+        for (name, future) in wired.background {
+            tasks.spawn(name, future);
+        }
+        if let (Some(listener), Some(gateway)) = (bound.public, wired.gateway) {
+            for (name, future) in gateway.background {
+                tasks.spawn(name, future);
+            }
+            let limits = Limits { connections: config.gateway.max_connections, ..Limits::default() };
+            spawn_listener(&tasks, "public-listener", listener, gateway.service, limits);
+        }
+        let stop_within = Duration::from_secs(config.mesh.stop_seconds);
+        Ok(Self { public, ops: ops_address, tasks, databases: wired.databases, stop_within })
+    }
+
+    /// Stops: accepts nothing more, finishes what is under way, and ends the rest after `mesh.stop_seconds`.
+    pub async fn stop(self) {
+        let aborted = self.tasks.stop(self.stop_within).await;
+        if !aborted.is_empty() {
+            tracing::warn!(?aborted, "these did not stop in time");
+        }
+        for (name, db) in self.databases {
+            if let Ok(Err(cause)) = tokio::time::timeout(Duration::from_secs(2), db.close()).await {
+                tracing::warn!(%cause, "the {name} database was not closed well");
+            }
+        }
+    }
+}
+
+async fn bind(config: &Config, roles: &Roles) -> Result<Bound, StartError> {
+    let mut services = Vec::new();
+    if config.apart(roles) {
+        for role in roles {
+            let listen = match role {
+                Role::Gateway => continue,
+                Role::Auth => &config.auth.listen,
+                Role::Chat => &config.chat.listen,
+                Role::File => continue,
+                Role::Worker => &config.worker.listen,
+            };
+            services.push((*role, listen_on(&format!("{role}.listen"), listen).await?));
+        }
+    }
+    let public = match roles.contains(&Role::Gateway) {
+        true => Some(listen_on("gateway.listen", &config.gateway.listen).await?),
+        false => None,
+    };
+    let ops = listen_on("ops.listen", &config.ops_listen(roles)).await?;
+    Ok(Bound { public, services, ops })
+}
+
+async fn listen_on(key: &str, address: &str) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address).await.map_err(|cause| StartError(format!("{key}: cannot listen on {address}: {cause}")))
+}
+
+type OverHttp = BoxCloneSyncService<Request<Incoming>, Response<Body>, Infallible>;
+
+fn spawn_listener(tasks: &Tasks, name: &'static str, listener: TcpListener, service: OverHttp, limits: Limits) {
+    let serving = serve(listener, service, limits, tasks.clone(), tasks.stopping());
+    tasks.spawn(name, serving);
+}
+
+/// A service of this process for callers from others.
+fn over_http(service: Upstream) -> OverHttp {
+    BoxCloneSyncService::new(tower::service_fn(move |request: Request<Incoming>| {
+        let service = service.clone();
+        async move { Ok(service.oneshot(request.map(Body::new)).await.unwrap_or_else(Status::into_http)) }
+    }))
+}

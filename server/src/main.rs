@@ -1,1 +1,182 @@
-fn main() {}
+//! `loquat`: the one binary.
+
+use std::{io::Write as _, path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+use mesh::{clock::Clock, db::Db};
+use proto::auth::v1::WorkspaceRole;
+use server::{
+    Server,
+    config::{Config, Role, Roles, all_roles},
+};
+
+/// Self-hosted team chat: one command, or a mesh.
+#[derive(Parser)]
+#[command(name = "loquat", version)]
+struct Arguments {
+    /// The configuration file. Default: loquat.toml, if there is one.
+    #[arg(long, global = true)]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs all roles, or those that are named.
+    Serve {
+        /// A role to run; may be given several times. Default: all.
+        #[arg(long = "role", value_enum)]
+        roles: Vec<Role>,
+    },
+    /// Looks at the configuration.
+    Config {
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
+    /// Brings the databases up to date.
+    Migrate,
+    /// Checks that this machine can run the server as configured.
+    Doctor,
+    /// Manages accounts.
+    User {
+        #[command(subcommand)]
+        command: UserCommand,
+    },
+}
+
+#[derive(Subcommand)]
+enum ConfigCommand {
+    /// Says whether the configuration can work.
+    Check,
+    /// Prints the whole configuration with its defaults; secrets are hidden.
+    Dump,
+}
+
+#[derive(Subcommand)]
+enum UserCommand {
+    /// Makes an account while the server is stopped. The password is read from standard input.
+    Add {
+        /// The username.
+        name: String,
+        /// What people see. Default: the username.
+        #[arg(long, default_value = "")]
+        display_name: String,
+        /// Makes it an administrator of the workspace.
+        #[arg(long)]
+        admin: bool,
+    },
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(Arguments::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(cause) => {
+            let _ = writeln!(std::io::stderr(), "loquat: {cause}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+type Outcome = Result<(), Box<dyn std::error::Error>>;
+
+async fn run(arguments: Arguments) -> Outcome {
+    let default = PathBuf::from("loquat.toml");
+    let file = arguments.config.or_else(|| default.is_file().then_some(default));
+    let config: Config = mesh::config::load(file.as_deref())?;
+    mesh::telemetry::start_logs(&config.telemetry)?;
+    match arguments.command {
+        Command::Serve { roles } => serve(config, chosen(roles)).await,
+        Command::Config { command: ConfigCommand::Check } => {
+            config.complete().check(&all_roles())?;
+            say("the configuration is good")
+        }
+        Command::Config { command: ConfigCommand::Dump } => say(&toml::to_string_pretty(&config.complete())?),
+        Command::Migrate => migrate(config.complete()).await,
+        Command::Doctor => doctor(config.complete()).await,
+        Command::User { command: UserCommand::Add { name, display_name, admin } } => {
+            let role = if admin { WorkspaceRole::Admin } else { WorkspaceRole::Member };
+            add_user(&config.complete(), name, display_name, role).await
+        }
+    }
+}
+
+fn chosen(roles: Vec<Role>) -> Roles {
+    if roles.is_empty() { all_roles() } else { roles.into_iter().collect() }
+}
+
+fn say(text: &str) -> Outcome {
+    writeln!(std::io::stdout(), "{text}")?;
+    Ok(())
+}
+
+async fn serve(config: Config, roles: Roles) -> Outcome {
+    let names: Vec<&str> = roles.iter().map(|role| role.name()).collect();
+    let server = Server::start(config, &roles).await?;
+    if let Some(public) = server.public {
+        // People click on this; `localhost` is where a browser keeps the cookie.
+        let host = if public.ip().is_loopback() { "localhost".to_owned() } else { public.ip().to_string() };
+        say(&format!("Loquat is ready at http://{host}:{}", public.port()))?;
+    }
+    tracing::info!(roles = names.join(","), ops = %server.ops, "serving");
+    stop_signal().await?;
+    tracing::info!("stopping");
+    server.stop().await;
+    Ok(())
+}
+
+async fn stop_signal() -> std::io::Result<()> {
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted,
+        _ = terminate.recv() => Ok(()),
+    }
+}
+
+async fn migrate(config: Config) -> Outcome {
+    config.check(&all_roles())?;
+    Db::open(&config.auth.db).await?.migrate::<auth_svc::Migrator>().await?;
+    Db::open(&config.chat.db).await?.migrate::<chat_svc::Migrator>().await?;
+    Db::open(&config.worker.db).await?.migrate::<worker_svc::Migrator>().await?;
+    say("the databases are up to date")
+}
+
+/// Tries everything that a start needs, and says what it found.
+async fn doctor(config: Config) -> Outcome {
+    let mut wrong = 0;
+    let mut report = |name: &str, outcome: Result<String, String>| {
+        let line = match outcome {
+            Ok(text) => format!("ok     {name}: {text}"),
+            Err(text) => {
+                wrong += 1;
+                format!("WRONG  {name}: {text}")
+            }
+        };
+        say(&line)
+    };
+    report("configuration", config.check(&all_roles()).map(|()| "can work".into()).map_err(|cause| cause.to_string()))?;
+    for (name, db) in [("auth", &config.auth.db), ("chat", &config.chat.db), ("worker", &config.worker.db)] {
+        let outcome = match Db::open(db).await {
+            Ok(open) => open.ping().await.map(|()| db.url.clone()).map_err(|cause| cause.to_string()),
+            Err(cause) => Err(cause.to_string()),
+        };
+        report(&format!("{name} database"), outcome)?;
+    }
+    for (key, address) in [("gateway.listen", config.gateway.listen.clone()), ("ops.listen", config.ops_listen(&all_roles()))] {
+        let bound = tokio::net::TcpListener::bind(&address).await;
+        report(key, bound.map(|_| format!("{address} is free")).map_err(|cause| format!("{address}: {cause}")))?;
+    }
+    if wrong > 0 { Err(format!("{wrong} of these must be mended").into()) } else { Ok(()) }
+}
+
+async fn add_user(config: &Config, username: String, display_name: String, role: WorkspaceRole) -> Outcome {
+    let mut password = String::new();
+    write!(std::io::stderr(), "Password: ")?;
+    std::io::stdin().read_line(&mut password)?;
+    let password = password.trim_end_matches(['\r', '\n']).to_owned();
+    let db = Db::open(&config.auth.db).await?;
+    let new = auth_svc::NewAccount { username, display_name, password, role };
+    let user = auth_svc::add_account(&db, &new, Clock::system().now()).await?;
+    say(&format!("{} is {} ({})", user.username, user.id, user.role().as_str_name()))
+}

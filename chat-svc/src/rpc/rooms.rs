@@ -1,9 +1,8 @@
 //! `RoomService`.
 
-use futures::future::BoxFuture;
 use prost::Message as _;
 use proto::{
-    auth::v1::{GetUsersRequest, GetUsersResponse},
+    auth::v1::GetUsersRequest,
     chat::v1::{
         self as v1, Ephemeral, RoomHistory, RoomKind, RoomRole, Typing, ephemeral::Body, room_service_server::RoomService,
     },
@@ -231,10 +230,7 @@ impl Rpc {
     /// Asks auth-svc whether there is such an account.
     async fn must_exist(&self, user_id: Uuid) -> Result<(), ChatError> {
         let request = Request::new(GetUsersRequest { user_ids: vec![user_id.to_string()] });
-        let mut users = self.0.users.clone();
-        // Boxed, because the compiler cannot see that the client's future is general enough otherwise.
-        let asked: BoxFuture<'_, Result<Response<GetUsersResponse>, Status>> = Box::pin(users.get_users(request));
-        let found = asked.await.map_err(ChatError::service)?;
+        let found = self.0.users.clone().get_users(request).await.map_err(ChatError::service)?;
         if found.into_inner().users.is_empty() { Err(ChatError::UserNotFound) } else { Ok(()) }
     }
 }

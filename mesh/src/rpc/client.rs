@@ -7,10 +7,10 @@ use std::{
 
 use http::{HeaderValue, Request, header::AUTHORIZATION};
 use time::OffsetDateTime;
-use tonic::transport::Endpoint;
+use tonic::{Status, transport::Endpoint};
 use tower::{ServiceExt, util::BoxCloneSyncService};
 
-use super::{Body, BoxError, DEADLINE, DEFAULT_DEADLINE, TRACEPARENT, Upstream};
+use super::{Body, DEADLINE, DEFAULT_DEADLINE, TRACEPARENT, Upstream};
 use crate::{authn::MeshSecret, clock::Clock};
 
 /// Left for the answer's way back when a deadline is passed on.
@@ -33,7 +33,8 @@ pub fn connect(url: &str) -> Result<Upstream, String> {
         .initial_connection_window_size(4 * 1024 * 1024)
         .tcp_nodelay(true);
     let channel = endpoint.connect_lazy();
-    Ok(BoxCloneSyncService::new(ServiceExt::<Request<Body>>::map_err(channel, BoxError::from)))
+    let unreachable = |cause: tonic::transport::Error| Status::from_error(Box::new(cause));
+    Ok(BoxCloneSyncService::new(ServiceExt::<Request<Body>>::map_err(channel, unreachable)))
 }
 
 /// Who a role is when it calls another.

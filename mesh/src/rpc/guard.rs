@@ -8,7 +8,7 @@ use tonic::{Code, Status, service::Routes};
 use tower::{ServiceExt, util::BoxCloneSyncService};
 use tracing::Instrument as _;
 
-use super::{Body, BoxError, DEADLINE, DEFAULT_DEADLINE, TRACEPARENT, Upstream};
+use super::{Body, DEADLINE, DEFAULT_DEADLINE, TRACEPARENT, Upstream};
 use crate::{
     authn::{Access, Authn, Principal},
     errors, ids,
@@ -74,7 +74,7 @@ struct Inner {
 
 /// Wraps a service's routes in the layers that every call passes, whether it comes from this process or another.
 pub fn protect(routes: Routes, guard: Guard) -> Upstream {
-    let routes = BoxCloneSyncService::new(ServiceExt::<Request<Body>>::map_err(routes.prepare(), BoxError::from));
+    let routes = local(routes);
     let inner = Arc::new(Inner {
         role: guard.role,
         authn: guard.authn,
@@ -85,6 +85,12 @@ pub fn protect(routes: Routes, guard: Guard) -> Upstream {
         let inner = inner.clone();
         async move { Ok(answer(&inner, request).await) }
     }))
+}
+
+/// The routes of this process as a service to call.
+pub fn local(routes: Routes) -> Upstream {
+    let never = |cause: std::convert::Infallible| match cause {};
+    BoxCloneSyncService::new(ServiceExt::<Request<Body>>::map_err(routes.prepare(), never))
 }
 
 async fn answer(inner: &Inner, request: Request<Body>) -> Response<Body> {
@@ -123,10 +129,7 @@ async fn guarded(inner: &Inner, path: &str, mut request: Request<Body>) -> Resul
 }
 
 async fn call(inner: &Inner, request: Request<Body>) -> Result<Response<Body>, Status> {
-    inner.routes.clone().oneshot(request).await.map_err(|cause| {
-        tracing::error!(%cause, "the routes failed");
-        errors::plain(Code::Internal, "INTERNAL", "The server failed on this call.")
-    })
+    inner.routes.clone().oneshot(request).await
 }
 
 fn shorter(asked: Option<Duration>, default: Option<Duration>) -> Option<Duration> {

@@ -1,0 +1,126 @@
+//! `EdgeService`: the live stream over gRPC. The same frames as on the WebSocket, from the same subscriber.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::{Stream, stream};
+use mesh::{
+    authn::{Access, Principal},
+    errors,
+    rpc::{Body, Upstream},
+};
+use proto::edge::v1::SubscribeRequest;
+use tonic::{Code, Request, Response, Status, server::ServerStreamingService};
+use tower::util::BoxCloneSyncService;
+
+use crate::{
+    hub::{Batch, Entry, Registered, Subscriber},
+    raw::FramesCodec,
+    state::State,
+};
+
+/// The one method.
+const SUBSCRIBE: &str = "/loquat.edge.v1.EdgeService/Subscribe";
+/// The most cursors that one client may bring.
+pub(crate) const MAX_CURSORS: usize = 10_000;
+
+/// Answers `/loquat.edge.v1.EdgeService/*`.
+pub(crate) fn service(state: Arc<State>) -> Upstream {
+    BoxCloneSyncService::new(tower::service_fn(move |request: http::Request<Body>| {
+        let state = state.clone();
+        async move { Ok::<_, Status>(answer(state, request).await.unwrap_or_else(Status::into_http)) }
+    }))
+}
+
+async fn answer(state: Arc<State>, request: http::Request<Body>) -> Result<http::Response<Body>, Status> {
+    if request.uri().path() != SUBSCRIBE {
+        return Err(errors::plain(Code::Unimplemented, "UNKNOWN_METHOD", "There is no such method here."));
+    }
+    let principal = state.authn.check(Access::User, request.headers()).await?;
+    let mut grpc = tonic::server::Grpc::new(FramesCodec::<SubscribeRequest>::default());
+    Ok(grpc.server_streaming(Subscribe { state, principal }, request).await)
+}
+
+/// Refuses what cannot be subscribed to.
+pub(crate) fn check(request: &SubscribeRequest) -> Result<(), Status> {
+    if request.cursors.len() > MAX_CURSORS {
+        return Err(errors::plain(
+            Code::InvalidArgument,
+            "INVALID_REQUEST",
+            format!("The request is not valid: cursors has more than {MAX_CURSORS} entries."),
+        ));
+    }
+    Ok(())
+}
+
+struct Subscribe {
+    state: Arc<State>,
+    principal: Principal,
+}
+
+type Frames = std::pin::Pin<Box<dyn Stream<Item = Result<Bytes, Status>> + Send>>;
+
+impl ServerStreamingService<SubscribeRequest> for Subscribe {
+    type Response = Bytes;
+    type ResponseStream = Frames;
+    type Future = std::future::Ready<Result<Response<Frames>, Status>>;
+
+    fn call(&mut self, request: Request<SubscribeRequest>) -> Self::Future {
+        let Principal::User(user) = self.principal.clone() else {
+            return std::future::ready(Err(errors::plain(Code::Unauthenticated, "TOKEN_MISSING", "Sign in first.")));
+        };
+        let request = request.into_inner();
+        if let Err(refused) = check(&request) {
+            return std::future::ready(Err(refused));
+        }
+        let hub = self.state.hub.clone();
+        let start = async move {
+            let registered = hub.register(user.user_id, user.session_id).await;
+            registered.session.push(Entry::Subscribe(request));
+            let subscriber = registered.subscriber();
+            Live { registered, subscriber, waiting: Vec::new().into_iter(), end: None }
+        };
+        let frames = stream::StreamExt::flatten(stream::once(async move { stream::unfold(start.await, Live::next) }));
+        std::future::ready(Ok(Response::new(Box::pin(frames))))
+    }
+}
+
+/// A stream under way.
+struct Live {
+    #[allow(dead_code, reason = "held so that the hub knows that the client is there")]
+    registered: Registered,
+    subscriber: Subscriber,
+    waiting: std::vec::IntoIter<Bytes>,
+    end: Option<Option<Status>>,
+}
+
+impl Live {
+    /// One frame at a time, as gRPC has it; many become one write below.
+    async fn next(mut self) -> Option<(Result<Bytes, Status>, Self)> {
+        loop {
+            if let Some(frame) = self.waiting.next() {
+                return Some((Ok(frame), self));
+            }
+            match self.end.take() {
+                Some(Some(status)) => {
+                    self.end = Some(None);
+                    return Some((Err(status), self));
+                }
+                Some(None) => return None,
+                None => {}
+            }
+            match self.subscriber.next().await {
+                Batch::Frames(frames) => self.waiting = frames.into_iter(),
+                Batch::GoAway(frames) => {
+                    self.waiting = frames.into_iter();
+                    let again = std::time::Duration::from_secs(1);
+                    self.end = Some(Some(errors::unavailable("GOING_AWAY", "The server is going away.", again)));
+                }
+                Batch::Revoked => {
+                    let ended = errors::plain(Code::Unauthenticated, "SESSION_ENDED", "The session has ended.");
+                    self.end = Some(Some(ended));
+                }
+            }
+        }
+    }
+}

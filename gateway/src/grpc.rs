@@ -1,0 +1,85 @@
+//! gRPC and gRPC-Web: every public service by its path, streams included, nothing buffered. Internal packages do not exist
+//! here.
+
+use std::time::Duration;
+
+use http::{HeaderMap, Request, Response};
+use mesh::{
+    errors,
+    rpc::{Body, Upstream},
+};
+use tonic::{Code, Status, service::Routes};
+use tonic_health::server::HealthReporter;
+use tower::{Layer as _, ServiceExt as _, util::BoxCloneSyncService};
+
+use crate::{edge, state::Shared};
+
+/// Answers any gRPC request.
+pub(crate) fn service(state: Shared) -> Upstream {
+    let edge = edge::service(state.clone());
+    let plain = tower::service_fn(move |request: Request<Body>| {
+        let (state, edge) = (state.clone(), edge.clone());
+        async move { Ok::<_, Status>(answer(&state, edge, request).await.unwrap_or_else(Status::into_http)) }
+    });
+    // Passes plain gRPC through and translates gRPC-Web.
+    BoxCloneSyncService::new(tonic_web::GrpcWebLayer::new().layer(BoxCloneSyncService::new(plain)))
+}
+
+async fn answer(state: &Shared, edge: Upstream, mut request: Request<Body>) -> Result<Response<Body>, Status> {
+    let path = request.uri().path();
+    let upstream = if path.starts_with("/loquat.edge.v1.") { Some(edge) } else { state.route(path) };
+    let upstream = upstream.ok_or_else(|| {
+        errors::plain(Code::Unimplemented, "UNKNOWN_METHOD", format!("There is no method {path} here."))
+    })?;
+    strip(request.headers_mut());
+    upstream.oneshot(request).await.map_err(|cause| {
+        tracing::warn!(%cause, "a service cannot be reached");
+        let text = "The service that answers this is not available just now.";
+        errors::unavailable("SERVICE_UNAVAILABLE", text, Duration::from_secs(1))
+    })
+}
+
+/// Nobody outside says who somebody is but by a token.
+fn strip(headers: &mut HeaderMap) {
+    let identity: Vec<_> = headers.keys().filter(|name| name.as_str().starts_with("x-loquat-")).cloned().collect();
+    for name in identity {
+        headers.remove(name);
+    }
+    headers.remove(http::header::COOKIE);
+}
+
+/// Health and reflection of the public services.
+///
+/// # Errors
+/// When the descriptors cannot be read, which a build rules out.
+pub(crate) fn own() -> Result<(Upstream, HealthReporter), String> {
+    let (reporter, health) = tonic_health::server::health_reporter();
+    let builder = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(proto::PUBLIC_DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    let failed = |cause: tonic_reflection::server::Error| format!("the descriptors: {cause}");
+    let mut routes = Routes::builder();
+    // Older grpcurl speaks only v1alpha.
+    routes
+        .add_service(health)
+        .add_service(builder().build_v1().map_err(failed)?)
+        .add_service(builder().build_v1alpha().map_err(failed)?);
+    Ok((mesh::rpc::local(routes.routes()), reporter))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn identity_from_outside_is_stripped() {
+        let mut headers = HeaderMap::new();
+        headers.insert("x-loquat-user", "root".parse().unwrap());
+        headers.insert("cookie", "loquat=x".parse().unwrap());
+        headers.insert("authorization", "Bearer x".parse().unwrap());
+        strip(&mut headers);
+        assert_eq!(headers.keys().map(http::HeaderName::as_str).collect::<Vec<_>>(), ["authorization"]);
+    }
+}

@@ -1,0 +1,50 @@
+//! What the edges share.
+
+use std::sync::Arc;
+
+use mesh::{authn::Authn, lifecycle::Tasks, rpc::Upstream};
+
+use crate::{hub::Hub, session::Cookies};
+
+/// The services behind the gateway.
+#[derive(Clone)]
+pub struct Upstreams {
+    /// auth-svc.
+    pub auth: Upstream,
+    /// chat-svc.
+    pub chat: Upstream,
+    /// file-svc.
+    pub file: Upstream,
+    /// worker-svc.
+    pub worker: Upstream,
+}
+
+/// What the edges share.
+pub(crate) struct State {
+    /// For calls with the caller's own token.
+    pub(crate) upstreams: Upstreams,
+    pub(crate) authn: Authn,
+    pub(crate) tasks: Tasks,
+    pub(crate) hub: Hub,
+    pub(crate) cookies: Cookies,
+    /// Health, reflection: what the gateway answers itself over gRPC.
+    pub(crate) own: Upstream,
+}
+
+impl State {
+    /// The service that answers a method of a public package; nothing for internal and unknown packages.
+    pub(crate) fn route(&self, path: &str) -> Option<Upstream> {
+        let package = path.strip_prefix('/')?.split_once('/')?.0.rsplit_once('.')?.0;
+        match package {
+            "loquat.auth.v1" => Some(self.upstreams.auth.clone()),
+            "loquat.chat.v1" => Some(self.upstreams.chat.clone()),
+            "loquat.file.v1" => Some(self.upstreams.file.clone()),
+            "loquat.worker.v1" => Some(self.upstreams.worker.clone()),
+            "grpc.health.v1" | "grpc.reflection.v1" | "grpc.reflection.v1alpha" => Some(self.own.clone()),
+            _ => None,
+        }
+    }
+}
+
+/// The state as handlers hold it.
+pub(crate) type Shared = Arc<State>;

@@ -1,0 +1,109 @@
+//! `GET /ws`: the browser's connection. Calls and the live stream share one socket; its frames are `ClientFrame` and
+//! `ServerFrame` (subprotocol `loquat.v1`).
+//!
+//! Signs in, in this order: Bearer at the upgrade; cookie with an exactly matching Origin; else the first frame `hello` within
+//! five seconds, or close 4401.
+
+mod calls;
+mod socket;
+
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
+use hyper::body::Incoming;
+use hyper_util::rt::TokioIo;
+use mesh::{authn, errors, rpc::Body};
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::{
+        handshake::derive_accept_key,
+        protocol::{Role, WebSocketConfig},
+    },
+};
+use tonic::{Code, Status};
+
+use crate::{http::error_response, state::State};
+use socket::SignedIn;
+
+/// The subprotocol.
+const PROTOCOL: &str = "loquat.v1";
+/// The largest message from a client, in bytes; also the largest frame.
+pub(crate) const MAX_FRAME_BYTES: usize = 256 * 1024;
+
+/// Answers the upgrade and serves the socket in a task of its own.
+pub(crate) async fn upgrade(state: Arc<State>, mut request: Request<Incoming>) -> Response<Body> {
+    let accept = match handshake(request.headers()) {
+        Ok(accept) => accept,
+        Err(refused) => return error_response(&refused),
+    };
+    let signed_in = match sign_in(&state, request.headers()).await {
+        Ok(signed_in) => signed_in,
+        Err(refused) => return error_response(&refused),
+    };
+    let upgraded = hyper::upgrade::on(&mut request);
+    let tasks = state.tasks.clone();
+    tasks.spawn("socket", async move {
+        match upgraded.await {
+            Ok(upgraded) => {
+                let stream = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(limits())).await;
+                socket::serve(state, stream, signed_in).await;
+            }
+            Err(cause) => tracing::debug!(%cause, "an upgrade was not finished"),
+        }
+    });
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let headers = response.headers_mut();
+    headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
+    headers.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(PROTOCOL));
+    response
+}
+
+/// What one socket may use. Without limits a peer could make the server hold any amount.
+fn limits() -> WebSocketConfig {
+    WebSocketConfig::default()
+        .max_message_size(Some(MAX_FRAME_BYTES))
+        .max_frame_size(Some(MAX_FRAME_BYTES))
+        .read_buffer_size(4 * 1024)
+        .write_buffer_size(16 * 1024)
+        .max_write_buffer_size(8 * 1024 * 1024)
+}
+
+/// Checks the upgrade (RFC 6455 section 4.2.1) and returns the answer to its key.
+fn handshake(headers: &HeaderMap) -> Result<HeaderValue, Status> {
+    let refused = |text: &str| errors::plain(Code::InvalidArgument, "INVALID_REQUEST", text);
+    let lists = |name: header::HeaderName, wanted: &str| {
+        let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
+        values.flat_map(|value| value.split(',')).any(|part| part.trim().eq_ignore_ascii_case(wanted))
+    };
+    if !lists(header::UPGRADE, "websocket") || !lists(header::CONNECTION, "upgrade") {
+        return Err(refused("This address is for WebSocket upgrades."));
+    }
+    if !lists(header::SEC_WEBSOCKET_VERSION, "13") {
+        return Err(refused("Only version 13 of the WebSocket protocol is spoken."));
+    }
+    if !lists(header::SEC_WEBSOCKET_PROTOCOL, PROTOCOL) {
+        return Err(refused("Offer the subprotocol loquat.v1 in Sec-WebSocket-Protocol."));
+    }
+    let key = headers.get(header::SEC_WEBSOCKET_KEY).ok_or_else(|| refused("Sec-WebSocket-Key is missing."))?;
+    HeaderValue::from_str(&derive_accept_key(key.as_bytes())).map_err(|_| refused("Sec-WebSocket-Key is not valid."))
+}
+
+/// Who connects; nothing when that is left to the first frame.
+async fn sign_in(state: &State, headers: &HeaderMap) -> Result<Option<SignedIn>, Status> {
+    if let Some(token) = authn::bearer(headers)? {
+        let user = state.authn.verify(token).await?;
+        return Ok(Some(SignedIn::new(user.user_id, user.session_id, token.to_owned())));
+    }
+    if !state.cookies.present(headers) {
+        return Ok(None);
+    }
+    if !state.cookies.origin_allowed(headers) {
+        let text = "A page of another origin cannot use the cookie of this one.";
+        return Err(errors::plain(Code::PermissionDenied, "ORIGIN_NOT_ALLOWED", text));
+    }
+    let resolved = state.cookies.resolve(headers).await?;
+    Ok(resolved.map(|resolved| SignedIn::new(resolved.user_id, resolved.session_id, resolved.access_token)))
+}

@@ -1,0 +1,57 @@
+//! A `Call` frame carries any unary method by its path, so that there is no code per method.
+
+use bytes::Bytes;
+use http::{HeaderValue, uri::PathAndQuery};
+use mesh::{errors, rpc::MAX_MESSAGE_BYTES};
+use tonic::{Code, Request, Status};
+
+use crate::{raw::RawCodec, state::State};
+
+/// Calls a unary method of a public service with the socket's token.
+pub(super) async fn unary(state: &State, token: &str, method: &str, payload: Bytes) -> Result<Bytes, Status> {
+    let Some(upstream) = unary_method(method).then(|| state.route(method)).flatten() else {
+        return Err(errors::plain(Code::Unimplemented, "UNKNOWN_METHOD", format!("There is no unary method {method}.")));
+    };
+    let path: PathAndQuery = method.parse().map_err(|_| Status::invalid_argument("method is not a path"))?;
+    let mut request = Request::new(payload);
+    let bearer = HeaderValue::from_str(&format!("Bearer {token}"));
+    let bearer = bearer.map_err(|_| errors::plain(Code::Unauthenticated, "TOKEN_INVALID", "The access token is not valid."))?;
+    request.metadata_mut().as_mut().insert(http::header::AUTHORIZATION, bearer);
+    let mut client = tonic::client::Grpc::new(upstream).max_decoding_message_size(MAX_MESSAGE_BYTES);
+    let unreachable = |_| {
+        let text = "The service that answers this is not available just now.";
+        errors::unavailable("SERVICE_UNAVAILABLE", text, std::time::Duration::from_secs(1))
+    };
+    client.ready().await.map_err(unreachable)?;
+    Ok(client.unary(request, path, RawCodec).await?.into_inner())
+}
+
+/// Whether a path names a method without streams.
+fn unary_method(path: &str) -> bool {
+    let Some((service, method)) = path.strip_prefix('/').and_then(|path| path.split_once('/')) else {
+        return false;
+    };
+    let service = proto::descriptors().get_service_by_name(service);
+    let method = service.and_then(|service| service.methods().find(|known| known.name() == method));
+    method.is_some_and(|method| !method.is_client_streaming() && !method.is_server_streaming())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_unary_methods_can_be_called() {
+        assert!(unary_method("/loquat.chat.v1.MessageService/SendMessage"));
+        for other in [
+            "/loquat.edge.v1.EdgeService/Subscribe",
+            "/loquat.file.v1.FileService/UploadFile",
+            "/loquat.chat.v1.MessageService/Nothing",
+            "loquat.chat.v1.MessageService/SendMessage",
+            "/x",
+            "",
+        ] {
+            assert!(!unary_method(other), "{other}");
+        }
+    }
+}

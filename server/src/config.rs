@@ -1,0 +1,275 @@
+//! The whole configuration: every section, every default, and the rules that tie them to the chosen roles.
+
+use std::{collections::BTreeSet, fmt, net::SocketAddr, path::PathBuf, str::FromStr};
+
+use mesh::{
+    config::{ConfigError, Secret},
+    db::DbConfig,
+    telemetry::TelemetryConfig,
+};
+use serde::{Deserialize, Serialize};
+
+/// Everything that can be configured. Keys in the environment: `LOQUAT_CHAT__DB__URL` sets `chat.db.url`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Where databases, blobs and keys are kept. Default `data`.
+    pub data_dir: PathBuf,
+    /// Where browsers find the server, such as `https://chat.example.org`. Empty (the default): wherever they ask, over http.
+    pub public_url: String,
+    /// The edge.
+    pub gateway: gateway::Config,
+    /// Accounts.
+    pub auth: auth_svc::Config,
+    /// Rooms and messages.
+    pub chat: chat_svc::Config,
+    /// Background work.
+    pub worker: worker_svc::Config,
+    /// Events between services.
+    pub bus: BusConfig,
+    /// What may be forgotten.
+    pub cache: CacheConfig,
+    /// How roles find and trust each other.
+    pub mesh: MeshConfig,
+    /// Health and metrics.
+    pub ops: OpsConfig,
+    /// Logs.
+    pub telemetry: TelemetryConfig,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            data_dir: "data".into(),
+            public_url: String::new(),
+            gateway: gateway::Config::default(),
+            auth: auth_svc::Config::default(),
+            chat: chat_svc::Config::default(),
+            worker: worker_svc::Config::default(),
+            bus: BusConfig::default(),
+            cache: CacheConfig::default(),
+            mesh: MeshConfig::default(),
+            ops: OpsConfig::default(),
+            telemetry: TelemetryConfig::default(),
+        }
+    }
+}
+
+/// The section `bus`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct BusConfig {
+    /// `memory:` (the default): within one process, with its queues in worker-svc's database.
+    pub url: String,
+}
+
+impl Default for BusConfig {
+    fn default() -> Self {
+        Self { url: "memory:".into() }
+    }
+}
+
+/// The section `cache`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CacheConfig {
+    /// `memory:` (the default): within one process.
+    pub url: String,
+}
+
+impl Default for CacheConfig {
+    fn default() -> Self {
+        Self { url: "memory:".into() }
+    }
+}
+
+/// The section `mesh`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MeshConfig {
+    /// What roles prove themselves with; at least 32 bytes, the same for all processes. Default: made on the first start and
+    /// kept in `data_dir/keys/mesh.secret`.
+    pub secret: Secret,
+    /// Roles of one process call each other directly (the default). Off: each has its own port even then.
+    pub in_process: bool,
+    /// Seconds that a stop waits for what is under way. Default 10.
+    pub stop_seconds: u64,
+}
+
+impl Default for MeshConfig {
+    fn default() -> Self {
+        Self { secret: Secret::default(), in_process: true, stop_seconds: 10 }
+    }
+}
+
+/// The section `ops`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct OpsConfig {
+    /// Health, metrics and reflection of internal services. Default: port 9090 on loopback, or 9091 to 9094 for a process
+    /// without the gateway whose first role is auth, chat, file or worker.
+    pub listen: String,
+}
+
+/// What a process can be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, clap::ValueEnum)]
+pub enum Role {
+    /// The edge.
+    Gateway,
+    /// Accounts.
+    Auth,
+    /// Rooms and messages.
+    Chat,
+    /// Files.
+    File,
+    /// Background work.
+    Worker,
+}
+
+impl Role {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Gateway, Self::Auth, Self::Chat, Self::File, Self::Worker];
+
+    /// As on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Gateway => "gateway",
+            Self::Auth => "auth",
+            Self::Chat => "chat",
+            Self::File => "file",
+            Self::Worker => "worker",
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
+    }
+}
+
+/// The roles of one process.
+pub type Roles = BTreeSet<Role>;
+
+/// All roles.
+pub fn all_roles() -> Roles {
+    Role::ALL.into_iter().collect()
+}
+
+impl Config {
+    /// Fills what depends on other keys.
+    #[must_use]
+    pub fn complete(mut self) -> Self {
+        let folder = self.data_dir.clone();
+        let fill = |db: &mut DbConfig, name: &str| {
+            if db.url.is_empty() {
+                db.url = format!("sqlite:{}", folder.join(format!("{name}.db")).display());
+            }
+        };
+        fill(&mut self.auth.db, "auth");
+        fill(&mut self.chat.db, "chat");
+        fill(&mut self.worker.db, "worker");
+        self
+    }
+
+    /// Whether the roles of this process listen on ports of their own.
+    pub fn apart(&self, roles: &Roles) -> bool {
+        roles.len() < Role::ALL.len() || !self.mesh.in_process
+    }
+
+    /// The address of the ops port.
+    pub fn ops_listen(&self, roles: &Roles) -> String {
+        if !self.ops.listen.is_empty() {
+            return self.ops.listen.clone();
+        }
+        let port = match roles.iter().next() {
+            Some(Role::Auth) => 9091,
+            Some(Role::Chat) => 9092,
+            Some(Role::File) => 9093,
+            Some(Role::Worker) => 9094,
+            Some(Role::Gateway) | None => 9090,
+        };
+        format!("127.0.0.1:{port}")
+    }
+
+    /// Whether people reach the public port only from this machine.
+    pub fn on_loopback(&self) -> bool {
+        SocketAddr::from_str(&self.gateway.listen).is_ok_and(|address| address.ip().is_loopback())
+            || self.gateway.listen.starts_with("localhost:")
+    }
+
+    /// Refuses backends that cannot work with these roles, with the rule and what to configure.
+    ///
+    /// # Errors
+    /// When a rule is broken.
+    pub fn check(&self, roles: &Roles) -> Result<(), ConfigError> {
+        if roles.is_empty() {
+            return Err(ConfigError("choose at least one role".into()));
+        }
+        let services = [Role::Auth, Role::Chat, Role::File, Role::Worker];
+        let here: Vec<&str> = services.iter().filter(|role| roles.contains(role)).map(|role| role.name()).collect();
+        if self.bus.url != "memory:" {
+            return Err(ConfigError(format!("bus.url: {:?} is not supported; use memory:", self.bus.url)));
+        }
+        if !here.is_empty() && here.len() < services.len() {
+            return Err(ConfigError(format!(
+                "bus.url is memory:, which works only when auth, chat, file and worker run in one process, and this one has only \
+                 {}. Run those four together (the gateway may run apart)",
+                here.join(", ")
+            )));
+        }
+        for (key, url) in [("auth.db.url", &self.auth.db.url), ("chat.db.url", &self.chat.db.url), ("worker.db.url", &self.worker.db.url)] {
+            if !here.is_empty() && !url.starts_with("sqlite:") {
+                return Err(ConfigError(format!("{key}: {url:?} is not supported; use sqlite:PATH")));
+            }
+        }
+        let known = ["http://", "https://", ""];
+        if !known.iter().any(|prefix| if prefix.is_empty() { self.public_url.is_empty() } else { self.public_url.starts_with(prefix) }) {
+            return Err(ConfigError(format!("public_url: {:?} must begin with http:// or https://", self.public_url)));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn roles(roles: &[Role]) -> Roles {
+        roles.iter().copied().collect()
+    }
+
+    #[test]
+    fn the_default_runs_everything() {
+        Config::default().complete().check(&all_roles()).unwrap();
+        assert!(!Config::default().apart(&all_roles()));
+    }
+
+    #[test]
+    fn a_bus_of_one_process_needs_the_services_in_one_process() {
+        let config = Config::default().complete();
+        config.check(&roles(&[Role::Gateway])).unwrap();
+        config.check(&roles(&[Role::Auth, Role::Chat, Role::File, Role::Worker])).unwrap();
+        let refused = config.check(&roles(&[Role::Gateway, Role::Chat])).unwrap_err().to_string();
+        assert!(refused.contains("bus.url") && refused.contains("has only chat"), "{refused}");
+    }
+
+    #[test]
+    fn backends_that_do_not_exist_are_refused_by_key() {
+        let mut config = Config::default().complete();
+        config.chat.db.url = "postgres://x".into();
+        assert!(config.check(&all_roles()).unwrap_err().to_string().contains("chat.db.url"));
+        let mut config = Config::default().complete();
+        config.bus.url = "amqp://x".into();
+        assert!(config.check(&all_roles()).unwrap_err().to_string().contains("bus.url"));
+    }
+
+    #[test]
+    fn only_loopback_addresses_are_on_loopback() {
+        let mut config = Config::default();
+        for (listen, loopback) in [("127.0.0.1:8080", true), ("[::1]:80", true), ("0.0.0.0:8080", false), ("10.0.0.1:80", false)] {
+            config.gateway.listen = listen.into();
+            assert_eq!(config.on_loopback(), loopback, "{listen}");
+        }
+    }
+}

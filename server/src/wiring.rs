@@ -1,0 +1,184 @@
+//! Which service gets which parts, and how it reaches the others: directly in this process, or over a channel.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use futures::future::BoxFuture;
+use gateway::{Gateway, Upstreams};
+use mesh::{
+    authn::{Authn, FetchKeys, KeyStore, MeshSecret, VerifyKey},
+    bus::Bus,
+    cache::Cache,
+    clock::Clock,
+    db::{Db, DbConfig},
+    errors,
+    lifecycle::Tasks,
+    rpc::{Caller, Guard, Upstream, caller, connect, protect},
+    service::Service,
+};
+use proto::auth::internal::v1::{GetKeysRequest, key_service_client::KeyServiceClient};
+use tokio::net::TcpListener;
+
+use crate::{
+    StartError,
+    config::{Config, Role, Roles},
+};
+
+/// Everything that a process runs.
+#[derive(Default)]
+pub(crate) struct Wired {
+    /// The services of this process.
+    pub(crate) services: BTreeMap<Role, Upstream>,
+    pub(crate) gateway: Option<Gateway>,
+    pub(crate) background: Vec<(&'static str, BoxFuture<'static, ()>)>,
+    pub(crate) databases: Vec<(&'static str, Db)>,
+}
+
+/// What all services of a process share.
+struct Parts<'a> {
+    config: &'a Config,
+    tasks: &'a Tasks,
+    listeners: &'a [(Role, TcpListener)],
+    clock: Clock,
+    secret: MeshSecret,
+    authn: Authn,
+    /// How keys are fetched; known once auth-svc is.
+    auth: Arc<OnceLock<Upstream>>,
+}
+
+/// Starts the services that `roles` names, in the order in which they need each other.
+pub(crate) async fn wire(
+    config: &Config,
+    roles: &Roles,
+    tasks: &Tasks,
+    listeners: &[(Role, TcpListener)],
+) -> Result<Wired, StartError> {
+    let secret = MeshSecret::open(&config.mesh.secret, &config.data_dir.join("keys/mesh.secret")).map_err(StartError::new)?;
+    let clock = Clock::system();
+    let auth = Arc::new(OnceLock::new());
+    let keys = KeyStore::new(fetch_keys(auth.clone()), clock.clone());
+    let authn = Authn::new(&config.auth.issuer, keys, secret.clone(), clock.clone());
+    let parts = Parts { config, tasks, listeners, clock, secret, authn, auth };
+    let mut wired = Wired::default();
+    if roles.iter().any(|role| *role != Role::Gateway) {
+        services(&parts, &mut wired).await?;
+    }
+    let key_caller = if roles.contains(&Role::Gateway) { "gateway" } else { "auth" };
+    let auth = parts.calling(&wired, Role::Auth, key_caller)?;
+    let _ = parts.auth.set(auth);
+    if roles.contains(&Role::Gateway) {
+        wired.gateway = Some(start_gateway(&parts, &wired)?);
+    }
+    Ok(wired)
+}
+
+async fn services(parts: &Parts<'_>, wired: &mut Wired) -> Result<(), StartError> {
+    let Parts { config, tasks, clock, .. } = parts;
+    let worker_db = open("worker", &config.worker.db, wired).await?;
+    worker_db.migrate::<worker_svc::Migrator>().await.map_err(StartError::new)?;
+    let bus = Bus::open_memory(worker_db.clone(), clock.clone()).await.map_err(StartError::new)?;
+    let cache = Cache::open(&config.cache.url).map_err(StartError::new)?;
+
+    let deps = auth_svc::Deps {
+        db: open("auth", &config.auth.db, wired).await?,
+        bus: bus.clone(),
+        cache,
+        clock: clock.clone(),
+        tasks: (*tasks).clone(),
+        off_loopback: !config.on_loopback(),
+    };
+    parts.add(wired, Role::Auth, auth_svc::start(&config.auth, deps).await.map_err(StartError::new)?);
+
+    let deps = chat_svc::Deps {
+        db: open("chat", &config.chat.db, wired).await?,
+        bus: bus.clone(),
+        clock: clock.clone(),
+        tasks: (*tasks).clone(),
+        secret: parts.secret.clone(),
+        auth: parts.calling(wired, Role::Auth, "chat")?,
+    };
+    parts.add(wired, Role::Chat, chat_svc::start(deps).await.map_err(StartError::new)?);
+
+    let deps = worker_svc::Deps { db: worker_db, bus };
+    parts.add(wired, Role::Worker, worker_svc::start(deps).await.map_err(StartError::new)?);
+    Ok(())
+}
+
+fn start_gateway(parts: &Parts<'_>, wired: &Wired) -> Result<Gateway, StartError> {
+    let upstreams = Upstreams {
+        auth: parts.upstream(wired, Role::Auth)?,
+        chat: parts.upstream(wired, Role::Chat)?,
+        file: parts.upstream(wired, Role::File)?,
+        worker: parts.upstream(wired, Role::Worker)?,
+    };
+    gateway::start(gateway::Deps {
+        upstreams,
+        auth: parts.calling(wired, Role::Auth, "gateway")?,
+        chat: parts.calling(wired, Role::Chat, "gateway")?,
+        authn: parts.authn.clone(),
+        tasks: parts.tasks.clone(),
+        public_url: parts.config.public_url.clone(),
+    })
+    .map_err(StartError::new)
+}
+
+async fn open(name: &'static str, config: &DbConfig, wired: &mut Wired) -> Result<Db, StartError> {
+    let db = Db::open(config).await.map_err(|cause| StartError(format!("{name}.db.url: {cause}")))?;
+    wired.databases.push((name, db.clone()));
+    Ok(db)
+}
+
+impl Parts<'_> {
+    /// Puts the layers around a service that every call passes.
+    fn add(&self, wired: &mut Wired, role: Role, service: Service) {
+        let guard = Guard { role: role.name(), authn: self.authn.clone(), methods: service.methods };
+        wired.services.insert(role, protect(service.routes, guard));
+        wired.background.extend(service.background);
+    }
+
+    /// A role as this process reaches it.
+    fn upstream(&self, wired: &Wired, role: Role) -> Result<Upstream, StartError> {
+        if self.config.mesh.in_process
+            && let Some(local) = wired.services.get(&role)
+        {
+            return Ok(local.clone());
+        }
+        let bound = self.listeners.iter().find(|(bound, _)| *bound == role);
+        let url = match bound.and_then(|(_, listener)| listener.local_addr().ok()) {
+            Some(address) => format!("http://{address}"),
+            None => self.url(role).to_owned(),
+        };
+        connect(&url).map_err(|cause| StartError(format!("{role}.url: {cause}")))
+    }
+
+    /// A role, called as another role.
+    fn calling(&self, wired: &Wired, role: Role, as_role: &'static str) -> Result<Upstream, StartError> {
+        let upstream = self.upstream(wired, role)?;
+        Ok(caller(upstream, Caller::new(as_role, self.secret.clone(), self.clock.clone())))
+    }
+
+    fn url(&self, role: Role) -> &str {
+        match role {
+            Role::Auth => &self.config.auth.url,
+            Role::Chat => &self.config.chat.url,
+            Role::Worker => &self.config.worker.url,
+            Role::File | Role::Gateway => "",
+        }
+    }
+}
+
+/// Asks auth-svc for its keys, once it is known how to reach it.
+fn fetch_keys(auth: Arc<OnceLock<Upstream>>) -> FetchKeys {
+    Arc::new(move || {
+        let auth = auth.clone();
+        Box::pin(async move {
+            let not_yet = || errors::unavailable("STARTING", "The server is starting.", Duration::from_secs(1));
+            let upstream = auth.get().cloned().ok_or_else(not_yet)?;
+            let keys = KeyServiceClient::new(upstream).get_keys(GetKeysRequest {}).await?.into_inner().keys;
+            Ok(keys.into_iter().map(|key| VerifyKey { kid: key.kid, ed25519: key.ed25519.to_vec() }).collect())
+        })
+    })
+}

@@ -1,0 +1,121 @@
+//! `JobService`: the queues, and what failed in them.
+
+use mesh::{
+    authn,
+    bus::{Bus, FailedMessage, QueueStatus},
+    errors,
+};
+use proto::worker::v1::{self as v1, job_service_server::JobService};
+use time::OffsetDateTime;
+use tonic::{Extensions, Request, Response, Status, async_trait};
+use uuid::Uuid;
+
+use crate::errors::WorkerError;
+
+/// The handlers.
+pub(crate) struct Jobs(pub(crate) Bus);
+
+#[async_trait]
+impl JobService for Jobs {
+    async fn list_queues(&self, request: Request<v1::ListQueuesRequest>) -> Result<Response<v1::ListQueuesResponse>, Status> {
+        let run = async {
+            allow(request.extensions())?;
+            let queues = self.0.queues().await?;
+            Ok(v1::ListQueuesResponse { queues: queues.into_iter().map(queue).collect() })
+        };
+        answer(run.await)
+    }
+
+    async fn list_failed_messages(
+        &self,
+        request: Request<v1::ListFailedMessagesRequest>,
+    ) -> Result<Response<v1::ListFailedMessagesResponse>, Status> {
+        let run = async {
+            allow(request.extensions())?;
+            let request = request.get_ref();
+            let size = match request.page_size {
+                0 => 50,
+                size if size <= 200 => u64::from(size),
+                _ => return Err(WorkerError::Invalid { field: "page_size", description: "must be at most 200" }),
+            };
+            let (failed, next_page_token) = self.0.failed(&request.queue, size, &request.page_token).await?;
+            let messages = failed.iter().map(|message| failed_message(message, false)).collect();
+            Ok(v1::ListFailedMessagesResponse { messages, next_page_token })
+        };
+        answer(run.await)
+    }
+
+    async fn get_failed_message(
+        &self,
+        request: Request<v1::GetFailedMessageRequest>,
+    ) -> Result<Response<v1::GetFailedMessageResponse>, Status> {
+        let run = async {
+            allow(request.extensions())?;
+            let found = self.0.failed_one(id(&request.get_ref().id)?).await?;
+            let message = found.ok_or(WorkerError::FailedMessageNotFound)?;
+            Ok(v1::GetFailedMessageResponse { message: Some(failed_message(&message, true)) })
+        };
+        answer(run.await)
+    }
+
+    async fn retry_failed_message(
+        &self,
+        request: Request<v1::RetryFailedMessageRequest>,
+    ) -> Result<Response<v1::RetryFailedMessageResponse>, Status> {
+        let run = async {
+            allow(request.extensions())?;
+            let done = self.0.retry(id(&request.get_ref().id)?).await?;
+            done.then_some(v1::RetryFailedMessageResponse {}).ok_or(WorkerError::FailedMessageNotFound)
+        };
+        answer(run.await)
+    }
+
+    async fn discard_failed_message(
+        &self,
+        request: Request<v1::DiscardFailedMessageRequest>,
+    ) -> Result<Response<v1::DiscardFailedMessageResponse>, Status> {
+        let run = async {
+            allow(request.extensions())?;
+            let done = self.0.discard(id(&request.get_ref().id)?).await?;
+            done.then_some(v1::DiscardFailedMessageResponse {}).ok_or(WorkerError::FailedMessageNotFound)
+        };
+        answer(run.await)
+    }
+}
+
+/// Owners and admins of the workspace.
+fn allow(extensions: &Extensions) -> Result<(), WorkerError> {
+    let user = authn::user(extensions).map_err(|_| WorkerError::RoleTooLow)?;
+    if matches!(user.role.as_str(), "owner" | "admin") { Ok(()) } else { Err(WorkerError::RoleTooLow) }
+}
+
+fn answer<T>(result: Result<T, WorkerError>) -> Result<Response<T>, Status> {
+    result.map(Response::new).map_err(errors::status)
+}
+
+fn id(text: &str) -> Result<Uuid, WorkerError> {
+    Uuid::try_parse(text).map_err(|_| WorkerError::Invalid { field: "id", description: "must be a UUID" })
+}
+
+fn queue(status: QueueStatus) -> v1::Queue {
+    let QueueStatus { name, ready, in_flight, delayed, failed, oldest_at } = status;
+    v1::Queue { name, ready, in_flight, delayed, failed, oldest_at: oldest_at.map(timestamp) }
+}
+
+fn failed_message(message: &FailedMessage, whole: bool) -> v1::FailedMessage {
+    let envelope = &message.envelope;
+    v1::FailedMessage {
+        id: message.id.to_string(),
+        queue: message.queue.clone(),
+        message_id: envelope.message_id.to_string(),
+        message_type: envelope.message_type.first().cloned().unwrap_or_default(),
+        error: message.error.clone(),
+        attempts: message.attempts,
+        failed_at: Some(timestamp(message.failed_at)),
+        envelope_json: if whole { serde_json::to_string_pretty(envelope).unwrap_or_default() } else { String::new() },
+    }
+}
+
+fn timestamp(at: OffsetDateTime) -> prost_types::Timestamp {
+    prost_types::Timestamp { seconds: at.unix_timestamp(), nanos: i32::try_from(at.nanosecond()).unwrap_or(0) }
+}
