@@ -18,7 +18,7 @@ pub struct TelemetryConfig {
 
 impl Default for TelemetryConfig {
     fn default() -> Self {
-        Self { log: "info".into(), format: LogFormat::Text }
+        Self { log: "info,sea_orm_migration=warn".into(), format: LogFormat::Text }
     }
 }
 

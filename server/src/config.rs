@@ -23,6 +23,8 @@ pub struct Config {
     pub auth: auth_svc::Config,
     /// Rooms and messages.
     pub chat: chat_svc::Config,
+    /// Files.
+    pub file: file_svc::Config,
     /// Background work.
     pub worker: worker_svc::Config,
     /// Events between services.
@@ -45,6 +47,7 @@ impl Default for Config {
             gateway: gateway::Config::default(),
             auth: auth_svc::Config::default(),
             chat: chat_svc::Config::default(),
+            file: file_svc::Config::default(),
             worker: worker_svc::Config::default(),
             bus: BusConfig::default(),
             cache: CacheConfig::default(),
@@ -168,7 +171,11 @@ impl Config {
         };
         fill(&mut self.auth.db, "auth");
         fill(&mut self.chat.db, "chat");
+        fill(&mut self.file.db, "file");
         fill(&mut self.worker.db, "worker");
+        if self.file.blobs.is_empty() {
+            self.file.blobs = format!("file:{}", folder.join("blobs").display());
+        }
         self
     }
 
@@ -198,6 +205,11 @@ impl Config {
             || self.gateway.listen.starts_with("localhost:")
     }
 
+    /// The database of each service.
+    pub fn databases(&self) -> [(&'static str, &DbConfig); 4] {
+        [("auth", &self.auth.db), ("chat", &self.chat.db), ("file", &self.file.db), ("worker", &self.worker.db)]
+    }
+
     /// Refuses backends that cannot work with these roles, with the rule and what to configure.
     ///
     /// # Errors
@@ -218,13 +230,13 @@ impl Config {
                 here.join(", ")
             )));
         }
-        for (key, url) in [("auth.db.url", &self.auth.db.url), ("chat.db.url", &self.chat.db.url), ("worker.db.url", &self.worker.db.url)] {
-            if !here.is_empty() && !url.starts_with("sqlite:") {
-                return Err(ConfigError(format!("{key}: {url:?} is not supported; use sqlite:PATH")));
+        for (name, db) in self.databases() {
+            if !here.is_empty() && !db.url.starts_with("sqlite:") {
+                return Err(ConfigError(format!("{name}.db.url: {:?} is not supported; use sqlite:PATH", db.url)));
             }
         }
-        let known = ["http://", "https://", ""];
-        if !known.iter().any(|prefix| if prefix.is_empty() { self.public_url.is_empty() } else { self.public_url.starts_with(prefix) }) {
+        let url = &self.public_url;
+        if !(url.is_empty() || url.starts_with("http://") || url.starts_with("https://")) {
             return Err(ConfigError(format!("public_url: {:?} must begin with http:// or https://", self.public_url)));
         }
         Ok(())

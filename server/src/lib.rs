@@ -112,7 +112,7 @@ async fn bind(config: &Config, roles: &Roles) -> Result<Bound, StartError> {
                 Role::Gateway => continue,
                 Role::Auth => &config.auth.listen,
                 Role::Chat => &config.chat.listen,
-                Role::File => continue,
+                Role::File => &config.file.listen,
                 Role::Worker => &config.worker.listen,
             };
             services.push((*role, listen_on(&format!("{role}.listen"), listen).await?));

@@ -138,6 +138,7 @@ async fn migrate(config: Config) -> Outcome {
     config.check(&all_roles())?;
     Db::open(&config.auth.db).await?.migrate::<auth_svc::Migrator>().await?;
     Db::open(&config.chat.db).await?.migrate::<chat_svc::Migrator>().await?;
+    Db::open(&config.file.db).await?.migrate::<file_svc::Migrator>().await?;
     Db::open(&config.worker.db).await?.migrate::<worker_svc::Migrator>().await?;
     say("the databases are up to date")
 }
@@ -156,7 +157,7 @@ async fn doctor(config: Config) -> Outcome {
         say(&line)
     };
     report("configuration", config.check(&all_roles()).map(|()| "can work".into()).map_err(|cause| cause.to_string()))?;
-    for (name, db) in [("auth", &config.auth.db), ("chat", &config.chat.db), ("worker", &config.worker.db)] {
+    for (name, db) in config.databases() {
         let outcome = match Db::open(db).await {
             Ok(open) => open.ping().await.map(|()| db.url.clone()).map_err(|cause| cause.to_string()),
             Err(cause) => Err(cause.to_string()),

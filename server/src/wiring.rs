@@ -10,6 +10,7 @@ use futures::future::BoxFuture;
 use gateway::{Gateway, Upstreams};
 use mesh::{
     authn::{Authn, FetchKeys, KeyStore, MeshSecret, VerifyKey},
+    blobs::Blobs,
     bus::Bus,
     cache::Cache,
     clock::Clock,
@@ -102,7 +103,20 @@ async fn services(parts: &Parts<'_>, wired: &mut Wired) -> Result<(), StartError
     };
     parts.add(wired, Role::Chat, chat_svc::start(deps).await.map_err(StartError::new)?);
 
-    let deps = worker_svc::Deps { db: worker_db, bus };
+    let blobs = Blobs::open(&config.file.blobs).map_err(|cause| StartError(format!("file.blobs: {cause}")))?;
+    let deps = file_svc::Deps {
+        db: open("file", &config.file.db, wired).await?,
+        blobs: blobs.clone(),
+        bus: bus.clone(),
+        clock: clock.clone(),
+        tasks: (*tasks).clone(),
+        secret: parts.secret.clone(),
+        chat: parts.calling(wired, Role::Chat, "file")?,
+    };
+    parts.add(wired, Role::File, file_svc::start(&config.file, deps).await.map_err(StartError::new)?);
+
+    let file = parts.calling(wired, Role::File, "worker")?;
+    let deps = worker_svc::Deps { db: worker_db, bus, blobs, tasks: (*tasks).clone(), file };
     parts.add(wired, Role::Worker, worker_svc::start(deps).await.map_err(StartError::new)?);
     Ok(())
 }
@@ -165,7 +179,8 @@ impl Parts<'_> {
             Role::Auth => &self.config.auth.url,
             Role::Chat => &self.config.chat.url,
             Role::Worker => &self.config.worker.url,
-            Role::File | Role::Gateway => "",
+            Role::File => &self.config.file.url,
+            Role::Gateway => "",
         }
     }
 }

@@ -4,20 +4,29 @@
 //! Reads and writes no other service's tables.
 
 mod errors;
+mod files;
 mod jobs;
 mod migration;
+mod thumbnails;
 
 use mesh::{
+    blobs::Blobs,
     bus::Bus,
     db::{Db, DbConfig},
-    rpc::Method,
+    lifecycle::Tasks,
+    rpc::{Method, Upstream},
     service::Service,
 };
-use proto::worker::v1::job_service_server::JobServiceServer;
+use proto::{
+    file::internal::v1::processing_service_client::ProcessingServiceClient, worker::v1::job_service_server::JobServiceServer,
+};
 use serde::{Deserialize, Serialize};
 use tonic::service::Routes;
 
 pub use self::{errors::WorkerError, migration::Migrator};
+
+/// How many files are worked on at a time.
+const PREFETCH: usize = 4;
 
 /// Who may call what.
 pub const METHODS: &[Method] = &[
@@ -52,6 +61,12 @@ pub struct Deps {
     pub db: Db,
     /// Events between services.
     pub bus: Bus,
+    /// The blob store that file-svc uses.
+    pub blobs: Blobs,
+    /// Where tasks run.
+    pub tasks: Tasks,
+    /// file-svc, called as `service:worker`.
+    pub file: Upstream,
 }
 
 /// Why worker-svc cannot start.
@@ -60,18 +75,32 @@ pub enum StartError {
     /// The database could not be migrated.
     #[error("the worker database: {0}")]
     Db(#[from] mesh::db::DbError),
+    /// A queue could not be declared.
+    #[error("the worker queues: {0}")]
+    Bus(#[from] mesh::bus::BusError),
 }
 
 /// Makes worker-svc ready.
 ///
 /// # Errors
-/// When the database cannot be migrated.
+/// When the database cannot be migrated or the queues cannot be declared.
 pub async fn start(deps: Deps) -> Result<Service, StartError> {
-    let Deps { db, bus } = deps;
+    let Deps { db, bus, blobs, tasks, file } = deps;
     db.migrate::<Migrator>().await?;
+    let queue = files::queue();
+    bus.declare(&queue).await?;
+    let job = files::FileJob {
+        blobs,
+        processing: ProcessingServiceClient::new(file),
+        thumbnailer: thumbnails::Thumbnailer::new(),
+    };
+    let consumer = {
+        let (bus, stopping) = (bus.clone(), tasks.stopping());
+        async move { bus.consume(&queue, PREFETCH, stopping, move |delivery| job.clone().handle(delivery)).await }
+    };
     let mut routes = Routes::builder();
     routes.add_service(JobServiceServer::new(jobs::Jobs(bus)));
-    Ok(Service { routes: routes.routes(), methods: METHODS, background: Vec::new() })
+    Ok(Service { routes: routes.routes(), methods: METHODS, background: vec![("worker-files", Box::pin(consumer))] })
 }
 
 #[cfg(test)]

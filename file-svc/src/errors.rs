@@ -1,0 +1,161 @@
+//! Everything that can go wrong in file-svc, each with its code and its stable reason.
+
+use std::{collections::HashMap, time::Duration};
+
+use mesh::{
+    blobs::BlobError,
+    errors::{Describe, Violation},
+};
+use sea_orm::DbErr;
+use tonic::Code;
+
+/// A failed call.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    /// Fields of the request are wrong.
+    #[error("The request is not valid: {}", describe(.0))]
+    Invalid(Vec<Violation>),
+    /// No such file, or one in a room that the caller may not see.
+    #[error("There is no such file.")]
+    FileNotFound,
+    /// No such upload of the caller.
+    #[error("There is no such upload.")]
+    UploadNotFound,
+    /// No such room, or one that the caller may not see.
+    #[error("There is no such room.")]
+    RoomNotFound,
+    /// The caller may see the room but not do this there.
+    #[error("Your role in this room does not allow that.")]
+    RoleTooLow,
+    /// The operation id was used for another upload.
+    #[error("This op_id was already used for another upload.")]
+    OpIdReused,
+    /// The metadata half came before, with other content.
+    #[error("This upload has other metadata already.")]
+    MetadataExists,
+    /// The bytes do not belong where the upload stands.
+    #[error("The upload stands at {offset}; go on from there.")]
+    OffsetMismatch {
+        /// Where it stands.
+        offset: u64,
+    },
+    /// Somebody else is sending bytes of this upload just now.
+    #[error("Another request is sending bytes of this upload.")]
+    UploadBusy,
+    /// All bytes are here already.
+    #[error("This upload is complete.")]
+    UploadComplete,
+    /// More bytes than were announced.
+    #[error("These are more bytes than the upload announced ({size}).")]
+    SizeExceeded {
+        /// What was announced.
+        size: u64,
+    },
+    /// More than the server takes.
+    #[error("A file may have at most {max} bytes.")]
+    FileTooLarge {
+        /// The limit.
+        max: u64,
+    },
+    /// The bytes are not those that were announced.
+    #[error("The bytes do not have the SHA-256 that was announced; the upload is dropped.")]
+    ChecksumMismatch,
+    /// The range begins behind the end.
+    #[error("The file has only {size} bytes.")]
+    RangeNotSatisfiable {
+        /// Its size.
+        size: u64,
+    },
+    /// The sender went away; what came is kept.
+    #[error("The bytes broke off; go on from where the upload stands.")]
+    BrokenOff,
+    /// The database did not answer.
+    #[error("The file database is not available just now.")]
+    StoreUnavailable(#[from] DbErr),
+    /// The blob store did not answer.
+    #[error("The file store is not available just now.")]
+    BlobsUnavailable(#[from] BlobError),
+    /// chat-svc did not answer.
+    #[error("Whether you may do that cannot be checked just now.")]
+    AccessUnavailable(#[source] Box<tonic::Status>),
+    /// A bug, or data that should not be there.
+    #[error("The server failed on this call.")]
+    Internal(#[source] anyhow::Error),
+}
+
+impl FileError {
+    /// A bug, or data that should not be there.
+    pub(crate) fn internal(cause: impl Into<anyhow::Error>) -> Self {
+        Self::Internal(cause.into())
+    }
+}
+
+fn describe(violations: &[Violation]) -> String {
+    let parts: Vec<String> = violations.iter().map(|wrong| format!("{} {}", wrong.field, wrong.description)).collect();
+    parts.join("; ")
+}
+
+impl Describe for FileError {
+    fn code(&self) -> Code {
+        match self {
+            Self::Invalid(_) | Self::SizeExceeded { .. } => Code::InvalidArgument,
+            Self::FileNotFound | Self::UploadNotFound | Self::RoomNotFound => Code::NotFound,
+            Self::RoleTooLow => Code::PermissionDenied,
+            Self::OpIdReused | Self::MetadataExists => Code::AlreadyExists,
+            Self::OffsetMismatch { .. } | Self::UploadBusy | Self::BrokenOff => Code::Aborted,
+            Self::UploadComplete | Self::ChecksumMismatch => Code::FailedPrecondition,
+            Self::FileTooLarge { .. } => Code::ResourceExhausted,
+            Self::RangeNotSatisfiable { .. } => Code::OutOfRange,
+            Self::StoreUnavailable(_) | Self::BlobsUnavailable(_) | Self::AccessUnavailable(_) => Code::Unavailable,
+            Self::Internal(_) => Code::Internal,
+        }
+    }
+
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::Invalid(_) => "INVALID_REQUEST",
+            Self::FileNotFound => "FILE_NOT_FOUND",
+            Self::UploadNotFound => "UPLOAD_NOT_FOUND",
+            Self::RoomNotFound => "ROOM_NOT_FOUND",
+            Self::RoleTooLow => "ROLE_TOO_LOW",
+            Self::OpIdReused => "OP_ID_REUSED",
+            Self::MetadataExists => "METADATA_EXISTS",
+            Self::OffsetMismatch { .. } => "OFFSET_MISMATCH",
+            Self::UploadBusy => "UPLOAD_BUSY",
+            Self::UploadComplete => "UPLOAD_COMPLETE",
+            Self::SizeExceeded { .. } => "SIZE_EXCEEDED",
+            Self::FileTooLarge { .. } => "FILE_TOO_LARGE",
+            Self::ChecksumMismatch => "CHECKSUM_MISMATCH",
+            Self::RangeNotSatisfiable { .. } => "RANGE_NOT_SATISFIABLE",
+            Self::BrokenOff => "BROKEN_OFF",
+            Self::StoreUnavailable(_) => "STORE_UNAVAILABLE",
+            Self::BlobsUnavailable(_) => "BLOBS_UNAVAILABLE",
+            Self::AccessUnavailable(_) => "ACCESS_UNAVAILABLE",
+            Self::Internal(_) => "INTERNAL",
+        }
+    }
+
+    fn violations(&self) -> Vec<Violation> {
+        match self {
+            Self::Invalid(violations) => violations.clone(),
+            Self::FileNotFound => vec![Violation::new("file_id", "names no file that you can see")],
+            Self::UploadNotFound => vec![Violation::new("upload_id", "names no upload of yours")],
+            Self::RoomNotFound => vec![Violation::new("room_id", "names no room that you can see")],
+            Self::OpIdReused => vec![Violation::new("op_id", "was already used for another upload")],
+            Self::FileTooLarge { max } => vec![Violation::new("size", format!("must be at most {max}"))],
+            _ => Vec::new(),
+        }
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        let passing = matches!(self, Self::StoreUnavailable(_) | Self::BlobsUnavailable(_) | Self::AccessUnavailable(_) | Self::UploadBusy);
+        passing.then_some(Duration::from_secs(1))
+    }
+
+    fn metadata(&self) -> HashMap<String, String> {
+        match self {
+            Self::OffsetMismatch { offset } => HashMap::from([("offset".into(), offset.to_string())]),
+            _ => HashMap::new(),
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! The internal `ProcessingService`.
+
+use proto::file::internal::v1::{
+    FinishProcessingRequest, FinishProcessingResponse, GetProcessingRequest, GetProcessingResponse,
+    processing_service_server::ProcessingService,
+};
+use tonic::{Request, Response, Status, async_trait};
+
+use super::{Rpc, answer};
+use crate::{errors::FileError, fields::Fields, processing};
+
+#[async_trait]
+impl ProcessingService for Rpc {
+    async fn get_processing(&self, request: Request<GetProcessingRequest>) -> Result<Response<GetProcessingResponse>, Status> {
+        let request = request.into_inner();
+        let run = async {
+            let mut fields = Fields::default();
+            let id = fields.id("file_id", &request.file_id);
+            fields.done()?;
+            processing::work(self.0.db.reader(), id).await
+        };
+        answer(run.await)
+    }
+
+    async fn finish_processing(
+        &self,
+        request: Request<FinishProcessingRequest>,
+    ) -> Result<Response<FinishProcessingResponse>, Status> {
+        let request = request.into_inner();
+        let run = async {
+            let mut fields = Fields::default();
+            let id = fields.id("file_id", &request.file_id);
+            let Some(outcome) = request.outcome else {
+                fields.wrong("outcome", "is required");
+                return Err(fields.done().err().unwrap_or(FileError::FileNotFound));
+            };
+            fields.done()?;
+            let tx = self.0.db.begin().await?;
+            let staging_keys = processing::finish(&tx, id, outcome, self.0.clock.now()).await?;
+            tx.commit().await?;
+            self.0.wake.now();
+            Ok(FinishProcessingResponse { staging_keys })
+        };
+        answer(run.await)
+    }
+}

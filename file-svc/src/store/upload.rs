@@ -1,0 +1,143 @@
+//! `upload`: what is on its way, and `upload_part`: the pieces of it that are stored. Both halves of an upload are recorded
+//! by name, so that a repetition is harmless.
+
+use sea_orm::{Condition, QueryOrder as _, QuerySelect as _, Set, entity::prelude::*};
+
+use super::{signed, unsigned};
+
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "upload")]
+pub(crate) struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub(crate) id: Uuid,
+    pub(crate) user_id: Uuid,
+    pub(crate) op_id: Uuid,
+    pub(crate) room_id: Uuid,
+    /// Bytes in all; -1 while unknown.
+    pub(crate) size: i64,
+    /// Bytes that are stored.
+    pub(crate) offset: i64,
+    /// SHA-256 once the bytes half is here; empty before.
+    pub(crate) sha256: Vec<u8>,
+    /// The encoded `FileMetadata` once the metadata half is here; empty before.
+    pub(crate) metadata: Vec<u8>,
+    pub(crate) created_at: i64,
+    pub(crate) expires_at: i64,
+}
+
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub(crate) enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}
+
+/// One stored piece.
+pub(crate) mod part {
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+    #[sea_orm(table_name = "upload_part")]
+    pub(crate) struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub(crate) upload_id: Uuid,
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub(crate) start: i64,
+        pub(crate) size: i64,
+        pub(crate) key: String,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub(crate) enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+impl Model {
+    /// Bytes in all, once known.
+    pub(crate) fn total(&self) -> Option<u64> {
+        (self.size >= 0).then(|| unsigned(self.size))
+    }
+
+    /// Bytes that are stored.
+    pub(crate) fn stored(&self) -> u64 {
+        unsigned(self.offset)
+    }
+
+    pub(crate) fn bytes_received(&self) -> bool {
+        !self.sha256.is_empty()
+    }
+
+    pub(crate) fn metadata_received(&self) -> bool {
+        !self.metadata.is_empty()
+    }
+}
+
+pub(crate) async fn find<C: ConnectionTrait>(db: &C, id: Uuid) -> Result<Option<Model>, DbErr> {
+    Entity::find_by_id(id).one(db).await
+}
+
+pub(crate) async fn by_op<C: ConnectionTrait>(db: &C, user_id: Uuid, op_id: Uuid) -> Result<Option<Model>, DbErr> {
+    Entity::find().filter(Column::UserId.eq(user_id)).filter(Column::OpId.eq(op_id)).one(db).await
+}
+
+pub(crate) async fn insert<C: ConnectionTrait>(db: &C, upload: Model) -> Result<(), DbErr> {
+    Entity::insert(ActiveModel::from(upload)).exec_without_returning(db).await?;
+    Ok(())
+}
+
+/// Notes a stored piece and that the upload stands behind it.
+pub(crate) async fn add_part<C: ConnectionTrait>(db: &C, part: part::Model, expires_at: i64) -> Result<(), DbErr> {
+    let changed = ActiveModel {
+        id: Set(part.upload_id),
+        offset: Set(part.start + part.size),
+        expires_at: Set(expires_at),
+        ..Default::default()
+    };
+    Entity::update(changed).exec(db).await?;
+    part::Entity::insert(part::ActiveModel::from(part)).exec_without_returning(db).await?;
+    Ok(())
+}
+
+/// Records the bytes half.
+pub(crate) async fn set_bytes<C: ConnectionTrait>(db: &C, id: Uuid, size: u64, sha256: Vec<u8>) -> Result<(), DbErr> {
+    let changed = ActiveModel { id: Set(id), size: Set(signed(size)), sha256: Set(sha256), ..Default::default() };
+    Entity::update(changed).exec(db).await?;
+    Ok(())
+}
+
+/// Records the metadata half.
+pub(crate) async fn set_metadata<C: ConnectionTrait>(db: &C, id: Uuid, metadata: Vec<u8>) -> Result<(), DbErr> {
+    let changed = ActiveModel { id: Set(id), metadata: Set(metadata), ..Default::default() };
+    Entity::update(changed).exec(db).await?;
+    Ok(())
+}
+
+/// Settles the size of an upload that was opened without one.
+pub(crate) async fn set_size<C: ConnectionTrait>(db: &C, id: Uuid, size: u64) -> Result<(), DbErr> {
+    Entity::update(ActiveModel { id: Set(id), size: Set(signed(size)), ..Default::default() }).exec(db).await?;
+    Ok(())
+}
+
+/// The pieces of an upload, in order.
+pub(crate) async fn parts<C: ConnectionTrait>(db: &C, id: Uuid) -> Result<Vec<part::Model>, DbErr> {
+    part::Entity::find().filter(part::Column::UploadId.eq(id)).order_by_asc(part::Column::Start).all(db).await
+}
+
+/// Forgets the pieces of an upload.
+pub(crate) async fn delete_parts<C: ConnectionTrait>(db: &C, id: Uuid) -> Result<(), DbErr> {
+    part::Entity::delete_many().filter(part::Column::UploadId.eq(id)).exec(db).await?;
+    Ok(())
+}
+
+/// Forgets an upload and its pieces.
+pub(crate) async fn delete<C: ConnectionTrait>(db: &C, id: Uuid) -> Result<(), DbErr> {
+    delete_parts(db, id).await?;
+    Entity::delete_by_id(id).exec(db).await?;
+    Ok(())
+}
+
+/// Uploads that were given up: a half is still missing and their time is over.
+pub(crate) async fn expired<C: ConnectionTrait>(db: &C, now: i64, rows: u64) -> Result<Vec<Model>, DbErr> {
+    let missing =
+        Condition::any().add(Column::Sha256.eq(Vec::<u8>::new())).add(Column::Metadata.eq(Vec::<u8>::new()));
+    Entity::find().filter(Column::ExpiresAt.lt(now)).filter(missing).limit(rows).all(db).await
+}
