@@ -1,1 +1,52 @@
-//! x
+//! The harness of the whole-system tests: towns (running servers), people in them, and what people do and see.
+//!
+//! Starts the production builder, never a copy of its wiring. Ports are 0; nothing sleeps: what is expected is awaited with a
+//! deadline.
+
+pub mod person;
+pub mod process;
+pub mod socket;
+pub mod town;
+
+pub use person::Person;
+pub use town::{Shape, Town};
+
+use std::time::Duration;
+
+/// How long anything expected may take. Generous, because the machine may be busy; never waited for when things work.
+pub const DEADLINE: Duration = Duration::from_secs(20);
+
+/// Awaits something expected.
+///
+/// # Panics
+/// When it does not happen in time.
+pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(DEADLINE, future).await {
+        Ok(value) => value,
+        Err(_) => panic!("this did not happen within {DEADLINE:?}: {what}"),
+    }
+}
+
+/// A fresh operation id.
+pub fn op_id() -> String {
+    mesh::ids::new_id().to_string()
+}
+
+/// Runs each story in each shape: `stories!(fn_name, …)` in a test file that has `async fn fn_name(town: Town)`.
+#[macro_export]
+macro_rules! stories {
+    ($($story:ident),+ $(,)?) => {
+        mod embedded {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $story() {
+                super::$story($crate::Town::start($crate::Shape::Embedded).await).await;
+            })+
+        }
+        mod split {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $story() {
+                super::$story($crate::Town::start($crate::Shape::Split).await).await;
+            })+
+        }
+    };
+}

@@ -1,0 +1,89 @@
+//! The real binary as a process, for tests that kill it.
+
+use std::{
+    net::{SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use crate::within;
+
+/// A running `loquat serve`. Killed when it is dropped.
+pub struct Process {
+    child: Child,
+    /// Where its public port listens.
+    pub public: SocketAddr,
+    /// Where its ops port listens.
+    pub ops: SocketAddr,
+}
+
+impl Process {
+    /// Starts the server on a folder, and waits until it is ready.
+    ///
+    /// # Panics
+    /// When it does not become ready.
+    pub async fn start(folder: &Path, environment: &[(&str, String)]) -> Self {
+        let (public, ops) = (free_address(), free_address());
+        let child = Command::new(binary())
+            .arg("serve")
+            .current_dir(folder)
+            .env("LOQUAT_DATA_DIR", folder)
+            .env("LOQUAT_GATEWAY__LISTEN", public.to_string())
+            .env("LOQUAT_OPS__LISTEN", ops.to_string())
+            .envs(environment.iter().map(|(name, value)| (*name, value.as_str())))
+            .stdout(Stdio::null())
+            .stdin(Stdio::null())
+            .spawn()
+            .expect("the binary starts; build it with `cargo build` first");
+        let process = Self { child, public, ops };
+        within("the server is ready", process.ready()).await;
+        process
+    }
+
+    async fn ready(&self) {
+        while tokio::net::TcpStream::connect(self.public).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// The process's id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Ends it as a power cut would: `kill -9`.
+    ///
+    /// # Panics
+    /// When it cannot be waited for.
+    pub fn kill(mut self) {
+        self.child.kill().expect("the process can be killed");
+        self.child.wait().expect("the process can be waited for");
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // An error says that it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// `loquat` beside the tests: `target/debug/deps/…` has it two folders up.
+///
+/// # Panics
+/// When it was not built.
+pub fn binary() -> PathBuf {
+    let test = std::env::current_exe().expect("a test knows its own path");
+    let folder = test.parent().and_then(Path::parent).expect("tests are in target/PROFILE/deps");
+    let binary = folder.join("loquat");
+    assert!(binary.is_file(), "{} is missing: run `cargo build --workspace` first", binary.display());
+    binary
+}
+
+/// An address that is free now. Another program could take it before the server does; then the test fails by name.
+fn free_address() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+    listener.local_addr().expect("a bound listener has an address")
+}

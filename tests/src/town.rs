@@ -1,0 +1,117 @@
+//! A running server in one of its shapes, with a folder of its own.
+
+use std::net::SocketAddr;
+
+use server::{
+    Server,
+    config::{Config, all_roles},
+};
+use tempfile::TempDir;
+use tonic::transport::{Channel, Endpoint};
+
+use crate::Person;
+
+/// How the roles run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// All roles in one process, calling each other directly.
+    Embedded,
+    /// Each role on a listener of its own, calling each other over the network.
+    Split,
+}
+
+/// A running server.
+pub struct Town {
+    /// How its roles run.
+    pub shape: Shape,
+    /// Where its public port listens.
+    pub public: SocketAddr,
+    /// Where its ops port listens.
+    pub ops: SocketAddr,
+    server: Option<Server>,
+    folder: TempDir,
+}
+
+impl Town {
+    /// Starts a server on an empty folder.
+    ///
+    /// # Panics
+    /// When it cannot start.
+    pub async fn start(shape: Shape) -> Self {
+        let folder = tempfile::tempdir().expect("a folder for the server");
+        Self::start_in(shape, folder, |_| {}).await
+    }
+
+    /// Starts a server with a changed configuration.
+    ///
+    /// # Panics
+    /// When it cannot start.
+    pub async fn start_with(shape: Shape, change: impl FnOnce(&mut Config)) -> Self {
+        let folder = tempfile::tempdir().expect("a folder for the server");
+        Self::start_in(shape, folder, change).await
+    }
+
+    async fn start_in(shape: Shape, folder: TempDir, change: impl FnOnce(&mut Config)) -> Self {
+        let mut config = Config { data_dir: folder.path().to_owned(), ..Config::default() };
+        let anywhere = || "127.0.0.1:0".to_owned();
+        config.gateway.listen = anywhere();
+        config.ops.listen = anywhere();
+        config.auth.listen = anywhere();
+        config.chat.listen = anywhere();
+        config.file.listen = anywhere();
+        config.worker.listen = anywhere();
+        config.mesh.in_process = shape == Shape::Embedded;
+        config.mesh.stop_seconds = 3;
+        change(&mut config);
+        let server = Server::start(config, &all_roles()).await.expect("the server starts");
+        let public = server.public.expect("there is a gateway");
+        Self { shape, public, ops: server.ops, server: Some(server), folder }
+    }
+
+    /// Stops the server and starts it again on the same folder.
+    ///
+    /// # Panics
+    /// When it cannot start.
+    pub async fn restarts(mut self) -> Self {
+        if let Some(server) = self.server.take() {
+            server.stop().await;
+        }
+        Self::start_in(self.shape, self.folder, |_| {}).await
+    }
+
+    /// Stops the server.
+    pub async fn stops(&mut self) {
+        if let Some(server) = self.server.take() {
+            server.stop().await;
+        }
+    }
+
+    /// A gRPC channel to the public port.
+    ///
+    /// # Panics
+    /// When the address is not one.
+    pub fn channel(&self) -> Channel {
+        channel(self.public)
+    }
+
+    /// Somebody registers.
+    ///
+    /// # Panics
+    /// When they may not.
+    pub async fn registers(&self, name: &str) -> Person {
+        Person::registers(self.public, name).await
+    }
+
+    /// An address of the public port.
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.public)
+    }
+}
+
+/// A gRPC channel to an address; connects when it is first used.
+///
+/// # Panics
+/// When the address is not one.
+pub fn channel(address: SocketAddr) -> Channel {
+    Endpoint::from_shared(format!("http://{address}")).expect("an address").connect_lazy()
+}
