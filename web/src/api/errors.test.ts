@@ -1,0 +1,53 @@
+import { create } from '@bufbuild/protobuf';
+import { anyPack } from '@bufbuild/protobuf/wkt';
+import { describe, expect, it } from 'vitest';
+import { backoff } from './backoff';
+import { ApiError, describeError, fromResponse, fromStatus } from './errors';
+import { BadRequestSchema, ErrorInfoSchema, RetryInfoSchema } from './gen/google/rpc/error_details_pb';
+import { StatusSchema } from './gen/google/rpc/status_pb';
+
+describe('errors', () => {
+  it('are read from a status with its details', () => {
+    const fieldViolations = [{ field: 'text', description: 'Text is too long.' }];
+    const status = create(StatusSchema, {
+      code: 3,
+      message: 'The request is not valid.',
+      details: [
+        anyPack(ErrorInfoSchema, create(ErrorInfoSchema, { reason: 'INVALID_REQUEST' })),
+        anyPack(BadRequestSchema, create(BadRequestSchema, { fieldViolations })),
+        anyPack(RetryInfoSchema, create(RetryInfoSchema, { retryDelay: { seconds: 1n, nanos: 500_000_000 } })),
+      ],
+    });
+    const error = fromStatus(status);
+    expect(error).toMatchObject({ code: 'invalid_argument', reason: 'INVALID_REQUEST', retryAfterMs: 1500 });
+    expect(error.passing).toBe(false);
+    expect(describeError(error)).toBe('Text is too long.');
+  });
+
+  it('are read from JSON, and from a page that is not ours', async () => {
+    const body = JSON.stringify({ code: 'unauthenticated', reason: 'BAD_CREDENTIALS', message: 'No.' });
+    expect(await fromResponse(new Response(body, { status: 401 }))).toMatchObject({
+      code: 'unauthenticated',
+      reason: 'BAD_CREDENTIALS',
+      message: 'No.',
+    });
+    expect(await fromResponse(new Response('<h1>Bad gateway</h1>', { status: 502 }))).toMatchObject({
+      code: 'unavailable',
+    });
+  });
+
+  it('say what may pass by itself', () => {
+    expect(new ApiError('unavailable', '').passing).toBe(true);
+    expect(new ApiError('permission_denied', '').passing).toBe(false);
+  });
+});
+
+describe('backoff', () => {
+  it('has full jitter between half a second and thirty', () => {
+    for (let attempt = 0; attempt < 40; attempt += 1) {
+      expect(backoff(attempt, () => 0)).toBe(500);
+      expect(backoff(attempt, () => 0.999999)).toBeLessThanOrEqual(30_000);
+    }
+    expect(backoff(30, () => 1)).toBe(30_000);
+  });
+});

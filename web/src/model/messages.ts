@@ -1,0 +1,121 @@
+/**
+ * What is known of a room's messages. Every fact may come several times and in any order, from a page, an event or a
+ * reply: merging is commutative and repeatable, so the order in which they arrive cannot be seen afterwards.
+ */
+import type { FileInfo, Message } from './types';
+
+export interface Messages {
+  /** By rising seq. May hold facts about messages below `from`; those are not shown. */
+  readonly all: readonly Message[];
+  /** Everything at and above this seq is known; Infinity before the first page. */
+  readonly from: number;
+  /** A page asked for in an earlier generation says nothing about this one. */
+  readonly generation: number;
+}
+
+export interface Page {
+  readonly generation: number;
+  /** What was asked for: 0 for the newest page. */
+  readonly beforeSeq: number;
+  readonly messages: readonly Message[];
+  readonly more: boolean;
+}
+
+export function noMessages(generation: number): Messages {
+  return { all: [], from: Number.POSITIVE_INFINITY, generation };
+}
+
+/** Deleted is final; otherwise the later edit holds. What a deletion alone does not tell is taken from the other. */
+export function mergeMessage(a: Message, b: Message): Message {
+  const deletedAt = Math.max(a.deletedAt, b.deletedAt);
+  const newer = b.editedSeq > a.editedSeq ? b : a;
+  const named = a.authorId ? a : b;
+  if (deletedAt > 0) {
+    const { id, roomId, seq, ordinal, authorId, createdAt, opId } = named;
+    const base = { id, roomId, seq, ordinal, authorId, createdAt, opId };
+    return { ...base, text: '', files: [], editedAt: 0, editedSeq: 0, deletedAt };
+  }
+  // An edit carries its files as they were known then, which may be less than the older fact knows.
+  const older = newer === a ? b : a;
+  return withFiles(newer, Object.fromEntries(older.files.map((file) => [file.id, file])));
+}
+
+function position(all: readonly Message[], seq: number): number {
+  let low = 0;
+  let high = all.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((all[middle]?.seq ?? 0) < seq) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+export function findBySeq(all: readonly Message[], seq: number): Message | undefined {
+  const found = all[position(all, seq)];
+  return found?.seq === seq ? found : undefined;
+}
+
+export function putMessage(messages: Messages, message: Message): Messages {
+  const { all } = messages;
+  const at = position(all, message.seq);
+  const known = all[at];
+  if (known?.seq !== message.seq) {
+    return { ...messages, all: [...all.slice(0, at), message, ...all.slice(at)] };
+  }
+  const merged = mergeMessage(known, message);
+  return merged === known ? messages : { ...messages, all: all.with(at, merged) };
+}
+
+/** A deletion, which may be heard of before the message itself. */
+export function deleteMessage(messages: Messages, roomId: string, id: string, seq: number, at: number): Messages {
+  const unknown = { id, roomId, seq, ordinal: 0, authorId: '', text: '', createdAt: 0, opId: '' };
+  return putMessage(messages, { ...unknown, editedAt: 0, editedSeq: 0, deletedAt: at, files: [] });
+}
+
+/** A page reaches down to its oldest message, or to the very beginning when there are no more. */
+export function putPage(messages: Messages, page: Page): Messages {
+  if (page.generation !== messages.generation) return messages;
+  const merged = page.messages.reduce(putMessage, messages);
+  const joins = page.beforeSeq === 0 || page.beforeSeq >= messages.from;
+  const oldest = page.messages[0]?.seq;
+  if (!joins || (page.more && oldest === undefined)) return merged;
+  const from = page.more ? (oldest ?? 0) : 0;
+  return from < merged.from ? { ...merged, from } : merged;
+}
+
+const FILE_PROGRESS = { receiving: 0, processing: 1, failed: 2, ready: 3 } as const;
+
+/** A file only ever gets further. */
+export function mergeFile(a: FileInfo, b: FileInfo): FileInfo {
+  return FILE_PROGRESS[b.state] > FILE_PROGRESS[a.state] ? b : a;
+}
+
+/** The message with what became known of its files since it was sent. */
+export function withFiles(message: Message, files: Readonly<Record<string, FileInfo>>): Message {
+  let changed = false;
+  const merged = message.files.map((file) => {
+    const known = files[file.id];
+    const result = known ? mergeFile(file, known) : file;
+    changed ||= result !== file;
+    return result;
+  });
+  return changed ? { ...message, files: merged } : message;
+}
+
+export function putFile(messages: Messages, file: FileInfo): Messages {
+  const known = { [file.id]: file };
+  let changed = false;
+  const all = messages.all.map((message) => {
+    const result = message.files.length > 0 ? withFiles(message, known) : message;
+    changed ||= result !== message;
+    return result;
+  });
+  return changed ? { ...messages, all } : messages;
+}
+
+/** What may be shown: the unbroken run of messages up to the newest. */
+export function visible(messages: Messages): readonly Message[] {
+  const at = position(messages.all, messages.from);
+  return at === 0 ? messages.all : messages.all.slice(at);
+}

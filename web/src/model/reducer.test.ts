@@ -1,0 +1,251 @@
+import { describe, expect, it } from 'vitest';
+import { visible } from './messages';
+import { reduce, TYPING_MS } from './reducer';
+import { members, typingIn, unread } from './selectors';
+import { event, file, freshClient, fullHistory, ME, message, ROOM, randomFrom, Server } from './simulation';
+import { type Action, initialState, type State } from './state';
+import type { OutboxEntry } from './types';
+
+function run(actions: readonly Action[], from = initialState(ME)): State {
+  return actions.reduce(reduce, from);
+}
+
+function inRoom(): State {
+  const server = new Server();
+  return run([...server.replay({}), server.page(0, 1)]);
+}
+
+function post(seq: number, fields = {}): Action {
+  return { type: 'event', event: event(seq, { type: 'message_posted', message: message(seq, fields) }) };
+}
+
+function texts(state: State): string[] {
+  const room = state.rooms[ROOM];
+  return room ? visible(room.messages).map((shown) => (shown.deletedAt ? '(deleted)' : shown.text)) : [];
+}
+
+/** What a person can see of a state; how it came about is left out. */
+function seen(state: State) {
+  const room = state.rooms[ROOM];
+  return {
+    cursors: state.cursors,
+    name: room?.room.name,
+    messages: room ? visible(room.messages) : [],
+    members: room ? members(room).map((member) => member.userId) : [],
+    memberCount: room?.membership.memberCount,
+    unread: unread(state, ROOM),
+    outbox: state.outbox,
+  };
+}
+
+describe('feeds', () => {
+  it('applies each number once and moves the cursor', () => {
+    const state = run([post(1), post(1), post(2), post(1)], inRoom());
+    expect(texts(state)).toEqual(['text 1', 'text 2']);
+    expect(state.cursors[ROOM]).toBe(2);
+    expect(state.stale).toBe(false);
+  });
+
+  it('never steps over a hole, and asks for the stream again', () => {
+    const state = run([post(1), post(3)], inRoom());
+    expect(texts(state)).toEqual(['text 1']);
+    expect(state.cursors[ROOM]).toBe(1);
+    expect(state.stale).toBe(true);
+    const again = run([{ type: 'subscribed' }, post(2), post(3)], state);
+    expect(texts(again)).toEqual(['text 1', 'text 2', 'text 3']);
+    expect(again.stale).toBe(false);
+  });
+
+  it('starts a feed from a snapshot when the same hole is in the log itself', () => {
+    const state = run([post(1), post(3), { type: 'subscribed' }, post(3)], inRoom());
+    expect(state.cursors[ROOM]).toBeUndefined();
+    expect(state.stale).toBe(true);
+  });
+
+  it('counts the number of an event that it does not know', () => {
+    const state = run([{ type: 'event', event: event(1, { type: 'other' }) }, post(2)], inRoom());
+    expect(texts(state)).toEqual(['text 2']);
+    expect(state.cursors[ROOM]).toBe(2);
+  });
+
+  it('drops a room that it was removed from, and ignores what was queued', () => {
+    const left: Action = { type: 'event', event: event(2, { type: 'member_left', userId: ME }) };
+    const state = run([post(1), left, left, post(1)], inRoom());
+    expect(state.rooms[ROOM]).toBeUndefined();
+    expect(state.cursors[ROOM]).toBeUndefined();
+    expect(state.stale).toBe(false);
+  });
+
+  it('keeps a room that was joined again when the own feed tells of the earlier leaving late', () => {
+    const server = new Server();
+    const joined = run([{ type: 'snapshot', snapshot: server.userSnapshot() }]);
+    const snapshot = { ...server.roomSnapshot(), head: 9 };
+    const left = event(1, { type: 'room_left', roomId: ROOM, leftSeq: 7 }, ME);
+    const state = run(
+      [
+        { type: 'snapshot', snapshot },
+        { type: 'event', event: left },
+      ],
+      joined,
+    );
+    expect(state.rooms[ROOM]).toBeDefined();
+  });
+
+  it('forgets cursors when the epoch changes, and takes the lower snapshot', () => {
+    const before = run([post(1), post(2)], inRoom());
+    const server = new Server();
+    const state = run([{ type: 'reset', reason: 'epoch-changed', feedId: '' }, ...server.replay({})], before);
+    expect(state.cursors).toEqual({ [ROOM]: 0, [ME]: 0 });
+    expect(texts(state)).toEqual([]);
+  });
+
+  it('drops the room that may not be seen any more', () => {
+    const state = run([{ type: 'reset', reason: 'not-found', feedId: ROOM }], inRoom());
+    expect(Object.keys(state.rooms)).toEqual([]);
+  });
+});
+
+describe('messages', () => {
+  it('does not let a late page bring a deleted or older text back', () => {
+    const generation = inRoom().rooms[ROOM]?.messages.generation ?? 0;
+    const page = { generation, beforeSeq: 0, messages: [message(1), message(2)], more: false };
+    const edited = message(2, { text: 'new', editedSeq: 4, editedAt: 4 });
+    const state = run(
+      [
+        post(1),
+        post(2),
+        { type: 'event', event: event(3, { type: 'message_deleted', messageId: 'm1', messageSeq: 1 }) },
+        { type: 'event', event: event(4, { type: 'message_edited', message: edited }) },
+        { type: 'page', roomId: ROOM, page },
+      ],
+      inRoom(),
+    );
+    expect(texts(state)).toEqual(['(deleted)', 'new']);
+    expect(state.rooms[ROOM]?.messages.all[0]?.authorId).toBe(ME);
+  });
+
+  it('shows older messages only when the run down to them is unbroken', () => {
+    const server = new Server();
+    const start = run(server.replay({}));
+    const page = (messages: number[], beforeSeq: number): Action => ({
+      type: 'page',
+      roomId: ROOM,
+      page: { generation: 1, beforeSeq, messages: messages.map((seq) => message(seq)), more: true },
+    });
+    const far = run([page([2, 3], 4)], start);
+    expect(texts(far)).toEqual([]);
+    expect(texts(run([page([8, 9], 0)], far))).toEqual(['text 8', 'text 9']);
+    expect(texts(run([page([8, 9], 0), page([6, 7], 8)], far))).toEqual(['text 6', 'text 7', 'text 8', 'text 9']);
+  });
+
+  it('drops a page that was asked for before the room started anew', () => {
+    const old = new Server().page(0, 0);
+    expect(run([old], run(new Server().replay({}))).rooms[ROOM]?.messages.from).toBe(Number.POSITIVE_INFINITY);
+  });
+
+  it('brings a finished file into its message, whichever comes first', () => {
+    const ready: Action = { type: 'event', event: event(2, { type: 'file_ready', file: file('f1', 'ready') }) };
+    const state = run([post(1, { files: [file('f1')] }), ready], inRoom());
+    expect(state.rooms[ROOM]?.messages.all[0]?.files[0]?.state).toBe('ready');
+    const early: Action = { type: 'event', event: event(1, { type: 'file_ready', file: file('f2', 'ready') }) };
+    const late = run([early, post(2, { files: [file('f2')] })], inRoom());
+    expect(late.rooms[ROOM]?.messages.all[0]?.files[0]?.thumbnails).toHaveLength(1);
+  });
+});
+
+describe('outbox', () => {
+  const entry: OutboxEntry = {
+    opId: 'op1',
+    roomId: ROOM,
+    text: 'text 1',
+    attachments: [],
+    createdAt: 1,
+    status: 'queued',
+    error: '',
+  };
+  const queued: Action = { type: 'outbox_queued', entry };
+  const reply: Action = { type: 'message', message: message(1) };
+
+  it('is replaced once by reply and event, whichever comes first', () => {
+    for (const order of [
+      [reply, post(1)],
+      [post(1), reply],
+    ]) {
+      const state = run([queued, { type: 'outbox_sending', opId: 'op1' }, ...order], inRoom());
+      expect(state.outbox).toEqual([]);
+      expect(texts(state)).toEqual(['text 1']);
+    }
+  });
+
+  it("is not replaced by somebody else's message with the same op id", () => {
+    expect(run([queued, post(1, { authorId: 'user-2' })], inRoom()).outbox).toHaveLength(1);
+  });
+
+  it('keeps what failed for good until it is retried or dropped', () => {
+    const failed = run([queued, { type: 'outbox_failed', opId: 'op1', error: 'too long' }], inRoom());
+    expect(failed.outbox[0]).toMatchObject({ status: 'failed', error: 'too long' });
+    expect(run([{ type: 'outbox_requeued', opId: 'op1' }], failed).outbox[0]?.status).toBe('queued');
+    expect(run([{ type: 'outbox_dropped', opId: 'op1' }], failed).outbox).toEqual([]);
+  });
+
+  it('takes a restored entry up once', () => {
+    expect(run([queued, { type: 'outbox_restored', entries: [entry] }], inRoom()).outbox).toHaveLength(1);
+  });
+});
+
+describe('typing', () => {
+  it('ends after its time, or with the message', () => {
+    const typing: Action = { type: 'typing', roomId: ROOM, userId: 'user-2', now: 1000 };
+    const state = run([typing], inRoom());
+    expect(typingIn(state, ROOM)).toEqual(['user-2']);
+    expect(typingIn(run([{ type: 'tick', now: 999 + TYPING_MS }], state), ROOM)).toEqual(['user-2']);
+    expect(typingIn(run([{ type: 'tick', now: 1000 + TYPING_MS }], state), ROOM)).toEqual([]);
+    expect(typingIn(run([post(1, { authorId: 'user-2' })], state), ROOM)).toEqual([]);
+  });
+});
+
+/** A client on a network that loses, delays and repeats, and a server on which things happen meanwhile. */
+function disturbed(seed: number): { server: Server; state: State } {
+  const random = randomFrom(seed);
+  const server = new Server();
+  for (let i = 0; i < random() * 20; i += 1) server.step(random);
+  let state = initialState(ME);
+  let stream = server.replay({});
+  const answers: Action[] = [];
+  const subscribe = () => {
+    state = reduce(state, { type: 'subscribed' });
+    stream = server.replay(state.cursors);
+  };
+  for (let i = 0; i < 150; i += 1) {
+    const heads = [server.log.length, server.userLog.length] as const;
+    const dice = random();
+    if (dice < 0.3) server.step(random);
+    const fresh = [...server.log.slice(heads[0]), ...server.userLog.slice(heads[1])];
+    if (random() > 0.15) stream.push(...fresh.map((next): Action => ({ type: 'event', event: next })));
+    const { generation = 0, from = 0 } = state.rooms[ROOM]?.messages ?? {};
+    const newest = server.messages.at(-1);
+    if (dice > 0.9) answers.push(server.page(0, generation));
+    else if (dice > 0.8) answers.push(server.page(Number.isFinite(from) ? from : 0, generation));
+    else if (dice > 0.75) answers.push(server.memberPage());
+    else if (dice > 0.7 && newest) answers.push({ type: 'message', message: newest });
+    const late = answers.splice(Math.floor(random() * answers.length), random() < 0.4 ? 1 : 0)[0];
+    const chosen = late ?? stream.shift();
+    if (chosen) state = reduce(state, chosen);
+    if (chosen && random() < 0.2) state = reduce(state, chosen);
+    if (state.stale || random() < 0.03) subscribe();
+  }
+  subscribe();
+  return { server, state: run([...stream, ...answers, server.memberPage()], state) };
+}
+
+describe('any interleaving of losses, repetitions and late answers ends in the same state', () => {
+  for (let start = 0; start < 400; start += 100) {
+    it(`seeds ${start} to ${start + 99}`, () => {
+      for (let seed = start; seed < start + 100; seed += 1) {
+        const { server, state } = disturbed(seed);
+        expect(state.stale, `seed ${seed}`).toBe(false);
+        expect(seen(fullHistory(server, state)), `seed ${seed}`).toEqual(seen(freshClient(server)));
+      }
+    });
+  }
+});

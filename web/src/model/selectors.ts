@@ -1,0 +1,38 @@
+/** Questions that the screens ask of the state. */
+import type { RoomState, State } from './state';
+import type { Member, OutboxEntry } from './types';
+
+/** How far the user has read: the own feed knows it as soon as it spoke of the room. */
+export function readMarker(state: State, roomId: string): { seq: number; ordinal: number } {
+  const { readSeq = 0, readOrdinal = 0 } = state.rooms[roomId]?.membership ?? {};
+  const read = state.reads[roomId];
+  return read ?? { seq: readSeq, ordinal: readOrdinal };
+}
+
+export function unread(state: State, roomId: string): number {
+  const room = state.rooms[roomId];
+  return room ? Math.max(0, room.membership.headOrdinal - readMarker(state, roomId).ordinal) : 0;
+}
+
+export function totalUnread(state: State): number {
+  return Object.keys(state.rooms).reduce((sum, roomId) => sum + unread(state, roomId), 0);
+}
+
+export function roomsByName(state: State): readonly RoomState[] {
+  return Object.values(state.rooms).sort(
+    (a, b) => a.room.name.localeCompare(b.room.name) || a.room.id.localeCompare(b.room.id),
+  );
+}
+
+export function members(room: RoomState): readonly Member[] {
+  const present = Object.values(room.members).flatMap((fact) => (fact.member ? [fact.member] : []));
+  return present.sort((a, b) => a.joinedSeq - b.joinedSeq);
+}
+
+export function outboxOf(state: State, roomId: string): readonly OutboxEntry[] {
+  return state.outbox.filter((entry) => entry.roomId === roomId);
+}
+
+export function typingIn(state: State, roomId: string): readonly string[] {
+  return Object.keys(state.typing[roomId] ?? {});
+}

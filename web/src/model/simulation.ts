@@ -1,0 +1,208 @@
+/** A small server and an unreliable network, for the tests of the reducer: seeded, so that a failure can be repeated. */
+import { mergeMessage } from './messages';
+import { reduce } from './reducer';
+import { type Action, initialState, type State } from './state';
+import type { EventBody, FeedEvent, FileInfo, Message, RoomSnapshot, UserSnapshot } from './types';
+
+export const ME = 'user-me';
+export const ROOM = 'room-1';
+
+/** Mulberry32. */
+export function randomFrom(seed: number): () => number {
+  let a = seed >>> 0;
+  return () => {
+    a = (a + 0x6d2b79f5) >>> 0;
+    let t = Math.imul(a ^ (a >>> 15), a | 1);
+    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
+    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
+  };
+}
+
+export function file(id: string, state: FileInfo['state'] = 'processing'): FileInfo {
+  const size = state === 'ready' ? 100 : 0;
+  const thumbnails = state === 'ready' ? [{ variant: 'w320', width: 320, height: 200 }] : [];
+  const rest = { contentType: 'image/png', failure: '', width: size, height: size, thumbnails };
+  return { id, roomId: ROOM, name: `${id}.png`, size: 1, state, ...rest };
+}
+
+export function message(seq: number, fields: Partial<Message> = {}): Message {
+  const base = { id: `m${seq}`, roomId: ROOM, seq, ordinal: seq, authorId: ME, text: `text ${seq}`, createdAt: seq };
+  return { ...base, editedAt: 0, editedSeq: 0, deletedAt: 0, files: [], opId: `op${seq}`, ...fields };
+}
+
+export function event(seq: number, body: EventBody, feedId = ROOM): FeedEvent {
+  return { feedId, seq, at: seq, actorId: ME, body };
+}
+
+/** One room and one user, as a server holds them. */
+export class Server {
+  readonly log: FeedEvent[] = [];
+  readonly userLog: FeedEvent[] = [];
+  messages: Message[] = [];
+  members: Record<string, number> = {};
+  ready: Record<string, FileInfo> = {};
+  name = 'first';
+  read = { seq: 0, ordinal: 0 };
+
+  private append(body: EventBody): void {
+    this.log.push(event(this.log.length + 1, body));
+  }
+
+  step(random: () => number): void {
+    const kinds = [
+      this.post,
+      this.post,
+      this.post,
+      this.edit,
+      this.remove,
+      this.come,
+      this.finish,
+      this.mark,
+      this.rename,
+    ];
+    kinds[Math.floor(random() * kinds.length)]?.call(this, random);
+  }
+
+  private post(random: () => number): void {
+    const seq = this.log.length + 1;
+    const files = random() < 0.4 ? [file(`f${seq}`)] : [];
+    const posted = message(seq, { ordinal: this.messages.length + 1, files, authorId: random() < 0.5 ? ME : 'user-2' });
+    this.messages.push(posted);
+    this.append({ type: 'message_posted', message: posted });
+  }
+
+  private pick(random: () => number): Message | undefined {
+    const alive = this.messages.filter((candidate) => candidate.deletedAt === 0);
+    return alive[Math.floor(random() * alive.length)];
+  }
+
+  private edit(random: () => number): void {
+    const old = this.pick(random);
+    if (!old) return;
+    const seq = this.log.length + 1;
+    const edited = { ...old, text: `edited ${seq}`, editedSeq: seq, editedAt: seq };
+    this.replace(edited);
+    this.append({ type: 'message_edited', message: edited });
+  }
+
+  /** As the server does: the content is taken out of the log as well. */
+  private remove(random: () => number): void {
+    const old = this.pick(random);
+    if (!old) return;
+    const seq = this.log.length + 1;
+    this.replace(mergeMessage(old, { ...old, deletedAt: seq }));
+    for (const [index, past] of this.log.entries()) {
+      if ('message' in past.body && past.body.message.id === old.id)
+        this.log[index] = event(past.seq, { type: 'other' });
+    }
+    this.append({ type: 'message_deleted', messageId: old.id, messageSeq: old.seq });
+  }
+
+  private replace(changed: Message): void {
+    this.messages = this.messages.map((candidate) => (candidate.id === changed.id ? changed : candidate));
+  }
+
+  private come(random: () => number): void {
+    const userId = `user-${2 + Math.floor(random() * 4)}`;
+    const seq = this.log.length + 1;
+    if (this.members[userId]) {
+      delete this.members[userId];
+      this.append({ type: 'member_left', userId });
+    } else {
+      this.members[userId] = seq;
+      this.append({ type: 'member_joined', member: { userId, role: 'member', joinedSeq: seq } });
+    }
+  }
+
+  private finish(random: () => number): void {
+    const waiting = this.messages
+      .flatMap((candidate) => candidate.files)
+      .filter((candidate) => !this.ready[candidate.id]);
+    const chosen = waiting[Math.floor(random() * waiting.length)];
+    if (!chosen) return;
+    const done = file(chosen.id, 'ready');
+    this.ready[chosen.id] = done;
+    this.append({ type: 'file_ready', file: done });
+  }
+
+  private mark(random: () => number): void {
+    const upTo = this.messages[Math.floor(random() * this.messages.length)];
+    if (!upTo || upTo.seq <= this.read.seq) return;
+    this.read = { seq: upTo.seq, ordinal: upTo.ordinal };
+    this.userLog.push(event(this.userLog.length + 1, { type: 'read', roomId: ROOM, ...this.read }, ME));
+  }
+
+  private rename(): void {
+    this.name = `name ${this.log.length + 1}`;
+    const fields = { kind: 'public', topic: '', history: 'all', createdBy: ME } as const;
+    this.append({ type: 'room_updated', room: { id: ROOM, name: this.name, ...fields } });
+  }
+
+  roomSnapshot(): RoomSnapshot {
+    const room = { id: ROOM, name: this.name, kind: 'public', topic: '', history: 'all', createdBy: ME } as const;
+    const membership = {
+      role: 'member',
+      firstVisibleSeq: 1,
+      headOrdinal: this.messages.length,
+      readSeq: this.read.seq,
+      readOrdinal: this.read.ordinal,
+      memberCount: Object.keys(this.members).length,
+    } as const;
+    return { type: 'room', feedId: ROOM, head: this.log.length, room, membership };
+  }
+
+  userSnapshot(): UserSnapshot {
+    return { type: 'user', feedId: ME, head: this.userLog.length, roomIds: [ROOM] };
+  }
+
+  /** `ListMessages`; deleted ones are in it, and files as they are now. */
+  page(beforeSeq: number, generation: number, size = 5): Action {
+    const below = this.messages.filter((candidate) => beforeSeq === 0 || candidate.seq < beforeSeq);
+    const messages = below.slice(-size).map((found) => ({
+      ...found,
+      files: found.files.map((attached) => this.ready[attached.id] ?? attached),
+    }));
+    return { type: 'page', roomId: ROOM, page: { generation, beforeSeq, messages, more: below.length > size } };
+  }
+
+  memberPage(): Action {
+    const members = Object.entries(this.members).map(
+      ([userId, joinedSeq]) => ({ userId, role: 'member', joinedSeq }) as const,
+    );
+    return { type: 'members', roomId: ROOM, members };
+  }
+
+  /** What `subscribe` with these cursors sends. */
+  replay(cursors: State['cursors']): Action[] {
+    const user = cursors[ME];
+    const room = cursors[ROOM];
+    const events = (log: FeedEvent[], after: number): Action[] =>
+      log.slice(after).map((next) => ({ type: 'event', event: next }));
+    return [
+      ...(user === undefined
+        ? [{ type: 'snapshot', snapshot: this.userSnapshot() } as const]
+        : events(this.userLog, user)),
+      ...(room === undefined ? [{ type: 'snapshot', snapshot: this.roomSnapshot() } as const] : events(this.log, room)),
+      { type: 'caught_up', epoch: 'e1' },
+    ];
+  }
+}
+
+/** A client that gets everything at once, in order and at the end. */
+export function freshClient(server: Server): State {
+  let state = server.replay({}).reduce(reduce, initialState(ME));
+  state = fullHistory(server, state);
+  return reduce(state, server.memberPage());
+}
+
+/** Scrolls up to the beginning. */
+export function fullHistory(server: Server, start: State): State {
+  let state = start;
+  for (let guard = 0; guard < 1000; guard += 1) {
+    const held = state.rooms[ROOM]?.messages;
+    if (!held || held.from === 0) return state;
+    const before = Number.isFinite(held.from) ? held.from : 0;
+    state = reduce(state, server.page(before, held.generation));
+  }
+  throw new Error('the beginning was not reached');
+}

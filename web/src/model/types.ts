@@ -1,0 +1,134 @@
+/** The plain data that the app works with. Numbers of feeds fit a double; times are milliseconds since 1970. */
+
+export type RoomKind = 'public' | 'private';
+export type RoomRole = 'owner' | 'admin' | 'member';
+export type RoomHistory = 'all' | 'since-joined';
+
+export interface User {
+  readonly id: string;
+  readonly username: string;
+  readonly displayName: string;
+  readonly bot: boolean;
+  readonly disabled: boolean;
+}
+
+export interface Room {
+  readonly id: string;
+  readonly name: string;
+  readonly kind: RoomKind;
+  readonly topic: string;
+  readonly history: RoomHistory;
+  readonly createdBy: string;
+}
+
+/** The caller's own standing in a room. */
+export interface Membership {
+  readonly role: RoomRole;
+  readonly firstVisibleSeq: number;
+  readonly headOrdinal: number;
+  readonly readSeq: number;
+  readonly readOrdinal: number;
+  readonly memberCount: number;
+}
+
+export interface Member {
+  readonly userId: string;
+  readonly role: RoomRole;
+  readonly joinedSeq: number;
+}
+
+export type FileState = 'receiving' | 'processing' | 'ready' | 'failed';
+
+export interface Thumbnail {
+  readonly variant: string;
+  readonly width: number;
+  readonly height: number;
+}
+
+export interface FileInfo {
+  readonly id: string;
+  readonly roomId: string;
+  readonly name: string;
+  readonly contentType: string;
+  readonly size: number;
+  readonly state: FileState;
+  readonly failure: string;
+  readonly width: number;
+  readonly height: number;
+  readonly thumbnails: readonly Thumbnail[];
+}
+
+export interface Message {
+  readonly id: string;
+  readonly roomId: string;
+  readonly seq: number;
+  readonly ordinal: number;
+  readonly authorId: string;
+  readonly text: string;
+  readonly createdAt: number;
+  readonly editedAt: number;
+  readonly editedSeq: number;
+  /** 0 when it was not deleted. */
+  readonly deletedAt: number;
+  readonly files: readonly FileInfo[];
+  readonly opId: string;
+}
+
+/** What an event says; `other` is one that this client does not know, whose number still counts. */
+export type EventBody =
+  | { readonly type: 'message_posted'; readonly message: Message }
+  | { readonly type: 'message_edited'; readonly message: Message }
+  | { readonly type: 'message_deleted'; readonly messageId: string; readonly messageSeq: number }
+  | { readonly type: 'room_updated'; readonly room: Room }
+  | { readonly type: 'member_joined'; readonly member: Member }
+  | { readonly type: 'member_left'; readonly userId: string }
+  | { readonly type: 'file_ready'; readonly file: FileInfo }
+  | { readonly type: 'room_joined'; readonly room: Room; readonly joinedSeq: number }
+  | { readonly type: 'room_left'; readonly roomId: string; readonly leftSeq: number }
+  | { readonly type: 'read'; readonly roomId: string; readonly seq: number; readonly ordinal: number }
+  | { readonly type: 'other' };
+
+export interface FeedEvent {
+  readonly feedId: string;
+  readonly seq: number;
+  readonly at: number;
+  readonly actorId: string;
+  readonly body: EventBody;
+}
+
+export interface RoomSnapshot {
+  readonly type: 'room';
+  readonly feedId: string;
+  readonly head: number;
+  readonly room: Room;
+  readonly membership: Membership;
+}
+
+export interface UserSnapshot {
+  readonly type: 'user';
+  readonly feedId: string;
+  readonly head: number;
+  readonly roomIds: readonly string[];
+}
+
+export type Snapshot = RoomSnapshot | UserSnapshot;
+
+/** A file that was uploaded, with the proof that lets a message carry it. */
+export interface Attachment {
+  readonly reference: string;
+  readonly file: FileInfo;
+}
+
+export type OutboxStatus = 'queued' | 'sending' | 'failed';
+
+/** A message that the server has not acknowledged. */
+export interface OutboxEntry {
+  readonly opId: string;
+  readonly roomId: string;
+  readonly text: string;
+  readonly attachments: readonly Attachment[];
+  readonly createdAt: number;
+  readonly status: OutboxStatus;
+  /** Why it failed for good; empty otherwise. */
+  readonly error: string;
+}
