@@ -60,7 +60,11 @@ pub async fn add_account(db: &Db, new: &NewAccount, now: OffsetDateTime) -> Resu
 }
 
 /// Checks the fields and hashes the password: all that needs no transaction.
-pub(crate) async fn prepare(passwords: &Passwords, new: &NewAccount, now: OffsetDateTime) -> Result<account::Model, AuthError> {
+pub(crate) async fn prepare(
+    passwords: &Passwords,
+    new: &NewAccount,
+    now: OffsetDateTime,
+) -> Result<account::Model, AuthError> {
     let mut fields = Fields::default();
     let username = fields.username(&new.username);
     let display_name = fields.display_name(&new.display_name, &username);

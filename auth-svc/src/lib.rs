@@ -28,13 +28,13 @@ use mesh::{
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use self::store::{account, secret};
 pub use self::{
     accounts::{NewAccount, add_account},
     errors::AuthError,
     migration::Migrator,
     rpc::METHODS,
 };
-use self::store::{account, secret};
 
 /// The section `auth` of the configuration.
 #[derive(Clone, Debug, Serialize, Deserialize)]

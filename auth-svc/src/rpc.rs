@@ -83,7 +83,12 @@ impl Shared {
     fn pair(&self, renewed: &Renewed) -> Result<Pair, AuthError> {
         let Renewed { session, account, refresh_token } = renewed;
         let access_token = self.signer.access_token(account.id, session.id, account.role_name(), self.clock.now())?;
-        Ok(Pair { access_token, refresh_token: refresh_token.clone(), expires_in: expires_in(), user: account.to_proto() })
+        Ok(Pair {
+            access_token,
+            refresh_token: refresh_token.clone(),
+            expires_in: expires_in(),
+            user: account.to_proto(),
+        })
     }
 
     /// Tells gateways that a session has ended. Only a hint: they also ask from time to time.

@@ -23,7 +23,8 @@ impl Signer {
     /// Signs with the key of this seed.
     pub(crate) fn new(issuer: &str, seed: &[u8; 32]) -> Result<Self, AuthError> {
         let signing = SigningKey::from_bytes(seed);
-        let der = signing.to_pkcs8_der().map_err(|cause| AuthError::internal(anyhow::anyhow!("the signing key: {cause}")))?;
+        let der =
+            signing.to_pkcs8_der().map_err(|cause| AuthError::internal(anyhow::anyhow!("the signing key: {cause}")))?;
         let ed25519 = signing.verifying_key().to_bytes().to_vec();
         let kid = hex::encode(&Sha256::digest(&ed25519)[..8]);
         let header = Header { kid: Some(kid.clone()), typ: Some("at+jwt".into()), ..Header::new(Algorithm::EdDSA) };
@@ -37,7 +38,13 @@ impl Signer {
     }
 
     /// An access token of ten minutes.
-    pub(crate) fn access_token(&self, user_id: Uuid, session_id: Uuid, role: &str, now: OffsetDateTime) -> Result<String, AuthError> {
+    pub(crate) fn access_token(
+        &self,
+        user_id: Uuid,
+        session_id: Uuid,
+        role: &str,
+        now: OffsetDateTime,
+    ) -> Result<String, AuthError> {
         let claims = AccessClaims {
             iss: self.issuer.clone(),
             aud: AUDIENCE.into(),

@@ -149,4 +149,3 @@ async fn run(work: &mut Work<'_>, command: &Command) -> Result<Answer, ChatError
         Err(refusal) => Err(ChatError::internal(format!("a refusal after a change: {refusal}"))),
     }
 }
-

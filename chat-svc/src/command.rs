@@ -6,12 +6,7 @@ use proto::file::v1::File;
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
-use crate::{
-    append::Work,
-    errors::ChatError,
-    files, members, messages, reads, rooms,
-    store::op::Op,
-};
+use crate::{append::Work, errors::ChatError, files, members, messages, reads, rooms, store::op::Op};
 
 /// A change that somebody asks for.
 #[derive(Clone, Debug)]
@@ -85,13 +80,17 @@ impl Command {
         let me = self.actor.user_id;
         match &self.action {
             Action::CreateRoom(room) => vec![room.id, me],
-            Action::JoinRoom { room_id } | Action::LeaveRoom { room_id } => vec![*room_id, me],
-            Action::AddMember { room_id, user_id, .. } | Action::RemoveMember { room_id, user_id } => vec![*room_id, *user_id],
+            Action::JoinRoom { room_id }
+            | Action::LeaveRoom { room_id }
+            | Action::MarkRead { room_id, .. }
+            | Action::MarkUnread { room_id, .. } => vec![*room_id, me],
+            Action::AddMember { room_id, user_id, .. } | Action::RemoveMember { room_id, user_id } => {
+                vec![*room_id, *user_id]
+            }
             Action::UpdateRoom { room_id, .. }
             | Action::SendMessage { room_id, .. }
             | Action::EditMessage { room_id, .. }
             | Action::DeleteMessage { room_id, .. } => vec![*room_id],
-            Action::MarkRead { room_id, .. } | Action::MarkUnread { room_id, .. } => vec![*room_id, me],
             Action::FileReady { room_id, file, .. } => {
                 let uploader = Uuid::try_parse(&file.uploader_id).ok();
                 std::iter::once(*room_id).chain(uploader).collect()
@@ -130,7 +129,12 @@ impl Command {
 }
 
 /// The operation that a request describes: who, which method, and a hash of the fields in the order of the contract.
-pub(crate) fn op<M: prost::Message>(user_id: Uuid, op_id: Option<Uuid>, method: &'static str, request: &M) -> Option<Op> {
+pub(crate) fn op<M: prost::Message>(
+    user_id: Uuid,
+    op_id: Option<Uuid>,
+    method: &'static str,
+    request: &M,
+) -> Option<Op> {
     let op_id = op_id?;
     Some(Op { user_id, op_id, method, hash: Sha256::digest(request.encode_to_vec()).into() })
 }

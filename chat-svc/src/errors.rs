@@ -134,7 +134,9 @@ impl Describe for ChatError {
             Self::RoomNotFound => vec![Violation::new("room_id", "names no room that you can see")],
             Self::MessageNotFound => vec![Violation::new("message_id", "names no message in this room")],
             Self::FeedNotFound => vec![Violation::new("feed_id", "names no feed that you can see")],
-            Self::FileNotFound(id) => vec![Violation::new("file_ids", format!("{id} is no file that you can send here"))],
+            Self::FileNotFound(id) => {
+                vec![Violation::new("file_ids", format!("{id} is no file that you can send here"))]
+            }
             Self::UserNotFound => vec![Violation::new("user_id", "names no account")],
             Self::MemberNotFound => vec![Violation::new("user_id", "names nobody in this room")],
             Self::OpIdReused => vec![Violation::new("op_id", "was already used for another operation")],

@@ -169,7 +169,9 @@ impl Beginning {
         let member = self.member(feed_id);
         let body = match member {
             Some(member) => Body::Room(self.room_snapshot(member)),
-            None => Body::User(UserSnapshot { room_ids: self.members.iter().map(|member| member.room_id.to_string()).collect() }),
+            None => Body::User(UserSnapshot {
+                room_ids: self.members.iter().map(|member| member.room_id.to_string()).collect(),
+            }),
         };
         let first_visible_seq = member.map_or(1, |member| store::unsigned(member.first_visible_seq));
         Snapshot { feed_id: feed_id.to_string(), head, first_visible_seq, body: Some(body) }

@@ -5,7 +5,6 @@ use bytes::Bytes;
 use mesh::{
     authn::MeshSecret,
     bus::{Delivery, HandlerError, QueueSpec},
-
 };
 use prost::Message as _;
 use proto::{
@@ -123,7 +122,12 @@ mod tests {
         let secret = MeshSecret::open(&Secret::new("0123456789abcdef0123456789abcdef"), "/nowhere".as_ref()).unwrap();
         let (room, user) = (ids::new_id(), ids::new_id());
         let now = time::macros::datetime!(2026-01-01 0:00 UTC);
-        let file = File { id: ids::new_id().to_string(), room_id: room.to_string(), uploader_id: user.to_string(), ..File::default() };
+        let file = File {
+            id: ids::new_id().to_string(),
+            room_id: room.to_string(),
+            uploader_id: user.to_string(),
+            ..File::default()
+        };
         let end = now.unix_timestamp() + 10;
         let text = sign(&file, end, &secret);
         assert!(matches!(claim(&text, room, user, &secret, now), Ok(FileClaim::Proven(_))));

@@ -117,7 +117,9 @@ impl Attachment {
 
     /// Says where a feed stands. False when the stream has ended.
     pub(crate) async fn head(&self, feed: Uuid, seq: u64) -> bool {
-        let Some(items) = self.items.upgrade() else { return false };
+        let Some(items) = self.items.upgrade() else {
+            return false;
+        };
         items.send(item(Item::Head(FeedHead { feed_id: feed.to_string(), seq }))).await.is_ok()
     }
 }

@@ -5,8 +5,8 @@ use prost::Message as _;
 use proto::chat::{
     internal::v1::AudienceChange,
     v1::{
-        AddMemberResponse, JoinRoomResponse, LeaveRoomResponse, MemberLeft, Membership, RemoveMemberResponse, RoomHistory,
-        RoomLeft, RoomRole, event::Body,
+        AddMemberResponse, JoinRoomResponse, LeaveRoomResponse, MemberLeft, Membership, RemoveMemberResponse,
+        RoomHistory, RoomLeft, RoomRole, event::Body,
     },
 };
 use uuid::Uuid;
@@ -87,7 +87,12 @@ pub(crate) async fn leave(work: &mut Work<'_>, actor: Actor, room_id: Uuid) -> R
 }
 
 /// Puts somebody out.
-pub(crate) async fn remove(work: &mut Work<'_>, actor: Actor, room_id: Uuid, user_id: Uuid) -> Result<Bytes, ChatError> {
+pub(crate) async fn remove(
+    work: &mut Work<'_>,
+    actor: Actor,
+    room_id: Uuid,
+    user_id: Uuid,
+) -> Result<Bytes, ChatError> {
     if user_id == actor.user_id {
         let left = leave(work, actor, room_id).await;
         return left.map(|_| RemoveMemberResponse {}.encode_to_vec().into());

@@ -104,7 +104,12 @@ pub(crate) async fn edit(
 }
 
 /// Deletes a message and takes its text out of the log.
-pub(crate) async fn delete(work: &mut Work<'_>, actor: Actor, room_id: Uuid, message_id: Uuid) -> Result<Bytes, ChatError> {
+pub(crate) async fn delete(
+    work: &mut Work<'_>,
+    actor: Actor,
+    room_id: Uuid,
+    message_id: Uuid,
+) -> Result<Bytes, ChatError> {
     let seen = rooms::open(work.tx, room_id, actor, Action::Post).await?;
     let row = living(work, room_id, message_id).await?;
     if row.author_id != actor.user_id {
@@ -177,7 +182,11 @@ pub(crate) async fn list<C: ConnectionTrait>(
 }
 
 /// Messages by their rows, with what is known of their files by now.
-async fn contents<C: ConnectionTrait>(db: &C, room_id: Uuid, rows: &[message::Model]) -> Result<Vec<Message>, ChatError> {
+async fn contents<C: ConnectionTrait>(
+    db: &C,
+    room_id: Uuid,
+    rows: &[message::Model],
+) -> Result<Vec<Message>, ChatError> {
     let living: Vec<i64> = rows.iter().filter(|row| row.deleted_at == 0).map(|row| row.current_seq).collect();
     let events = store::event::some(db, room_id, &living).await?;
     let mut by_seq: HashMap<i64, Message> =

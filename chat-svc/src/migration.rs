@@ -28,7 +28,8 @@ impl MigrationTrait for Chat {
         }
         let by_user = Index::create().name("member_user").table("member").col("user_id").to_owned();
         manager.create_index(by_user).await?;
-        let by_seq = Index::create().name("message_room_seq").table("message").col("room_id").col("seq").unique().to_owned();
+        let by_seq =
+            Index::create().name("message_room_seq").table("message").col("room_id").col("seq").unique().to_owned();
         manager.create_index(by_seq).await?;
         let by_name = Index::create().name("room_sort_name").table("room").col("sort_name").to_owned();
         manager.create_index(by_name).await

@@ -34,7 +34,12 @@ pub(crate) async fn mark_read(work: &mut Work<'_>, actor: Actor, room_id: Uuid, 
 }
 
 /// Sets the marker back.
-pub(crate) async fn mark_unread(work: &mut Work<'_>, actor: Actor, room_id: Uuid, seq: u64) -> Result<Bytes, ChatError> {
+pub(crate) async fn mark_unread(
+    work: &mut Work<'_>,
+    actor: Actor,
+    room_id: Uuid,
+    seq: u64,
+) -> Result<Bytes, ChatError> {
     rooms::open(work.tx, room_id, actor, Action::Read).await?;
     let known = read_marker::find(work.tx, actor.user_id, room_id).await?;
     let marker = if seq < known.seq {

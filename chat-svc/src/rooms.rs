@@ -39,7 +39,12 @@ impl Seen {
 }
 
 /// A room for somebody who wants to do something there, if they may.
-pub(crate) async fn open<C: ConnectionTrait>(db: &C, room_id: Uuid, actor: Actor, action: Action) -> Result<Seen, ChatError> {
+pub(crate) async fn open<C: ConnectionTrait>(
+    db: &C,
+    room_id: Uuid,
+    actor: Actor,
+    action: Action,
+) -> Result<Seen, ChatError> {
     let room = room::find(db, room_id).await?.ok_or(ChatError::RoomNotFound)?;
     let member = member::find(db, room_id, actor.user_id).await?;
     let seen = Seen { room, member };
@@ -67,7 +72,8 @@ pub(crate) async fn create(work: &mut Work<'_>, actor: Actor, new: &NewRoom) -> 
     work.append(new.id, actor.user_id, Body::RoomCreated(created.clone()), None);
     work.publish(new.id, &created)?;
     let member = enter(work, actor, &room, actor.user_id, RoomRole::Owner, 1).await?;
-    let membership = Membership { member_count: 1, ..standing(&member, work.head(new.id), read_marker::Marker::default()) };
+    let membership =
+        Membership { member_count: 1, ..standing(&member, work.head(new.id), read_marker::Marker::default()) };
     Ok(CreateRoomResponse { room: Some(room), membership: Some(membership) }.encode_to_vec().into())
 }
 
@@ -93,7 +99,10 @@ pub(crate) async fn enter(
     member::insert(work.tx, row.clone()).await?;
     room::count_member(work.tx, room_id, 1).await?;
     work.wrote();
-    let joined = MemberJoined { member: Some(Member { joined_at: Some(work.at()), ..row.to_proto() }), room_id: room.id.clone() };
+    let joined = MemberJoined {
+        member: Some(Member { joined_at: Some(work.at()), ..row.to_proto() }),
+        room_id: room.id.clone(),
+    };
     let audience = AudienceChange { added_user_ids: vec![user_id.to_string()], removed_user_ids: Vec::new() };
     work.append(room_id, actor.user_id, Body::MemberJoined(joined.clone()), Some(audience));
     work.publish(room_id, &joined)?;

@@ -19,7 +19,9 @@ use prost::Message;
 use proto::{
     auth::v1::user_service_client::UserServiceClient,
     chat::{
-        internal::v1::{access_service_server::AccessServiceServer, feed_service_server::FeedServiceServer as LiveFeedServer},
+        internal::v1::{
+            access_service_server::AccessServiceServer, feed_service_server::FeedServiceServer as LiveFeedServer,
+        },
         v1::{
             feed_service_server::FeedServiceServer, message_service_server::MessageServiceServer,
             room_service_server::RoomServiceServer,

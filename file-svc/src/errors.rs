@@ -148,7 +148,10 @@ impl Describe for FileError {
     }
 
     fn retry_after(&self) -> Option<Duration> {
-        let passing = matches!(self, Self::StoreUnavailable(_) | Self::BlobsUnavailable(_) | Self::AccessUnavailable(_) | Self::UploadBusy);
+        let passing = matches!(
+            self,
+            Self::StoreUnavailable(_) | Self::BlobsUnavailable(_) | Self::AccessUnavailable(_) | Self::UploadBusy
+        );
         passing.then_some(Duration::from_secs(1))
     }
 

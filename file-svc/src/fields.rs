@@ -53,7 +53,10 @@ impl Fields {
         }
         for (key, value) in &metadata.attributes {
             if key.is_empty() || key.len() > MAX_KEY_BYTES || value.len() > MAX_VALUE_BYTES {
-                self.wrong("metadata.attributes", format!("has an entry that is too long or without a name: {key:.20}"));
+                self.wrong(
+                    "metadata.attributes",
+                    format!("has an entry that is too long or without a name: {key:.20}"),
+                );
             }
         }
         FileMetadata { name, content_type, attributes: metadata.attributes.clone() }

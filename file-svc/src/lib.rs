@@ -106,5 +106,9 @@ pub async fn start(config: &Config, deps: Deps) -> Result<Service, StartError> {
     let sweep = sweep::run(db.clone(), receiver.clone(), clock.clone(), tasks.stopping());
     let access = AccessServiceClient::new(chat);
     let routes = rpc::routes(rpc::Shared { db, blobs, clock, tasks, secret, wake, receiver, limits, access });
-    Ok(Service { routes, methods: METHODS, background: vec![("file-relay", Box::pin(relay)), ("file-sweep", Box::pin(sweep))] })
+    Ok(Service {
+        routes,
+        methods: METHODS,
+        background: vec![("file-relay", Box::pin(relay)), ("file-sweep", Box::pin(sweep))],
+    })
 }

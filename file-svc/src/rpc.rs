@@ -17,7 +17,9 @@ use mesh::{
 };
 use proto::{
     chat::internal::v1::{CheckAccessRequest, RoomAction, access_service_client::AccessServiceClient},
-    file::{internal::v1::processing_service_server::ProcessingServiceServer, v1::file_service_server::FileServiceServer},
+    file::{
+        internal::v1::processing_service_server::ProcessingServiceServer, v1::file_service_server::FileServiceServer,
+    },
 };
 use tonic::{Status, service::Routes};
 use uuid::Uuid;
@@ -71,7 +73,13 @@ impl Shared {
     }
 
     /// Asks chat-svc. A refusal looks like what does not exist, unless the caller sees the room anyway.
-    async fn check(&self, user_id: Uuid, room_id: Uuid, action: RoomAction, hidden: FileError) -> Result<(), FileError> {
+    async fn check(
+        &self,
+        user_id: Uuid,
+        room_id: Uuid,
+        action: RoomAction,
+        hidden: FileError,
+    ) -> Result<(), FileError> {
         let request =
             CheckAccessRequest { user_id: user_id.to_string(), room_id: room_id.to_string(), action: action.into() };
         let answer = self.access.clone().check_access(request).await;

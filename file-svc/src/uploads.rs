@@ -72,7 +72,14 @@ pub(crate) async fn open<C: ConnectionTrait>(
     };
     // An empty file has no bytes to wait for.
     if with_metadata.size == 0 && !with_metadata.bytes_received() {
-        return finish_bytes(tx, with_metadata, 0, sha2::Digest::finalize(<sha2::Sha256 as sha2::Digest>::new()).to_vec(), now).await;
+        return finish_bytes(
+            tx,
+            with_metadata,
+            0,
+            sha2::Digest::finalize(<sha2::Sha256 as sha2::Digest>::new()).to_vec(),
+            now,
+        )
+        .await;
     }
     complete(tx, &with_metadata, now).await?;
     Ok(with_metadata)
@@ -96,7 +103,11 @@ async fn join<C: ConnectionTrait>(tx: &C, mut found: Model, new: &NewUpload) -> 
 }
 
 /// Records the metadata half.
-async fn put_metadata<C: ConnectionTrait>(tx: &C, mut upload: Model, metadata: &FileMetadata) -> Result<Model, FileError> {
+async fn put_metadata<C: ConnectionTrait>(
+    tx: &C,
+    mut upload: Model,
+    metadata: &FileMetadata,
+) -> Result<Model, FileError> {
     if upload.metadata_received() {
         let known = FileMetadata::decode(upload.metadata.as_slice()).map_err(FileError::internal)?;
         return if known == *metadata { Ok(upload) } else { Err(FileError::MetadataExists) };
@@ -127,7 +138,8 @@ async fn complete<C: ConnectionTrait>(tx: &C, upload: &Model, now: OffsetDateTim
         return Ok(());
     }
     let metadata = FileMetadata::decode(upload.metadata.as_slice()).map_err(FileError::internal)?;
-    let content_type = if metadata.content_type.is_empty() { "application/octet-stream" } else { &metadata.content_type };
+    let content_type =
+        if metadata.content_type.is_empty() { "application/octet-stream" } else { &metadata.content_type };
     let row = file::Model {
         id: upload.id,
         room_id: upload.room_id,
@@ -155,7 +167,11 @@ async fn complete<C: ConnectionTrait>(tx: &C, upload: &Model, now: OffsetDateTim
 }
 
 /// An event for other services.
-pub(crate) fn message<M: prost::Message + prost::Name>(event: &M, key: Uuid, operation: Uuid) -> Result<OutboxMessage, FileError> {
+pub(crate) fn message<M: prost::Message + prost::Name>(
+    event: &M,
+    key: Uuid,
+    operation: Uuid,
+) -> Result<OutboxMessage, FileError> {
     Ok(OutboxMessage {
         id: mesh::ids::new_id(),
         kind: proto::event_kind::<M>(),
@@ -173,7 +189,11 @@ pub(crate) async fn own<C: ConnectionTrait>(db: &C, id: Uuid, user_id: Uuid) -> 
 }
 
 /// As the contracts have it, with the file once there is one.
-pub(crate) async fn view<C: ConnectionTrait>(db: &C, upload: &Model, signing: &files::Signing<'_>) -> Result<Upload, FileError> {
+pub(crate) async fn view<C: ConnectionTrait>(
+    db: &C,
+    upload: &Model,
+    signing: &files::Signing<'_>,
+) -> Result<Upload, FileError> {
     let file = match file::find(db, upload.id).await? {
         Some(row) => Some(signing.sign(row.to_proto(&file::thumbnails(db, &[row.id]).await?))),
         None => None,

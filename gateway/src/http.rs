@@ -18,7 +18,11 @@ use tower::ServiceExt as _;
 use crate::{assets, state::Shared, ws};
 
 /// Answers any request.
-pub(crate) async fn answer(state: Shared, grpc: Upstream, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+pub(crate) async fn answer(
+    state: Shared,
+    grpc: Upstream,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Infallible> {
     let path = request.uri().path();
     if is_grpc(&request) {
         return Ok(match grpc.oneshot(request.map(Body::new)).await {

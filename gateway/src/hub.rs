@@ -26,8 +26,8 @@ use tonic::Streaming;
 use uuid::Uuid;
 
 pub(crate) use self::session::{Entry, Session};
-pub(crate) use self::subscriber::{Batch, Subscriber};
 use self::state::State;
+pub(crate) use self::subscriber::{Batch, Subscriber};
 
 /// How many orders may wait for the hub; further ones wait with their clients.
 const ORDERS: usize = 1024;
@@ -138,7 +138,7 @@ impl Drop for Registered {
         if let Err(mpsc::error::TrySendError::Full(order)) = self.hub.orders.try_send(order) {
             let orders = self.hub.orders.clone();
             if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-                runtime.spawn(async move { orders.send(order).await });
+                runtime.spawn(async move { _ = orders.send(order).await });
             }
         }
     }
@@ -159,7 +159,9 @@ impl HubTask {
                     self.pump(&mut state, stream.into_inner(), &stop).await;
                     state.detached();
                 }
-                Err(cause) => tracing::warn!(code = ?cause.code(), "chat-svc cannot be attached to: {}", cause.message()),
+                Err(cause) => {
+                    tracing::warn!(code = ?cause.code(), "chat-svc cannot be attached to: {}", cause.message());
+                }
             }
             self.wait(&mut state, REATTACH[failures.min(REATTACH.len() - 1)], &stop).await;
             failures += 1;

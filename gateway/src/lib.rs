@@ -27,8 +27,8 @@ use serde::{Deserialize, Serialize};
 use tonic_health::{ServingStatus, server::HealthReporter};
 use tower::util::BoxCloneSyncService;
 
-pub use self::state::Upstreams;
 use self::state::State;
+pub use self::state::Upstreams;
 
 /// The section `gateway` of the configuration.
 #[derive(Clone, Debug, Serialize, Deserialize)]

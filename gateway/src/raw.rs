@@ -88,7 +88,8 @@ impl<M: prost::Message + Default> Decoder for MessageDecoder<M> {
     type Error = Status;
 
     fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<M>, Status> {
-        let text = |cause: prost::DecodeError| Status::invalid_argument(format!("the request cannot be decoded: {cause}"));
+        let text =
+            |cause: prost::DecodeError| Status::invalid_argument(format!("the request cannot be decoded: {cause}"));
         M::decode(buffer).map(Some).map_err(text)
     }
 }

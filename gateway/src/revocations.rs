@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use mesh::rpc::Upstream;
 use proto::auth::internal::v1::{
-    CheckSessionsRequest, WatchRevocationsRequest, WatchRevocationsResponse, session_service_client::SessionServiceClient,
+    CheckSessionsRequest, WatchRevocationsRequest, WatchRevocationsResponse,
+    session_service_client::SessionServiceClient,
 };
 use tokio_util::sync::CancellationToken;
 use tonic::Status;

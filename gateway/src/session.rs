@@ -74,7 +74,9 @@ impl Cookies {
 
     /// Whose cookie it is; nothing when there is none or it no longer counts.
     pub(crate) async fn resolve(&self, headers: &HeaderMap) -> Result<Option<Resolved>, Status> {
-        let Some(token) = self.value(headers) else { return Ok(None) };
+        let Some(token) = self.value(headers) else {
+            return Ok(None);
+        };
         let key: [u8; 32] = Sha256::digest(token).into();
         if let Some(known) = self.resolved.get(&key).await {
             return Ok(Some(known));
@@ -123,7 +125,9 @@ mod tests {
     use super::*;
 
     fn cookies(public_url: &str) -> Cookies {
-        let nobody = tower::service_fn(|_| async { Err::<http::Response<mesh::rpc::Body>, Status>(Status::unavailable("none")) });
+        let nobody = tower::service_fn(|_| async {
+            Err::<http::Response<mesh::rpc::Body>, Status>(Status::unavailable("none"))
+        });
         Cookies::new(public_url, tower::util::BoxCloneSyncService::new(nobody))
     }
 

@@ -45,7 +45,8 @@ pub(crate) async fn upgrade(state: Arc<State>, mut request: Request<Incoming>) -
     tasks.spawn("socket", async move {
         match upgraded.await {
             Ok(upgraded) => {
-                let stream = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(limits())).await;
+                let stream =
+                    WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(limits())).await;
                 socket::serve(state, stream, signed_in).await;
             }
             Err(cause) => tracing::debug!(%cause, "an upgrade was not finished"),

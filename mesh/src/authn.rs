@@ -115,7 +115,9 @@ impl Authn {
             };
         };
         match access {
-            Access::Service => self.secret.verify_service(token, &self.clock).map(Principal::Service).ok_or_else(service_required),
+            Access::Service => {
+                self.secret.verify_service(token, &self.clock).map(Principal::Service).ok_or_else(service_required)
+            }
             Access::UserOrService => match self.secret.verify_service(token, &self.clock) {
                 Some(role) => Ok(Principal::Service(role)),
                 None => self.user(token).await,
@@ -145,13 +147,18 @@ impl Authn {
         }
         let kid = header.kid.ok_or_else(invalid)?;
         let key = self.keys.get(&kid).await?.ok_or_else(invalid)?;
-        let claims = jsonwebtoken::decode::<AccessClaims>(token, &key, &self.validation()).map_err(|_| invalid())?.claims;
+        let claims =
+            jsonwebtoken::decode::<AccessClaims>(token, &key, &self.validation()).map_err(|_| invalid())?.claims;
         let now = self.clock.now().unix_timestamp();
         if claims.iat > now + LEEWAY_SECONDS {
             return Err(invalid());
         }
         if claims.exp + LEEWAY_SECONDS <= now {
-            return Err(errors::plain(Code::Unauthenticated, "TOKEN_EXPIRED", "The access token has ended; refresh it."));
+            return Err(errors::plain(
+                Code::Unauthenticated,
+                "TOKEN_EXPIRED",
+                "The access token has ended; refresh it.",
+            ));
         }
         Ok(UserPrincipal {
             user_id: claims.sub,
@@ -199,7 +206,11 @@ pub fn user(extensions: &tonic::Extensions) -> Result<Arc<UserPrincipal>, Status
 }
 
 fn missing() -> Status {
-    errors::plain(Code::Unauthenticated, "TOKEN_MISSING", "Sign in first: send `authorization: Bearer` with an access token.")
+    errors::plain(
+        Code::Unauthenticated,
+        "TOKEN_MISSING",
+        "Sign in first: send `authorization: Bearer` with an access token.",
+    )
 }
 
 fn invalid() -> Status {

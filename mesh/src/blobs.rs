@@ -5,7 +5,8 @@ use std::{ops::Range, path::Path, sync::Arc};
 use bytes::Bytes;
 use futures::{Stream, StreamExt as _, TryStreamExt as _, stream::BoxStream};
 use object_store::{
-    GetOptions, GetRange, ObjectStore, ObjectStoreExt as _, PutPayload, WriteMultipart, local::LocalFileSystem, path::Path as Key,
+    GetOptions, GetRange, ObjectStore, ObjectStoreExt as _, PutPayload, WriteMultipart, local::LocalFileSystem,
+    path::Path as Key,
 };
 
 /// Parts of a streamed put; also what it holds in memory for each of the parts under way.
@@ -91,7 +92,11 @@ impl Blobs {
     ///
     /// # Errors
     /// When there is no such blob, or the store refuses.
-    pub async fn get_range(&self, key: &str, range: Range<u64>) -> Result<BoxStream<'static, Result<Bytes, BlobError>>, BlobError> {
+    pub async fn get_range(
+        &self,
+        key: &str,
+        range: Range<u64>,
+    ) -> Result<BoxStream<'static, Result<Bytes, BlobError>>, BlobError> {
         if range.is_empty() {
             return Ok(futures::stream::empty().boxed());
         }
@@ -138,7 +143,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let blobs = Blobs::open(&format!("file:{}", folder.path().join("b").display())).unwrap();
         let whole: Vec<u8> = (0..12_000_000_u32).map(|number| (number % 251) as u8).collect();
-        let chunks: Vec<Result<Bytes, String>> = whole.chunks(70_000).map(|chunk| Ok(Bytes::copy_from_slice(chunk))).collect();
+        let chunks: Vec<Result<Bytes, String>> =
+            whole.chunks(70_000).map(|chunk| Ok(Bytes::copy_from_slice(chunk))).collect();
         assert_eq!(blobs.put_stream("a/b", futures::stream::iter(chunks)).await.unwrap(), 12_000_000);
         assert_eq!(blobs.size("a/b").await.unwrap(), Some(12_000_000));
         assert_eq!(read(&blobs, "a/b", 4_999_990..5_000_010).await, &whole[4_999_990..5_000_010]);

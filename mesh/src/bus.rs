@@ -181,7 +181,12 @@ impl Bus {
     ///
     /// # Errors
     /// When the bus does not answer, or the token is not one of these.
-    pub async fn failed(&self, queue: &str, page_size: u64, page_token: &str) -> Result<(Vec<FailedMessage>, String), BusError> {
+    pub async fn failed(
+        &self,
+        queue: &str,
+        page_size: u64,
+        page_token: &str,
+    ) -> Result<(Vec<FailedMessage>, String), BusError> {
         match &self.0 {
             Kind::Memory(bus) => bus.failed(queue, page_size, page_token).await,
         }

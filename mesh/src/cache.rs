@@ -54,7 +54,8 @@ impl Cache {
         if url != "memory:" {
             return Err(CacheError::Url(url.into()));
         }
-        let values = moka::sync::Cache::builder().max_capacity(MAX_ENTRIES).time_to_live(Duration::from_secs(86_400)).build();
+        let values =
+            moka::sync::Cache::builder().max_capacity(MAX_ENTRIES).time_to_live(Duration::from_secs(86_400)).build();
         Ok(Self(Kind::Memory(Arc::new(Memory { values, channels: Mutex::default() }))))
     }
 

@@ -6,8 +6,8 @@
 use std::{fs::File, path::PathBuf, sync::Arc, time::Duration};
 
 use sea_orm::{
-    ConnectOptions, Database, DatabaseConnection, DatabaseTransaction, DbErr, SqliteTransactionMode, TransactionOptions,
-    TransactionTrait as _,
+    ConnectOptions, Database, DatabaseConnection, DatabaseTransaction, DbErr, SqliteTransactionMode,
+    TransactionOptions, TransactionTrait as _,
     sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous},
 };
 use sea_orm_migration::MigratorTrait;
@@ -60,7 +60,7 @@ pub struct Db {
     writer: DatabaseConnection,
     reader: DatabaseConnection,
     /// Held for as long as the database is open.
-    _lock: Arc<File>,
+    lock: Arc<File>,
 }
 
 impl Db {
@@ -76,7 +76,7 @@ impl Db {
         // The writer first: it makes the file and switches it to WAL.
         let writer = Database::connect(options(&url, 1)).await?;
         let reader = Database::connect(options(&url, config.max_connections.max(1))).await?;
-        Ok(Self { writer, reader, _lock: Arc::new(lock) })
+        Ok(Self { writer, reader, lock: Arc::new(lock) })
     }
 
     /// Brings the tables up to date.
@@ -123,7 +123,9 @@ impl Db {
     /// When a connection cannot be closed.
     pub async fn close(self) -> Result<(), DbErr> {
         self.reader.close().await?;
-        self.writer.close().await
+        self.writer.close().await?;
+        // Other clones can do nothing any more, so the file is free for the next process.
+        self.lock.unlock().map_err(|cause| DbErr::Custom(format!("the lock file: {cause}")))
     }
 }
 

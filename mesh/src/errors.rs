@@ -88,9 +88,7 @@ pub fn unavailable(reason: &'static str, message: impl Into<String>, after: Dura
 
 /// The stable reason of a status, or its code's name when it carries none.
 pub fn reason(status: &Status) -> String {
-    status
-        .get_details_error_info()
-        .map_or_else(|| connect_code(status.code()).to_uppercase(), |info| info.reason)
+    status.get_details_error_info().map_or_else(|| connect_code(status.code()).to_uppercase(), |info| info.reason)
 }
 
 /// The HTTP status of a code, after the table of the Connect protocol

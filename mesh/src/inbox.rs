@@ -29,7 +29,12 @@ impl ActiveModelBehavior for ActiveModel {}
 ///
 /// # Errors
 /// When the database refuses.
-pub async fn claim<C: ConnectionTrait>(tx: &C, consumer: &str, message_id: Uuid, now: OffsetDateTime) -> Result<bool, DbErr> {
+pub async fn claim<C: ConnectionTrait>(
+    tx: &C,
+    consumer: &str,
+    message_id: Uuid,
+    now: OffsetDateTime,
+) -> Result<bool, DbErr> {
     let row = ActiveModel {
         consumer: Set(consumer.into()),
         message_id: Set(message_id),

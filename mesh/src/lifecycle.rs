@@ -109,7 +109,7 @@ mod tests {
     #[tokio::test]
     async fn a_task_that_does_not_is_aborted_and_named() {
         let tasks = Tasks::new();
-        let _ = tasks.spawn("stubborn", std::future::pending::<()>());
+        let _stubborn = tasks.spawn("stubborn", std::future::pending::<()>());
         assert_eq!(tasks.stop(Duration::from_millis(20)).await, ["stubborn"]);
     }
 }

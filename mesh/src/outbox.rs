@@ -175,19 +175,25 @@ impl Relay {
         let positions: Vec<i64> = rows.iter().map(|row| row.position).collect();
         let age = rows.first().map_or(0, |row| row.sent_at);
         let now = i64::try_from(self.clock.now().unix_timestamp_nanos() / 1000).unwrap_or(i64::MAX);
-        metrics::histogram!("loquat_outbox_lag_seconds").record(std::time::Duration::from_micros(u64::try_from(now - age).unwrap_or(0)));
+        metrics::histogram!("loquat_outbox_lag_seconds")
+            .record(std::time::Duration::from_micros(u64::try_from(now - age).unwrap_or(0)));
         let count = rows.len();
         self.bus.publish(rows.into_iter().map(envelope).collect::<Result<_, _>>()?).await?;
         let tx = self.db.begin().await?;
         // Rows below `last` that were committed meanwhile were not published: only what was read is forgotten.
-        Entity::delete_many().filter(Column::Position.lte(last)).filter(Column::Position.is_in(positions)).exec(&tx).await?;
+        Entity::delete_many()
+            .filter(Column::Position.lte(last))
+            .filter(Column::Position.is_in(positions))
+            .exec(&tx)
+            .await?;
         tx.commit().await?;
         Ok(count)
     }
 }
 
 fn envelope(row: Model) -> Result<Envelope, RelayError> {
-    let sent_time = OffsetDateTime::from_unix_timestamp_nanos(i128::from(row.sent_at) * 1000).unwrap_or(OffsetDateTime::UNIX_EPOCH);
+    let sent_time =
+        OffsetDateTime::from_unix_timestamp_nanos(i128::from(row.sent_at) * 1000).unwrap_or(OffsetDateTime::UNIX_EPOCH);
     let mut envelope = Envelope::new(row.message_id, row.kind, serde_json::from_str(&row.body)?, sent_time);
     envelope.correlation_id = row.correlation_id;
     if let Some(traceparent) = row.traceparent {

@@ -279,7 +279,9 @@ mod tests {
     #[test]
     fn only_loopback_addresses_are_on_loopback() {
         let mut config = Config::default();
-        for (listen, loopback) in [("127.0.0.1:8080", true), ("[::1]:80", true), ("0.0.0.0:8080", false), ("10.0.0.1:80", false)] {
+        for (listen, loopback) in
+            [("127.0.0.1:8080", true), ("[::1]:80", true), ("0.0.0.0:8080", false), ("10.0.0.1:80", false)]
+        {
             config.gateway.listen = listen.into();
             assert_eq!(config.on_loopback(), loopback, "{listen}");
         }

@@ -164,7 +164,9 @@ async fn doctor(config: Config) -> Outcome {
         };
         report(&format!("{name} database"), outcome)?;
     }
-    for (key, address) in [("gateway.listen", config.gateway.listen.clone()), ("ops.listen", config.ops_listen(&all_roles()))] {
+    for (key, address) in
+        [("gateway.listen", config.gateway.listen.clone()), ("ops.listen", config.ops_listen(&all_roles()))]
+    {
         let bound = tokio::net::TcpListener::bind(&address).await;
         report(key, bound.map(|_| format!("{address} is free")).map_err(|cause| format!("{address}: {cause}")))?;
     }

@@ -25,9 +25,8 @@ pub(crate) struct Ops {
 
 /// Reflection of all services.
 pub(crate) fn reflection() -> Result<Upstream, tonic_reflection::server::Error> {
-    let builder = || {
-        tonic_reflection::server::Builder::configure().register_encoded_file_descriptor_set(proto::ALL_DESCRIPTORS)
-    };
+    let builder =
+        || tonic_reflection::server::Builder::configure().register_encoded_file_descriptor_set(proto::ALL_DESCRIPTORS);
     let mut routes = Routes::builder();
     routes.add_service(builder().build_v1()?).add_service(builder().build_v1alpha()?);
     Ok(mesh::rpc::local(routes.routes()))
@@ -36,7 +35,10 @@ pub(crate) fn reflection() -> Result<Upstream, tonic_reflection::server::Error> 
 impl Ops {
     /// Answers a request of the ops port.
     pub(crate) async fn answer(self, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
-        let grpc = request.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
+        let grpc = request
+            .headers()
+            .get(header::CONTENT_TYPE)
+            .is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
         if grpc {
             return Ok(self.reflection.oneshot(request.map(Body::new)).await.unwrap_or_else(Status::into_http));
         }

@@ -57,7 +57,8 @@ pub(crate) async fn wire(
     tasks: &Tasks,
     listeners: &[(Role, TcpListener)],
 ) -> Result<Wired, StartError> {
-    let secret = MeshSecret::open(&config.mesh.secret, &config.data_dir.join("keys/mesh.secret")).map_err(StartError::new)?;
+    let secret =
+        MeshSecret::open(&config.mesh.secret, &config.data_dir.join("keys/mesh.secret")).map_err(StartError::new)?;
     let clock = Clock::system();
     let auth = Arc::new(OnceLock::new());
     let keys = KeyStore::new(fetch_keys(auth.clone()), clock.clone());

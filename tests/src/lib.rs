@@ -3,6 +3,8 @@
 //! Starts the production builder, never a copy of its wiring. Ports are 0; nothing sleeps: what is expected is awaited with a
 //! deadline.
 
+#![allow(clippy::expect_used, reason = "a harness fails a test by panicking, with a text that says what was expected")]
+
 pub mod person;
 pub mod process;
 pub mod socket;

@@ -57,7 +57,8 @@ impl Person {
     /// # Panics
     /// When the server refuses.
     pub async fn registers(address: SocketAddr, name: &str) -> Self {
-        let request = RegisterRequest { username: name.into(), password: PASSWORD.into(), ..RegisterRequest::default() };
+        let request =
+            RegisterRequest { username: name.into(), password: PASSWORD.into(), ..RegisterRequest::default() };
         let answer = AuthServiceClient::new(town::channel(address)).register(request).await;
         let answer = answer.unwrap_or_else(|cause| panic!("{name} cannot register: {cause}")).into_inner();
         Self::with(address, answer.user.unwrap_or_default(), answer.access_token, answer.refresh_token)
@@ -261,7 +262,12 @@ impl Listener {
 
     fn take(&mut self, event: Event) {
         let newest = self.cursors.get(&event.feed_id).copied();
-        assert_eq!(newest.map(|newest| newest + 1), Some(event.seq), "a hole or a repetition in feed {}", event.feed_id);
+        assert_eq!(
+            newest.map(|newest| newest + 1),
+            Some(event.seq),
+            "a hole or a repetition in feed {}",
+            event.feed_id
+        );
         self.cursors.insert(event.feed_id.clone(), event.seq);
         self.log.push(event);
     }

@@ -85,7 +85,9 @@ impl Socket {
                     let frame = ServerFrame::decode(bytes).expect("a ServerFrame").frame;
                     return Ok(frame.expect("a frame that is known"));
                 }
-                Some(Ok(Message::Close(close))) => return Err(Closed { code: close.map_or(0, |close| close.code.into()) }),
+                Some(Ok(Message::Close(close))) => {
+                    return Err(Closed { code: close.map_or(0, |close| close.code.into()) });
+                }
                 Some(Ok(_)) => {}
                 Some(Err(_)) | None => return Err(Closed { code: 0 }),
             }
@@ -110,7 +112,9 @@ impl Socket {
         self.send(client_frame::Frame::Call(call)).await;
         loop {
             match self.next().await.expect("the socket is open") {
-                Frame::Reply(reply) if reply.id == id => return Ok(A::decode(reply.payload).expect("the method's answer")),
+                Frame::Reply(reply) if reply.id == id => {
+                    return Ok(A::decode(reply.payload).expect("the method's answer"));
+                }
                 Frame::Error(error) if error.id == id => return Err(error.status.unwrap_or_default()),
                 _ => {}
             }

@@ -36,7 +36,11 @@ fn crates_import_what_the_table_allows() {
         assert_eq!(folder, Some(name.as_str()), "a crate is named as its folder");
         for dependency in package.dependencies.iter().filter(|wanted| wanted.kind != DependencyKind::Development) {
             if members.contains(&dependency.name) {
-                assert!(table[name.as_str()].contains(dependency.name.as_str()), "{name} must not import {}", dependency.name);
+                assert!(
+                    table[name.as_str()].contains(dependency.name.as_str()),
+                    "{name} must not import {}",
+                    dependency.name
+                );
             }
             let banned = forbidden.get(name.as_str()).is_some_and(|banned| banned.contains(&dependency.name.as_str()));
             assert!(!banned, "{name} must not import {}", dependency.name);

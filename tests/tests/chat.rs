@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use proto::{
     chat::v1::{self as chat, event::Body, feed_service_client::FeedServiceClient},
-    edge::v1::{ResetReason, SubscribeRequest, Cursor, server_frame::Frame},
+    edge::v1::{Cursor, ResetReason, SubscribeRequest, server_frame::Frame},
 };
 use tests::{Town, op_id, stories};
 use tonic::Code;
@@ -52,7 +52,8 @@ async fn a_message_is_edited_and_deleted(town: Town) {
         text: "secret".into(),
         op_id: op_id(),
     };
-    let refused = bob.messages().edit_message(chat::EditMessageRequest { op_id: op_id(), ..edit.clone() }).await.unwrap_err();
+    let refused =
+        bob.messages().edit_message(chat::EditMessageRequest { op_id: op_id(), ..edit.clone() }).await.unwrap_err();
     assert_eq!((refused.code(), mesh::errors::reason(&refused)), (Code::PermissionDenied, "NOT_THE_AUTHOR".into()));
     alice.messages().edit_message(edit).await.unwrap();
     let edited = bob_listens

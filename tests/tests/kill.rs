@@ -104,7 +104,11 @@ async fn acknowledged_messages_survive_the_kill() {
     let by_id: BTreeMap<&str, &Message> = stored.iter().map(|message| (message.id.as_str(), message)).collect();
     assert_eq!(by_id.len(), stored.len(), "nothing is there twice");
     for message in acknowledged.values() {
-        assert_eq!(by_id.get(message.id.as_str()), Some(&message), "an acknowledged message is there as it was answered");
+        assert_eq!(
+            by_id.get(message.id.as_str()),
+            Some(&message),
+            "an acknowledged message is there as it was answered"
+        );
     }
     assert_eq!(stored.len(), acknowledged.len(), "every message was acknowledged in the end, and only those are there");
     let ordinals: Vec<u64> = stored.iter().map(|message| message.ordinal).collect();

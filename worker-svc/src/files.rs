@@ -66,7 +66,9 @@ impl FileJob {
     /// Copies the pieces to one blob, and checks size and hash on the way.
     async fn place(&self, work: &GetProcessingResponse) -> anyhow::Result<Placed> {
         // Placed before, by a run that did not come to its end.
-        if self.blobs.size(&work.blob_key).await? == Some(work.size) && self.hash(&work.blob_key, work.size).await? == work.sha256 {
+        if self.blobs.size(&work.blob_key).await? == Some(work.size)
+            && self.hash(&work.blob_key, work.size).await? == work.sha256
+        {
             return Ok(Placed::Whole);
         }
         let mut hash = Sha256::new();
@@ -156,7 +158,9 @@ fn content_type(found: Option<&str>, said: &str) -> String {
         (Some(found), _) => found.to_owned(),
         (None, "") => "application/octet-stream".to_owned(),
         // Only bytes prove a picture, a sound or a film.
-        (None, said) if ["image/", "audio/", "video/"].iter().any(|kind| said.starts_with(kind)) && said != "image/svg+xml" => {
+        (None, said)
+            if ["image/", "audio/", "video/"].iter().any(|kind| said.starts_with(kind)) && said != "image/svg+xml" =>
+        {
             "application/octet-stream".to_owned()
         }
         (None, said) => said.to_owned(),

@@ -17,7 +17,10 @@ pub(crate) struct Jobs(pub(crate) Bus);
 
 #[async_trait]
 impl JobService for Jobs {
-    async fn list_queues(&self, request: Request<v1::ListQueuesRequest>) -> Result<Response<v1::ListQueuesResponse>, Status> {
+    async fn list_queues(
+        &self,
+        request: Request<v1::ListQueuesRequest>,
+    ) -> Result<Response<v1::ListQueuesResponse>, Status> {
         let run = async {
             allow(request.extensions())?;
             let queues = self.0.queues().await?;
@@ -36,7 +39,9 @@ impl JobService for Jobs {
             let size = match request.page_size {
                 0 => 50,
                 size if size <= 200 => u64::from(size),
-                _ => return Err(WorkerError::Invalid { field: "page_size", description: "must be at most 200" }),
+                _ => {
+                    return Err(WorkerError::Invalid { field: "page_size", description: "must be at most 200" });
+                }
             };
             let (failed, next_page_token) = self.0.failed(&request.queue, size, &request.page_token).await?;
             let messages = failed.iter().map(|message| failed_message(message, false)).collect();

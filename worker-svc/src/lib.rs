@@ -18,7 +18,8 @@ use mesh::{
     service::Service,
 };
 use proto::{
-    file::internal::v1::processing_service_client::ProcessingServiceClient, worker::v1::job_service_server::JobServiceServer,
+    file::internal::v1::processing_service_client::ProcessingServiceClient,
+    worker::v1::job_service_server::JobServiceServer,
 };
 use serde::{Deserialize, Serialize};
 use tonic::service::Routes;
@@ -96,7 +97,9 @@ pub async fn start(deps: Deps) -> Result<Service, StartError> {
     };
     let consumer = {
         let (bus, stopping) = (bus.clone(), tasks.stopping());
-        async move { bus.consume(&queue, PREFETCH, stopping, move |delivery| job.clone().handle(delivery)).await }
+        async move {
+            bus.consume(&queue, PREFETCH, stopping, move |delivery| job.clone().handle(delivery)).await;
+        }
     };
     let mut routes = Routes::builder();
     routes.add_service(JobServiceServer::new(jobs::Jobs(bus)));

@@ -112,10 +112,12 @@ mod tests {
 
     #[tokio::test]
     async fn a_photo_gets_two_smaller_ones() {
-        let photo = DynamicImage::from(RgbImage::from_fn(2000, 1000, |x, y| Rgb([(x % 256) as u8, (y % 256) as u8, 9])));
+        let photo =
+            DynamicImage::from(RgbImage::from_fn(2000, 1000, |x, y| Rgb([(x % 256) as u8, (y % 256) as u8, 9])));
         let made = Thumbnailer::new().make(encoded(&photo, ImageFormat::Jpeg)).await.unwrap();
         assert_eq!((made.width, made.height), (2000, 1000));
-        let sizes: Vec<_> = made.pictures.iter().map(|made| (made.variant, made.width, made.height, made.content_type)).collect();
+        let sizes: Vec<_> =
+            made.pictures.iter().map(|made| (made.variant, made.width, made.height, made.content_type)).collect();
         assert_eq!(sizes, [("w320", 320, 160, "image/jpeg"), ("w1280", 1280, 640, "image/jpeg")]);
         assert!(image::load_from_memory(&made.pictures[0].bytes).is_ok());
     }
@@ -138,7 +140,10 @@ mod tests {
         let checksum = crc32(&bomb[12..29]);
         bomb[29..33].copy_from_slice(&checksum.to_be_bytes());
         let refused = Thumbnailer::new().make(bomb.into()).await.err().unwrap();
-        assert!(refused.to_string().to_lowercase().contains("limit") || refused.to_string().contains("would take"), "{refused}");
+        assert!(
+            refused.to_string().to_lowercase().contains("limit") || refused.to_string().contains("would take"),
+            "{refused}"
+        );
     }
 
     fn crc32(bytes: &[u8]) -> u32 {

@@ -130,7 +130,9 @@ async fn refresh(shared: std::sync::Arc<Shared>, request: RefreshRequest) -> Res
 async fn logout(shared: std::sync::Arc<Shared>, caller: Option<Uuid>, request: LogoutRequest) -> Result<(), AuthError> {
     let now = shared.clock.now();
     let named = match RefreshToken::decode(&request.refresh_token) {
-        Some(token) => sessions::resolve(shared.db.reader(), &token, shared.idle, now).await.ok().map(|(session, _)| session.id),
+        Some(token) => {
+            sessions::resolve(shared.db.reader(), &token, shared.idle, now).await.ok().map(|(session, _)| session.id)
+        }
         None => None,
     };
     let Some(session_id) = named.or(caller) else {

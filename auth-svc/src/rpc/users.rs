@@ -34,7 +34,10 @@ impl UserService for Rpc {
         answer(run.await)
     }
 
-    async fn search_users(&self, request: Request<SearchUsersRequest>) -> Result<Response<SearchUsersResponse>, Status> {
+    async fn search_users(
+        &self,
+        request: Request<SearchUsersRequest>,
+    ) -> Result<Response<SearchUsersResponse>, Status> {
         let request = request.into_inner();
         let run = async {
             let mut fields = Fields::default();

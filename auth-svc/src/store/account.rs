@@ -70,7 +70,12 @@ pub(crate) async fn by_username<C: ConnectionTrait>(db: &C, username: &str) -> R
 }
 
 /// A page of accounts whose username or display name begins with a prefix, by username.
-pub(crate) async fn search<C: ConnectionTrait>(db: &C, prefix: &str, after: &str, rows: u64) -> Result<Vec<Model>, DbErr> {
+pub(crate) async fn search<C: ConnectionTrait>(
+    db: &C,
+    prefix: &str,
+    after: &str,
+    rows: u64,
+) -> Result<Vec<Model>, DbErr> {
     let begins = Condition::any().add(begins(Column::Username, prefix)).add(begins(Column::FoldedName, prefix));
     Entity::find()
         .filter(begins)

@@ -35,7 +35,12 @@ pub(crate) async fn insert<C: ConnectionTrait>(db: &C, session: Model) -> Result
 }
 
 /// Notes that the refresh token was changed.
-pub(crate) async fn rotate<C: ConnectionTrait>(db: &C, session: &Model, successor: Vec<u8>, now: i64) -> Result<(), DbErr> {
+pub(crate) async fn rotate<C: ConnectionTrait>(
+    db: &C,
+    session: &Model,
+    successor: Vec<u8>,
+    now: i64,
+) -> Result<(), DbErr> {
     let changed = ActiveModel {
         id: Set(session.id),
         previous_hash: Set(session.current_hash.clone()),
@@ -58,7 +63,8 @@ pub(crate) async fn end<C: ConnectionTrait>(db: &C, id: Uuid, now: i64) -> Resul
 pub(crate) async fn alive<C: ConnectionTrait>(db: &C, ids: &[Uuid]) -> Result<Vec<Uuid>, DbErr> {
     let mut alive = Vec::new();
     for some in ids.chunks(500) {
-        let rows = Entity::find().filter(Column::Id.is_in(some.iter().copied())).filter(Column::EndedAt.eq(0)).all(db).await?;
+        let rows =
+            Entity::find().filter(Column::Id.is_in(some.iter().copied())).filter(Column::EndedAt.eq(0)).all(db).await?;
         alive.extend(rows.into_iter().map(|row| row.id));
     }
     Ok(alive)

@@ -10,7 +10,10 @@ use crate::{command::Actor, errors::ChatError, fields::Fields, policy::Action, r
 
 #[async_trait]
 impl AccessService for Rpc {
-    async fn check_access(&self, request: Request<CheckAccessRequest>) -> Result<Response<CheckAccessResponse>, Status> {
+    async fn check_access(
+        &self,
+        request: Request<CheckAccessRequest>,
+    ) -> Result<Response<CheckAccessResponse>, Status> {
         let request = request.into_inner();
         let run = async {
             let mut fields = Fields::default();

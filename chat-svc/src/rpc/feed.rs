@@ -8,7 +8,10 @@ use crate::{feeds, fields::Fields};
 
 #[async_trait]
 impl FeedService for Rpc {
-    async fn verify_range(&self, request: Request<VerifyRangeRequest>) -> Result<Response<VerifyRangeResponse>, Status> {
+    async fn verify_range(
+        &self,
+        request: Request<VerifyRangeRequest>,
+    ) -> Result<Response<VerifyRangeResponse>, Status> {
         let actor = actor(request.extensions())?;
         let request = request.into_inner();
         let run = async {
@@ -16,8 +19,7 @@ impl FeedService for Rpc {
             let feed_id = fields.id("feed_id", &request.feed_id);
             fields.done()?;
             let tx = self.0.db.snapshot().await?;
-            let (count, digest) =
-                feeds::verify(&tx, actor.user_id, feed_id, request.from_seq, request.to_seq).await?;
+            let (count, digest) = feeds::verify(&tx, actor.user_id, feed_id, request.from_seq, request.to_seq).await?;
             Ok(VerifyRangeResponse { count, digest: digest.into() })
         };
         answer(run.await)

@@ -38,7 +38,8 @@ impl FeedService for Rpc {
             Err(errors::unavailable("ATTACH_BEHIND", text, Duration::from_millis(100)))
         });
         // The driver runs as a part of the stream, so that it ends with it.
-        let stream = futures::stream::select(items.chain(ended), futures::stream::once(drive).filter_map(|()| async { None }));
+        let stream =
+            futures::stream::select(items.chain(ended), futures::stream::once(drive).filter_map(|()| async { None }));
         let stop = self.0.stopping.clone().cancelled_owned();
         Ok(Response::new(Box::pin(stream.take_until(stop))))
     }

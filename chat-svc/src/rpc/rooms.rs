@@ -4,7 +4,8 @@ use prost::Message as _;
 use proto::{
     auth::v1::GetUsersRequest,
     chat::v1::{
-        self as v1, Ephemeral, RoomHistory, RoomKind, RoomRole, Typing, ephemeral::Body, room_service_server::RoomService,
+        self as v1, Ephemeral, RoomHistory, RoomKind, RoomRole, Typing, ephemeral::Body,
+        room_service_server::RoomService,
     },
 };
 use tonic::{Request, Response, Status, async_trait};
@@ -21,7 +22,10 @@ use crate::{
 
 #[async_trait]
 impl RoomService for Rpc {
-    async fn create_room(&self, request: Request<v1::CreateRoomRequest>) -> Result<Response<v1::CreateRoomResponse>, Status> {
+    async fn create_room(
+        &self,
+        request: Request<v1::CreateRoomRequest>,
+    ) -> Result<Response<v1::CreateRoomResponse>, Status> {
         let actor = actor(request.extensions())?;
         let request = request.into_inner();
         let decoded = decode_create(&request);
@@ -33,7 +37,10 @@ impl RoomService for Rpc {
         answer(run.await)
     }
 
-    async fn update_room(&self, request: Request<v1::UpdateRoomRequest>) -> Result<Response<v1::UpdateRoomResponse>, Status> {
+    async fn update_room(
+        &self,
+        request: Request<v1::UpdateRoomRequest>,
+    ) -> Result<Response<v1::UpdateRoomResponse>, Status> {
         let actor = actor(request.extensions())?;
         let request = request.into_inner();
         let run = async {
@@ -66,7 +73,10 @@ impl RoomService for Rpc {
         answer(run.await)
     }
 
-    async fn list_rooms(&self, request: Request<v1::ListRoomsRequest>) -> Result<Response<v1::ListRoomsResponse>, Status> {
+    async fn list_rooms(
+        &self,
+        request: Request<v1::ListRoomsRequest>,
+    ) -> Result<Response<v1::ListRoomsResponse>, Status> {
         let actor = actor(request.extensions())?;
         let request = request.into_inner();
         let run = async {
@@ -95,7 +105,10 @@ impl RoomService for Rpc {
         answer(run.await)
     }
 
-    async fn leave_room(&self, request: Request<v1::LeaveRoomRequest>) -> Result<Response<v1::LeaveRoomResponse>, Status> {
+    async fn leave_room(
+        &self,
+        request: Request<v1::LeaveRoomRequest>,
+    ) -> Result<Response<v1::LeaveRoomResponse>, Status> {
         let actor = actor(request.extensions())?;
         let request = request.into_inner();
         let run = async {
@@ -109,7 +122,10 @@ impl RoomService for Rpc {
         answer(run.await)
     }
 
-    async fn add_member(&self, request: Request<v1::AddMemberRequest>) -> Result<Response<v1::AddMemberResponse>, Status> {
+    async fn add_member(
+        &self,
+        request: Request<v1::AddMemberRequest>,
+    ) -> Result<Response<v1::AddMemberResponse>, Status> {
         let actor = actor(request.extensions())?;
         let request = request.into_inner();
         let run = async {
@@ -209,7 +225,10 @@ impl RoomService for Rpc {
         answer(run.await)
     }
 
-    async fn set_typing(&self, request: Request<v1::SetTypingRequest>) -> Result<Response<v1::SetTypingResponse>, Status> {
+    async fn set_typing(
+        &self,
+        request: Request<v1::SetTypingRequest>,
+    ) -> Result<Response<v1::SetTypingResponse>, Status> {
         let actor = actor(request.extensions())?;
         let request = request.into_inner();
         let run = async {

@@ -50,7 +50,12 @@ pub(crate) async fn insert<C: ConnectionTrait>(db: &C, events: &[NewEvent]) -> R
 }
 
 /// A page of the log above `after`, at most `rows` long.
-pub(crate) async fn page<C: ConnectionTrait>(db: &C, feed_id: Uuid, after: u64, rows: u64) -> Result<Vec<Model>, DbErr> {
+pub(crate) async fn page<C: ConnectionTrait>(
+    db: &C,
+    feed_id: Uuid,
+    after: u64,
+    rows: u64,
+) -> Result<Vec<Model>, DbErr> {
     Entity::find()
         .filter(Column::FeedId.eq(feed_id))
         .filter(Column::Seq.gt(signed(after)))
@@ -66,7 +71,12 @@ pub(crate) async fn some<C: ConnectionTrait>(db: &C, feed_id: Uuid, seqs: &[i64]
 }
 
 /// The hashes of a range, by rising number.
-pub(crate) async fn hashes<C: ConnectionTrait>(db: &C, feed_id: Uuid, from: u64, to: u64) -> Result<Vec<Vec<u8>>, DbErr> {
+pub(crate) async fn hashes<C: ConnectionTrait>(
+    db: &C,
+    feed_id: Uuid,
+    from: u64,
+    to: u64,
+) -> Result<Vec<Vec<u8>>, DbErr> {
     Entity::find()
         .select_only()
         .column(Column::Hash)
@@ -81,7 +91,9 @@ pub(crate) async fn hashes<C: ConnectionTrait>(db: &C, feed_id: Uuid, from: u64,
 /// Takes the content of events away: stubs with the same numbers, times and hashes remain.
 pub(crate) async fn redact<C: ConnectionTrait>(db: &C, feed_id: Uuid, seqs: &[i64]) -> Result<(), DbErr> {
     for row in some(db, feed_id, seqs).await? {
-        let Ok(event) = Event::decode(row.bytes.as_slice()) else { continue };
+        let Ok(event) = Event::decode(row.bytes.as_slice()) else {
+            continue;
+        };
         if matches!(event.body, Some(Body::Redacted(_))) {
             continue;
         }

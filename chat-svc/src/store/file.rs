@@ -22,7 +22,11 @@ pub(crate) enum Relation {}
 impl ActiveModelBehavior for ActiveModel {}
 
 /// What is known of these files in a room.
-pub(crate) async fn some<C: ConnectionTrait>(db: &C, room_id: Uuid, ids: &[Uuid]) -> Result<HashMap<Uuid, File>, DbErr> {
+pub(crate) async fn some<C: ConnectionTrait>(
+    db: &C,
+    room_id: Uuid,
+    ids: &[Uuid],
+) -> Result<HashMap<Uuid, File>, DbErr> {
     if ids.is_empty() {
         return Ok(HashMap::new());
     }

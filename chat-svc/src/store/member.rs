@@ -50,7 +50,12 @@ pub(crate) async fn of_user<C: ConnectionTrait>(db: &C, user_id: Uuid) -> Result
 }
 
 /// A page of a room's members in the order of joining.
-pub(crate) async fn of_room<C: ConnectionTrait>(db: &C, room_id: Uuid, after: i64, rows: u64) -> Result<Vec<Model>, DbErr> {
+pub(crate) async fn of_room<C: ConnectionTrait>(
+    db: &C,
+    room_id: Uuid,
+    after: i64,
+    rows: u64,
+) -> Result<Vec<Model>, DbErr> {
     Entity::find()
         .filter(Column::RoomId.eq(room_id))
         .filter(Column::JoinedSeq.gt(after))
@@ -62,11 +67,7 @@ pub(crate) async fn of_room<C: ConnectionTrait>(db: &C, room_id: Uuid, after: i6
 
 /// How many owners a room has.
 pub(crate) async fn owners<C: ConnectionTrait>(db: &C, room_id: Uuid) -> Result<u64, DbErr> {
-    Entity::find()
-        .filter(Column::RoomId.eq(room_id))
-        .filter(Column::Role.eq(RoomRole::Owner as i32))
-        .count(db)
-        .await
+    Entity::find().filter(Column::RoomId.eq(room_id)).filter(Column::Role.eq(RoomRole::Owner as i32)).count(db).await
 }
 
 /// Writes a new membership.

@@ -43,16 +43,20 @@ pub(crate) async fn of_user<C: ConnectionTrait>(db: &C, user_id: Uuid) -> Result
 }
 
 /// Sets a marker.
-pub(crate) async fn save<C: ConnectionTrait>(db: &C, user_id: Uuid, room_id: Uuid, marker: Marker) -> Result<(), DbErr> {
+pub(crate) async fn save<C: ConnectionTrait>(
+    db: &C,
+    user_id: Uuid,
+    room_id: Uuid,
+    marker: Marker,
+) -> Result<(), DbErr> {
     let row = ActiveModel {
         user_id: Set(user_id),
         room_id: Set(room_id),
         seq: Set(signed(marker.seq)),
         ordinal: Set(signed(marker.ordinal)),
     };
-    let conflict = OnConflict::columns([Column::UserId, Column::RoomId])
-        .update_columns([Column::Seq, Column::Ordinal])
-        .to_owned();
+    let conflict =
+        OnConflict::columns([Column::UserId, Column::RoomId]).update_columns([Column::Seq, Column::Ordinal]).to_owned();
     Entity::insert(row).on_conflict(conflict).exec_without_returning(db).await?;
     Ok(())
 }

@@ -51,7 +51,10 @@ impl FileService for Rpc {
         answer(result)
     }
 
-    async fn upload_file(&self, request: Request<Streaming<UploadFileRequest>>) -> Result<Response<v1::UploadFileResponse>, Status> {
+    async fn upload_file(
+        &self,
+        request: Request<Streaming<UploadFileRequest>>,
+    ) -> Result<Response<v1::UploadFileResponse>, Status> {
         let user = authn::user(request.extensions())?;
         let shared = self.0.clone();
         let stream = request.into_inner();
@@ -67,7 +70,10 @@ impl FileService for Rpc {
         answer(result)
     }
 
-    async fn put_metadata(&self, request: Request<v1::PutMetadataRequest>) -> Result<Response<v1::PutMetadataResponse>, Status> {
+    async fn put_metadata(
+        &self,
+        request: Request<v1::PutMetadataRequest>,
+    ) -> Result<Response<v1::PutMetadataResponse>, Status> {
         let user = authn::user(request.extensions())?;
         let shared = self.0.clone();
         let v1::PutMetadataRequest { op_id, room_id, metadata } = request.into_inner();
@@ -82,7 +88,10 @@ impl FileService for Rpc {
         answer(result)
     }
 
-    async fn get_upload(&self, request: Request<v1::GetUploadRequest>) -> Result<Response<v1::GetUploadResponse>, Status> {
+    async fn get_upload(
+        &self,
+        request: Request<v1::GetUploadRequest>,
+    ) -> Result<Response<v1::GetUploadResponse>, Status> {
         let user = authn::user(request.extensions())?;
         let request = request.into_inner();
         let run = async {
@@ -110,7 +119,10 @@ impl FileService for Rpc {
         answer(run.await)
     }
 
-    async fn cancel_upload(&self, request: Request<v1::CancelUploadRequest>) -> Result<Response<v1::CancelUploadResponse>, Status> {
+    async fn cancel_upload(
+        &self,
+        request: Request<v1::CancelUploadRequest>,
+    ) -> Result<Response<v1::CancelUploadResponse>, Status> {
         let user = authn::user(request.extensions())?;
         let request = request.into_inner();
         let run = async {
@@ -142,7 +154,10 @@ impl FileService for Rpc {
         answer(run.await)
     }
 
-    async fn list_files(&self, request: Request<v1::ListFilesRequest>) -> Result<Response<v1::ListFilesResponse>, Status> {
+    async fn list_files(
+        &self,
+        request: Request<v1::ListFilesRequest>,
+    ) -> Result<Response<v1::ListFilesResponse>, Status> {
         let user = authn::user(request.extensions())?;
         let request = request.into_inner();
         let run = async {

@@ -11,7 +11,10 @@ use crate::{errors::FileError, fields::Fields, processing};
 
 #[async_trait]
 impl ProcessingService for Rpc {
-    async fn get_processing(&self, request: Request<GetProcessingRequest>) -> Result<Response<GetProcessingResponse>, Status> {
+    async fn get_processing(
+        &self,
+        request: Request<GetProcessingRequest>,
+    ) -> Result<Response<GetProcessingResponse>, Status> {
         let request = request.into_inner();
         let run = async {
             let mut fields = Fields::default();

@@ -103,7 +103,12 @@ pub(crate) async fn find<C: ConnectionTrait>(db: &C, id: Uuid) -> Result<Option<
 }
 
 /// A page of a room's files, newest first (ids rise with time).
-pub(crate) async fn of_room<C: ConnectionTrait>(db: &C, room_id: Uuid, before: Option<Uuid>, rows: u64) -> Result<Vec<Model>, DbErr> {
+pub(crate) async fn of_room<C: ConnectionTrait>(
+    db: &C,
+    room_id: Uuid,
+    before: Option<Uuid>,
+    rows: u64,
+) -> Result<Vec<Model>, DbErr> {
     let mut query = Entity::find().filter(Column::RoomId.eq(room_id));
     if let Some(before) = before {
         query = query.filter(Column::Id.lt(before));
@@ -126,7 +131,11 @@ pub(crate) async fn insert<C: ConnectionTrait>(db: &C, file: Model) -> Result<()
 }
 
 /// Records that a file is ready, with what was found out about it.
-pub(crate) async fn finish<C: ConnectionTrait>(db: &C, file: &Model, pictures: Vec<thumbnail::Model>) -> Result<(), DbErr> {
+pub(crate) async fn finish<C: ConnectionTrait>(
+    db: &C,
+    file: &Model,
+    pictures: Vec<thumbnail::Model>,
+) -> Result<(), DbErr> {
     let changed = ActiveModel {
         id: Set(file.id),
         state: Set(file.state),

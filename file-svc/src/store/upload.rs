@@ -137,7 +137,6 @@ pub(crate) async fn delete<C: ConnectionTrait>(db: &C, id: Uuid) -> Result<(), D
 
 /// Uploads that were given up: a half is still missing and their time is over.
 pub(crate) async fn expired<C: ConnectionTrait>(db: &C, now: i64, rows: u64) -> Result<Vec<Model>, DbErr> {
-    let missing =
-        Condition::any().add(Column::Sha256.eq(Vec::<u8>::new())).add(Column::Metadata.eq(Vec::<u8>::new()));
+    let missing = Condition::any().add(Column::Sha256.eq(Vec::<u8>::new())).add(Column::Metadata.eq(Vec::<u8>::new()));
     Entity::find().filter(Column::ExpiresAt.lt(now)).filter(missing).limit(rows).all(db).await
 }

@@ -26,18 +26,27 @@ pub(crate) async fn answer(state: &State, request: Request<Incoming>) -> Respons
         (Method::GET | Method::HEAD, Some(id)) => {
             download::answer(state, &request, id).await.unwrap_or_else(|refused| error_response(&refused))
         }
-        _ => error_response(&errors::plain(Code::Unimplemented, "METHOD_NOT_ALLOWED", "This address does not know that method.")),
+        _ => error_response(&errors::plain(
+            Code::Unimplemented,
+            "METHOD_NOT_ALLOWED",
+            "This address does not know that method.",
+        )),
     }
 }
 
 /// A client of file-svc that carries the caller's token: Bearer, or the cookie from a page of our own.
-async fn client(state: &State, headers: &HeaderMap, reading: bool) -> Result<(FileServiceClient<Upstream>, Token), Status> {
+async fn client(
+    state: &State,
+    headers: &HeaderMap,
+    reading: bool,
+) -> Result<(FileServiceClient<Upstream>, Token), Status> {
     let token = match authn::bearer(headers)? {
         Some(token) => token.to_owned(),
         None => from_cookie(state, headers, reading).await?,
     };
     let bearer = MetadataValue::try_from(format!("Bearer {token}"));
-    let bearer = bearer.map_err(|_| errors::plain(Code::Unauthenticated, "TOKEN_INVALID", "The access token is not valid."))?;
+    let bearer =
+        bearer.map_err(|_| errors::plain(Code::Unauthenticated, "TOKEN_INVALID", "The access token is not valid."))?;
     Ok((FileServiceClient::new(state.upstreams.file.clone()), Token(bearer)))
 }
 
@@ -50,7 +59,8 @@ async fn from_cookie(state: &State, headers: &HeaderMap, reading: bool) -> Resul
     }
     let fetched_from = headers.get("sec-fetch-site").and_then(|site| site.to_str().ok());
     let foreign = matches!(fetched_from, Some("cross-site" | "same-site"));
-    let ours = if reading && !headers.contains_key(header::ORIGIN) { !foreign } else { state.cookies.origin_allowed(headers) };
+    let ours =
+        if reading && !headers.contains_key(header::ORIGIN) { !foreign } else { state.cookies.origin_allowed(headers) };
     if !ours {
         return Err(errors::plain(Code::PermissionDenied, "ORIGIN_NOT_ALLOWED", "This page is not one of ours."));
     }

@@ -78,7 +78,13 @@ fn check(state: &State, parts: &http::request::Parts) -> Result<(), Status> {
 }
 
 async fn run(state: &State, path: &str, headers: &HeaderMap, body: Incoming) -> Result<Response<Body>, Status> {
-    let device: String = headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default().chars().take(128).collect();
+    let device: String = headers
+        .get(header::USER_AGENT)
+        .and_then(|agent| agent.to_str().ok())
+        .unwrap_or_default()
+        .chars()
+        .take(128)
+        .collect();
     let mut auth = AuthServiceClient::new(state.upstreams.auth.clone());
     let signed_in = match path {
         "/session/register" => {
@@ -113,7 +119,9 @@ async fn run(state: &State, path: &str, headers: &HeaderMap, body: Incoming) -> 
             }
         }
         "/session/logout" => return logout(state, headers, auth).await,
-        _ => return Err(errors::plain(Code::NotFound, "NOT_FOUND", "There is nothing at this address.")),
+        _ => {
+            return Err(errors::plain(Code::NotFound, "NOT_FOUND", "There is nothing at this address."));
+        }
     };
     signed_in_response(state, signed_in)
 }
@@ -142,7 +150,10 @@ fn cookie(state: &State, headers: &HeaderMap) -> Result<String, Status> {
 
 async fn read<T: for<'de> Deserialize<'de>>(body: Incoming) -> Result<T, Status> {
     let wrong = |text: String| errors::plain(Code::InvalidArgument, "INVALID_REQUEST", text);
-    let body = Limited::new(body, MAX_BODY_BYTES).collect().await.map_err(|cause| wrong(format!("The body cannot be read: {cause}.")))?;
+    let body = Limited::new(body, MAX_BODY_BYTES)
+        .collect()
+        .await
+        .map_err(|cause| wrong(format!("The body cannot be read: {cause}.")))?;
     let bytes: Bytes = body.to_bytes();
     serde_json::from_slice(&bytes).map_err(|cause| wrong(format!("The body is not what is expected: {cause}.")))
 }

@@ -87,7 +87,8 @@ impl State {
         for (feeds, add) in [(std::mem::take(&mut self.unwanted), false), (std::mem::take(&mut self.wanted), true)] {
             for some in feeds.chunks(FEEDS_AT_ONCE) {
                 let feed_ids = some.iter().map(Uuid::to_string).collect();
-                let action = if add { Action::Add(AddFeeds { feed_ids }) } else { Action::Drop(DropFeeds { feed_ids }) };
+                let action =
+                    if add { Action::Add(AddFeeds { feed_ids }) } else { Action::Drop(DropFeeds { feed_ids }) };
                 if asks.send(AttachRequest { action: Some(action) }).await.is_err() {
                     return false;
                 }
@@ -106,7 +107,9 @@ impl State {
                 metrics::gauge!("loquat_gateway_sessions").set(count(self.clients.len()));
             }
             Order::Unregister(session) => self.unregister(&session),
-            Order::Follow { session, feeds, also_joined, flowing } => self.follow(&session, &feeds, also_joined, flowing),
+            Order::Follow { session, feeds, also_joined, flowing } => {
+                self.follow(&session, &feeds, also_joined, flowing);
+            }
             Order::Unfollow { session, feeds } => feeds.iter().for_each(|feed| self.unfollow(session.id, *feed)),
             Order::Revoke { session_ids, user_ids } => self.revoke(&session_ids, &user_ids),
             Order::Sessions(answer) => {
@@ -116,7 +119,9 @@ impl State {
     }
 
     fn unregister(&mut self, session: &Session) {
-        let Some(client) = self.clients.remove(&session.id) else { return };
+        let Some(client) = self.clients.remove(&session.id) else {
+            return;
+        };
         for feed in client.feeds {
             self.leave(session.id, feed);
         }
@@ -131,7 +136,9 @@ impl State {
 
     fn follow(&mut self, session: &Arc<Session>, feeds: &[Uuid], also_joined: bool, flowing: oneshot::Sender<()>) {
         let waiting = Arc::new(Waiting(std::sync::Mutex::new(Some(flowing))));
-        let Some(client) = self.clients.get_mut(&session.id) else { return };
+        let Some(client) = self.clients.get_mut(&session.id) else {
+            return;
+        };
         client.also_joined = also_joined;
         for id in feeds {
             let is_new = !self.feeds.contains_key(id);
@@ -187,7 +194,9 @@ impl State {
     }
 
     fn event(&mut self, event: FeedEvent) {
-        let Ok(id) = Uuid::try_parse(&event.feed_id) else { return };
+        let Ok(id) = Uuid::try_parse(&event.feed_id) else {
+            return;
+        };
         if let Some(feed) = self.feeds.get_mut(&id) {
             feed.told = feed.told.max(event.seq);
             let frame = frame::event(&event.event);
@@ -203,7 +212,9 @@ impl State {
     /// After the event itself: who may see the feed from the next one on.
     fn change_audience(&mut self, id: Uuid, seq: u64, change: &AudienceChange) {
         for client in self.clients_of(&change.removed_user_ids) {
-            let Some(client) = self.clients.get_mut(&client) else { continue };
+            let Some(client) = self.clients.get_mut(&client) else {
+                continue;
+            };
             if client.feeds.remove(&id) {
                 let session = client.session.clone();
                 session.push(Entry::Left(id));
@@ -212,7 +223,9 @@ impl State {
         }
         let joining = self.clients_of(&change.added_user_ids);
         for client in &joining {
-            let Some(client) = self.clients.get_mut(client) else { continue };
+            let Some(client) = self.clients.get_mut(client) else {
+                continue;
+            };
             if client.also_joined && client.feeds.insert(id) {
                 let feed = self.feeds.entry(id).or_insert_with(|| Feed { told: seq, flowing: true, ..Feed::default() });
                 feed.sessions.push(client.session.clone());

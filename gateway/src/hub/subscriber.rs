@@ -205,19 +205,23 @@ impl Subscriber {
         let old: Vec<Uuid> = self.sent.drain().map(|(feed, _)| feed).collect();
         self.reading.clear();
         self.catching_up.clear();
-        self.caught_up = false;
+        // Held back until every feed has its beginning.
+        self.caught_up = true;
         let cursors = request.cursors.iter().map(|cursor| (cursor.feed_id.clone(), cursor.seq)).collect();
         let only_listed = request.only_listed;
         let epoch = request.epoch.clone();
         self.asked = Some(request);
         self.hub.unfollow(&self.session, old).await;
         self.open(cursors, epoch, only_listed).await;
+        self.caught_up = false;
         self.tell_caught_up();
     }
 
     /// The stream from chat-svc was interrupted, and nobody knows what happened meanwhile: membership is asked for anew.
     async fn resync(&mut self) {
-        let Some(only_listed) = self.asked.as_ref().map(|asked| asked.only_listed) else { return };
+        let Some(only_listed) = self.asked.as_ref().map(|asked| asked.only_listed) else {
+            return;
+        };
         let cursors: HashMap<String, u64> = self.sent.iter().map(|(feed, sent)| (feed.to_string(), *sent)).collect();
         self.open(cursors, self.epoch.clone(), only_listed).await;
     }

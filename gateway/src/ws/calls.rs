@@ -10,12 +10,17 @@ use crate::{raw::RawCodec, state::State};
 /// Calls a unary method of a public service with the socket's token.
 pub(super) async fn unary(state: &State, token: &str, method: &str, payload: Bytes) -> Result<Bytes, Status> {
     let Some(upstream) = unary_method(method).then(|| state.route(method)).flatten() else {
-        return Err(errors::plain(Code::Unimplemented, "UNKNOWN_METHOD", format!("There is no unary method {method}.")));
+        return Err(errors::plain(
+            Code::Unimplemented,
+            "UNKNOWN_METHOD",
+            format!("There is no unary method {method}."),
+        ));
     };
     let path: PathAndQuery = method.parse().map_err(|_| Status::invalid_argument("method is not a path"))?;
     let mut request = Request::new(payload);
     let bearer = HeaderValue::from_str(&format!("Bearer {token}"));
-    let bearer = bearer.map_err(|_| errors::plain(Code::Unauthenticated, "TOKEN_INVALID", "The access token is not valid."))?;
+    let bearer =
+        bearer.map_err(|_| errors::plain(Code::Unauthenticated, "TOKEN_INVALID", "The access token is not valid."))?;
     request.metadata_mut().as_mut().insert(http::header::AUTHORIZATION, bearer);
     let mut client = tonic::client::Grpc::new(upstream).max_decoding_message_size(MAX_MESSAGE_BYTES);
     let unreachable = |_| {

@@ -85,7 +85,8 @@ pub(super) async fn serve(state: Arc<State>, mut stream: Stream, signed_in: Opti
     };
     let registered = state.hub.register(signed_in.user_id, signed_in.session_id).await;
     let (mut sink, source) = stream.split();
-    let connection = Arc::new(Connection { state, signed_in, session: registered.session.clone(), calls: Mutex::default() });
+    let connection =
+        Arc::new(Connection { state, signed_in, session: registered.session.clone(), calls: Mutex::default() });
     let ended = {
         let read = pin!(read(connection.clone(), source));
         let write = pin!(write(registered.subscriber(), &mut sink));
@@ -110,7 +111,9 @@ async fn finish(mut stream: Stream, End { code, reason }: End) {
 async fn hello(state: &State, stream: &mut Stream) -> Option<SignedIn> {
     let first = tokio::time::timeout(HELLO_WITHIN, stream.next()).await.ok()??.ok()?;
     let Message::Binary(bytes) = first else { return None };
-    let Some(client_frame::Frame::Hello(hello)) = ClientFrame::decode(bytes).ok()?.frame else { return None };
+    let Some(client_frame::Frame::Hello(hello)) = ClientFrame::decode(bytes).ok()?.frame else {
+        return None;
+    };
     let user = state.authn.verify(&hello.access_token).await.ok()?;
     Some(SignedIn::new(user.user_id, user.session_id, hello.access_token))
 }
@@ -183,7 +186,9 @@ async fn read(connection: Arc<Connection>, mut source: SplitStream<Stream>) -> O
 /// What a peer that breaks the protocol is told.
 fn refusal(cause: &tungstenite::Error) -> Option<End> {
     match cause {
-        tungstenite::Error::Capacity(CapacityError::MessageTooLong { .. }) => Some(end(close::TOO_BIG, "the frame is too big")),
+        tungstenite::Error::Capacity(CapacityError::MessageTooLong { .. }) => {
+            Some(end(close::TOO_BIG, "the frame is too big"))
+        }
         tungstenite::Error::Protocol(_) => Some(end(1002, "not the WebSocket protocol")),
         tungstenite::Error::Utf8(_) => Some(end(1007, "not UTF-8")),
         _ => None,
@@ -215,7 +220,9 @@ impl Connection {
             Some(client_frame::Frame::Ping(ping)) => self.send(Frame::Pong(Pong { nonce: ping.nonce })),
             // A client that was signed in at the upgrade may say hello all the same.
             Some(client_frame::Frame::Hello(hello)) => return self.renew(&hello.access_token).await,
-            None => self.fail(0, errors::plain(Code::InvalidArgument, "UNKNOWN_FRAME", "This frame is not known here.")),
+            None => {
+                self.fail(0, errors::plain(Code::InvalidArgument, "UNKNOWN_FRAME", "This frame is not known here."));
+            }
         }
         None
     }
@@ -225,7 +232,10 @@ impl Connection {
         let Call { id, method, payload } = call;
         let mut calls = self.calls();
         if id == 0 || calls.contains_key(&id) {
-            return self.fail(id, errors::plain(Code::InvalidArgument, "CALL_ID_REUSED", "The id of a call must be new and not 0."));
+            return self.fail(
+                id,
+                errors::plain(Code::InvalidArgument, "CALL_ID_REUSED", "The id of a call must be new and not 0."),
+            );
         }
         if calls.len() >= MAX_CALLS {
             let text = format!("At most {MAX_CALLS} calls may be unanswered.");
@@ -266,11 +276,8 @@ impl Connection {
     fn fail(&self, id: u64, status: Status) {
         // The details of a status are a whole `google.rpc.Status`; one without details decodes to an empty one.
         let details = tonic_types::pb::Status::decode(status.details()).unwrap_or_default().details;
-        let status = tonic_types::pb::Status {
-            code: status.code().into(),
-            message: status.message().to_owned(),
-            details,
-        };
+        let status =
+            tonic_types::pb::Status { code: status.code().into(), message: status.message().to_owned(), details };
         self.send(Frame::Error(Error { id, status: Some(status) }));
     }
 

@@ -185,7 +185,12 @@ impl MemoryBus {
         Ok(queues)
     }
 
-    pub(super) async fn failed(&self, queue: &str, size: u64, token: &str) -> Result<(Vec<FailedMessage>, String), BusError> {
+    pub(super) async fn failed(
+        &self,
+        queue: &str,
+        size: u64,
+        token: &str,
+    ) -> Result<(Vec<FailedMessage>, String), BusError> {
         let before = match token {
             "" => i64::MAX,
             token => token.parse().map_err(|_| BusError::PageToken)?,
@@ -202,7 +207,9 @@ impl MemoryBus {
     }
 
     pub(super) async fn retry(&self, id: Uuid) -> Result<bool, BusError> {
-        let Some(row) = store::failed_one(self.0.db.reader(), id).await? else { return Ok(false) };
+        let Some(row) = store::failed_one(self.0.db.reader(), id).await? else {
+            return Ok(false);
+        };
         let tx = self.0.db.begin().await?;
         store::revive(&tx, row.position, self.0.clock.now()).await?;
         tx.commit().await?;
@@ -211,7 +218,9 @@ impl MemoryBus {
     }
 
     pub(super) async fn discard(&self, id: Uuid) -> Result<bool, BusError> {
-        let Some(row) = store::failed_one(self.0.db.reader(), id).await? else { return Ok(false) };
+        let Some(row) = store::failed_one(self.0.db.reader(), id).await? else {
+            return Ok(false);
+        };
         let tx = self.0.db.begin().await?;
         store::delete(&tx, row.position).await?;
         tx.commit().await?;
@@ -220,7 +229,8 @@ impl MemoryBus {
 
     fn queues_of(&self, message: &Envelope) -> Vec<String> {
         let state = self.state();
-        let mut queues: Vec<String> = message.kinds().filter_map(|kind| state.bindings.get(kind)).flatten().cloned().collect();
+        let mut queues: Vec<String> =
+            message.kinds().filter_map(|kind| state.bindings.get(kind)).flatten().cloned().collect();
         queues.sort();
         queues.dedup();
         queues
@@ -247,7 +257,9 @@ where
         let handled = AssertUnwindSafe(async { handler(delivery).await }).catch_unwind().await;
         match handled {
             Ok(Ok(())) => return (Verdict::Done, tries),
-            Ok(Err(HandlerError::Poison(cause))) => return (Verdict::Failed { error: format!("{cause:#}") }, tries),
+            Ok(Err(HandlerError::Poison(cause))) => {
+                return (Verdict::Failed { error: format!("{cause:#}") }, tries);
+            }
             Ok(Err(HandlerError::Retry(cause))) => error = format!("{cause:#}"),
             Err(_) => "the handler panicked".clone_into(&mut error),
         }
@@ -269,4 +281,3 @@ fn failed_message(row: Row) -> Result<FailedMessage, BusError> {
         envelope: serde_json::from_str(&row.envelope)?,
     })
 }
-

@@ -62,7 +62,8 @@ impl Caller {
         {
             return Some(value.clone());
         }
-        let mut value = HeaderValue::from_str(&format!("Bearer {}", self.secret.service_token(self.role, &self.clock))).ok()?;
+        let mut value =
+            HeaderValue::from_str(&format!("Bearer {}", self.secret.service_token(self.role, &self.clock))).ok()?;
         value.set_sensitive(true);
         *kept = Some((value.clone(), now));
         Some(value)

@@ -100,9 +100,8 @@ async fn answer(inner: &Inner, request: Request<Body>) -> Response<Body> {
     let started = tokio::time::Instant::now();
     let work = AssertUnwindSafe(guarded(inner, &path, request)).catch_unwind();
     let outcome = TRACEPARENT.scope(traceparent, work).instrument(span.clone()).await;
-    let response = outcome.unwrap_or_else(|_| {
-        Err(errors::plain(Code::Internal, "PANIC", "The server failed on this call."))
-    });
+    let response =
+        outcome.unwrap_or_else(|_| Err(errors::plain(Code::Internal, "PANIC", "The server failed on this call.")));
     let response = response.unwrap_or_else(Status::into_http);
     let code = code_of(&response);
     metrics::histogram!("loquat_rpc_seconds", "role" => inner.role, "method" => metric_name(inner, &path), "code" => code)
@@ -180,10 +179,7 @@ fn metric_name(inner: &Inner, path: &str) -> &'static str {
 
 /// The code as far as the headers tell; a handler's error always does.
 fn code_of(response: &Response<Body>) -> &'static str {
-    response
-        .headers()
-        .get("grpc-status")
-        .map_or("ok", |value| errors::connect_code(Code::from_bytes(value.as_bytes())))
+    response.headers().get("grpc-status").map_or("ok", |value| errors::connect_code(Code::from_bytes(value.as_bytes())))
 }
 
 #[cfg(test)]

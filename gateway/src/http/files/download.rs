@@ -161,8 +161,14 @@ fn describe(response: &mut Response<Body>, header: &DownloadHeader, etag: &str) 
 
 /// `Content-Disposition` after RFC 6266: a plain name for old clients, the whole one percent-encoded (RFC 8187).
 fn disposition(kind: &str, name: &str) -> String {
-    let plain: String =
-        name.chars().map(|letter| if letter.is_ascii_graphic() && !"\"\\%;".contains(letter) || letter == ' ' { letter } else { '_' }).collect();
+    let plain: String = name
+        .chars()
+        .map(
+            |letter| {
+                if letter.is_ascii_graphic() && !"\"\\%;".contains(letter) || letter == ' ' { letter } else { '_' }
+            },
+        )
+        .collect();
     let mut encoded = String::new();
     for byte in name.bytes() {
         if byte.is_ascii_alphanumeric() || b"!#$&+-.^_`|~".contains(&byte) {

@@ -138,7 +138,8 @@ fn decode_create(headers: &HeaderMap) -> Result<CreateUploadRequest, Status> {
 fn pairs(text: &str) -> Result<Vec<(&str, String)>, Status> {
     let one = |pair: &'_ str| -> Result<String, Status> {
         let value = pair.split_once(' ').map_or("", |(_, value)| value.trim());
-        let bytes = BASE64_STANDARD.decode(value).map_err(|_| invalid("Upload-Metadata has a value that is not base64."))?;
+        let bytes =
+            BASE64_STANDARD.decode(value).map_err(|_| invalid("Upload-Metadata has a value that is not base64."))?;
         String::from_utf8(bytes).map_err(|_| invalid("Upload-Metadata has a value that is not UTF-8."))
     };
     let entries = text.split(',').map(str::trim).filter(|entry| !entry.is_empty());
@@ -146,7 +147,9 @@ fn pairs(text: &str) -> Result<Vec<(&str, String)>, Status> {
 }
 
 fn number(headers: &HeaderMap, name: &str) -> Result<Option<u64>, Status> {
-    let Some(value) = headers.get(name) else { return Ok(None) };
+    let Some(value) = headers.get(name) else {
+        return Ok(None);
+    };
     let number = value.to_str().ok().and_then(|text| text.parse().ok());
     number.map(Some).ok_or_else(|| invalid(&format!("{name} is not a number.")))
 }
