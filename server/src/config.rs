@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, fmt, net::SocketAddr, path::PathBuf, str::FromStr};
 
+pub use auth_svc::Registration;
 use mesh::{
     config::{ConfigError, Secret},
     db::DbConfig,

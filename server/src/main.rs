@@ -38,6 +38,8 @@ enum Command {
     Migrate,
     /// Checks that this machine can run the server as configured.
     Doctor,
+    /// Asks a running server on this machine whether it is ready: for health checks of containers.
+    Health,
     /// Manages accounts.
     User {
         #[command(subcommand)]
@@ -95,6 +97,7 @@ async fn run(arguments: Arguments) -> Outcome {
         Command::Config { command: ConfigCommand::Dump } => say(&toml::to_string_pretty(&config.complete())?),
         Command::Migrate => migrate(config.complete()).await,
         Command::Doctor => doctor(config.complete()).await,
+        Command::Health => health(&config).await,
         Command::User { command: UserCommand::Add { name, display_name, admin } } => {
             let role = if admin { WorkspaceRole::Admin } else { WorkspaceRole::Member };
             add_user(&config.complete(), name, display_name, role).await
@@ -171,6 +174,17 @@ async fn doctor(config: Config) -> Outcome {
         report(key, bound.map(|_| format!("{address} is free")).map_err(|cause| format!("{address}: {cause}")))?;
     }
     if wrong > 0 { Err(format!("{wrong} of these must be mended").into()) } else { Ok(()) }
+}
+
+/// Asks the ops port.
+async fn health(config: &Config) -> Outcome {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let address = config.ops_listen(&all_roles());
+    let mut stream = tokio::net::TcpStream::connect(&address).await?;
+    stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: ops\r\nConnection: close\r\n\r\n").await?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await?;
+    if answer.starts_with("HTTP/1.1 200") { say("ready") } else { Err("not ready".into()) }
 }
 
 async fn add_user(config: &Config, username: String, display_name: String, role: WorkspaceRole) -> Outcome {

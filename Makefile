@@ -1,0 +1,57 @@
+# Everything a person does with Loquat. `make run` and `make test` need no other step before them.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+CARGO_JOBS ?= $(shell nproc)
+WEB_INSTALLED := web/node_modules/.package-lock.json
+WEB_BUILT := web/dist/index.html
+WEB_SOURCES := $(shell find web/src web/index.html web/public web/vite.config.ts -type f 2>/dev/null)
+
+.PHONY: run test check fmt lint web proto bench clean
+
+## Builds the web app and the server, and serves on http://localhost:8080 until Ctrl-C. Data is kept in ./data.
+run: $(WEB_BUILT)
+	@tests/needs.sh cargo
+	cargo build -j$(CARGO_JOBS) --workspace
+	@exec target/debug/loquat serve
+
+## Runs every suite, and installs with apt (as root) what they need.
+test:
+	tests/run.sh
+
+## What a change must pass before it is looked at: types, lints, formats.
+check: lint
+	cargo fmt --check
+	cd web && npm run check
+
+lint: $(WEB_INSTALLED)
+	cargo clippy --workspace --all-targets -j$(CARGO_JOBS) -- -D warnings
+	cd web && npm run lint
+	cd proto && ../web/node_modules/@bufbuild/buf-linux-x64/bin/buf lint
+
+fmt: $(WEB_INSTALLED)
+	cargo fmt
+	cd web && npm run format
+
+web: $(WEB_BUILT)
+
+## Generates the web client's types from the contracts. The server's are made by its build.
+proto: $(WEB_INSTALLED)
+	cd web && npm run proto
+
+## Measures a release build: start-up, memory, sends, deliveries. Takes long the first time.
+bench: $(WEB_BUILT)
+	cargo build --release -j$(CARGO_JOBS) --workspace
+	target/release/loquat-bench --server target/release/loquat
+
+clean:
+	rm -rf target web/dist web/node_modules
+
+$(WEB_INSTALLED): web/package.json web/package-lock.json
+	@tests/needs.sh node
+	cd web && npm ci --no-audit --no-fund
+	@touch $@
+
+$(WEB_BUILT): $(WEB_INSTALLED) $(WEB_SOURCES)
+	cd web && npm run build
+	@touch $@

@@ -1,0 +1,75 @@
+//! The first account over a public address needs the setup token.
+
+use std::{sync::Arc, time::Duration};
+
+use auth_svc::{Config, Deps};
+use mesh::{
+    authn::{Authn, KeyStore, MeshSecret},
+    bus::{Bus, memory},
+    cache::Cache,
+    clock::Clock,
+    config::Secret,
+    db::{Db, DbConfig},
+    lifecycle::Tasks,
+    rpc::{Guard, Upstream, protect},
+};
+use proto::auth::v1::{RegisterRequest, WorkspaceRole, auth_service_client::AuthServiceClient};
+use sea_orm_migration::{MigrationTrait, MigratorTrait};
+
+struct BusTables;
+
+#[async_trait::async_trait]
+impl MigratorTrait for BusTables {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![memory::migration()]
+    }
+}
+
+async fn service(folder: &tempfile::TempDir, setup_token: &str) -> (Upstream, Tasks) {
+    let open = async |name: &str| {
+        let url = format!("sqlite:{}", folder.path().join(name).display());
+        Db::open(&DbConfig { url, ..DbConfig::default() }).await.unwrap()
+    };
+    let (clock, tasks) = (Clock::system(), Tasks::new());
+    let bus_db = open("bus.db").await;
+    bus_db.migrate::<BusTables>().await.unwrap();
+    let deps = Deps {
+        db: open("auth.db").await,
+        bus: Bus::open_memory(bus_db, clock.clone()).await.unwrap(),
+        cache: Cache::open("memory:").unwrap(),
+        clock: clock.clone(),
+        tasks: tasks.clone(),
+        off_loopback: true,
+    };
+    let config = Config { setup_token: Secret::new(setup_token), ..Config::default() };
+    let service = auth_svc::start(&config, deps).await.unwrap();
+    let secret = MeshSecret::open(&Secret::default(), &folder.path().join("mesh.secret")).unwrap();
+    let keys = KeyStore::new(Arc::new(|| Box::pin(async { Ok(Vec::new()) })), clock.clone());
+    let authn = Authn::new("loquat", keys, secret, clock);
+    (protect(service.routes, Guard { role: "auth", authn, methods: service.methods }), tasks)
+}
+
+fn register(name: &str, setup_token: &str) -> RegisterRequest {
+    RegisterRequest {
+        username: name.into(),
+        password: "correct horse battery".into(),
+        setup_token: setup_token.into(),
+        ..RegisterRequest::default()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_who_has_the_token_becomes_the_owner() {
+    let folder = tempfile::tempdir().unwrap();
+    let (upstream, tasks) = service(&folder, "open sesame").await;
+    let mut auth = AuthServiceClient::new(upstream);
+    for wrong in ["", "guess"] {
+        let refused = auth.register(register("eve", wrong)).await.unwrap_err();
+        assert_eq!(mesh::errors::reason(&refused), "SETUP_TOKEN_REQUIRED");
+    }
+    let first = auth.register(register("alice", "open sesame")).await.unwrap().into_inner().user.unwrap();
+    assert_eq!(first.role(), WorkspaceRole::Owner);
+    let second = auth.register(register("bob", "")).await.unwrap().into_inner().user.unwrap();
+    assert_eq!(second.role(), WorkspaceRole::Member, "the others need none");
+    tasks.stop(Duration::from_secs(1)).await;
+}

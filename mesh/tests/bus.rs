@@ -1,0 +1,324 @@
+//! The conformance suite of the bus. Each backend is one more constructor at its end.
+
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use mesh::{
+    bus::{Bus, Delivery, Envelope, HandlerError, QueueSpec, RetryPolicy, memory},
+    clock::Clock,
+    db::{Db, DbConfig},
+    ids, inbox,
+    lifecycle::Tasks,
+    outbox::{self, OutboxMessage, Relay, Wake},
+};
+use sea_orm_migration::{MigrationTrait, MigratorTrait};
+use time::macros::datetime;
+
+const DEADLINE: Duration = Duration::from_secs(20);
+const KIND: &str = "Test.V1:Happened";
+
+struct Migrator;
+
+#[async_trait::async_trait]
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![memory::migration(), outbox::migration(), inbox::migration()]
+    }
+}
+
+/// A bus that can be closed and opened again, as by a restart of the process.
+struct Bench {
+    folder: tempfile::TempDir,
+    clock: Clock,
+    db: Db,
+    bus: Bus,
+    tasks: Tasks,
+}
+
+impl Bench {
+    async fn new() -> Self {
+        Self::open(tempfile::tempdir().unwrap(), Clock::manual(datetime!(2026-01-01 0:00 UTC))).await
+    }
+
+    async fn open(folder: tempfile::TempDir, clock: Clock) -> Self {
+        let url = format!("sqlite:{}", folder.path().join("bus.db").display());
+        let db = Db::open(&DbConfig { url, ..DbConfig::default() }).await.unwrap();
+        db.migrate::<Migrator>().await.unwrap();
+        let bus = Bus::open_memory(db.clone(), clock.clone()).await.unwrap();
+        Self { folder, clock, db, bus, tasks: Tasks::new() }
+    }
+
+    async fn restarts(self) -> Self {
+        self.tasks.stop(Duration::from_millis(200)).await;
+        self.db.close().await.unwrap();
+        Self::open(self.folder, self.clock).await
+    }
+
+    async fn declares(&self, name: &str, retry: RetryPolicy) -> QueueSpec {
+        let queue = QueueSpec { retry, ..QueueSpec::new(name, [KIND.to_owned()]) };
+        self.bus.declare(&queue).await.unwrap();
+        queue
+    }
+
+    async fn publishes(&self, number: u64) -> Envelope {
+        let envelope = Envelope::new(ids::new_id(), KIND, serde_json::json!({"number": number}), self.clock.now());
+        self.bus.publish(vec![envelope.clone()]).await.unwrap();
+        envelope
+    }
+
+    /// Handles a queue with a function of the message's number and how often it was tried before.
+    fn handles<H>(&self, queue: &QueueSpec, handler: H) -> Handled
+    where
+        H: Fn(u64, u32) -> Result<(), HandlerError> + Send + Sync + 'static,
+    {
+        let handled = Handled::default();
+        let (bus, queue, stop, seen) = (self.bus.clone(), queue.clone(), self.tasks.stopping(), handled.clone());
+        self.tasks.spawn("consumer", async move {
+            let handle = |delivery: Delivery| {
+                let number = delivery.envelope.body["number"].as_u64().unwrap();
+                let tries = seen.0.lock().unwrap().iter().filter(|known| **known == number).count();
+                seen.0.lock().unwrap().push(number);
+                let outcome = handler(number, u32::try_from(tries).unwrap());
+                async move { outcome }
+            };
+            bus.consume(&queue, 4, stop, handle).await;
+        });
+        handled
+    }
+
+    /// Waits for a queue to be in a state, moving the clock so that delays pass.
+    async fn until(&self, what: &str, wanted: impl Fn(&mesh::bus::QueueStatus) -> bool) {
+        let waiting = async {
+            loop {
+                let queues = self.bus.queues().await.unwrap();
+                if queues.iter().any(&wanted) {
+                    return;
+                }
+                self.clock.advance(Duration::from_secs(1));
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let reached = tokio::time::timeout(DEADLINE, waiting).await;
+        assert!(reached.is_ok(), "{what}: {:?}", self.bus.queues().await.unwrap());
+    }
+}
+
+/// The numbers that a handler saw, in order.
+#[derive(Clone, Default)]
+struct Handled(Arc<Mutex<Vec<u64>>>);
+
+impl Handled {
+    fn numbers(&self) -> Vec<u64> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+fn quick() -> RetryPolicy {
+    RetryPolicy { immediate: 1, delays: vec![Duration::from_secs(5), Duration::from_secs(60)] }
+}
+
+fn again() -> Result<(), HandlerError> {
+    Err(HandlerError::Retry(anyhow::anyhow!("not now")))
+}
+
+fn empty(queue: &mesh::bus::QueueStatus) -> bool {
+    queue.ready + queue.in_flight + queue.delayed == 0
+}
+
+async fn every_queue_gets_each_message_once(bench: Bench) {
+    let (one, two) = (bench.declares("One", quick()).await, bench.declares("Two", quick()).await);
+    let (seen_one, seen_two) = (bench.handles(&one, |_, _| Ok(())), bench.handles(&two, |_, _| Ok(())));
+    let mut sent = Vec::new();
+    for number in 0..50 {
+        sent.push(bench.publishes(number).await);
+    }
+    // Published again, as after a confirm that was lost: what still waits is not there twice.
+    bench.until("all is handled", |queue| queue.name == "One" && empty(queue)).await;
+    bench.until("all is handled", |queue| queue.name == "Two" && empty(queue)).await;
+    for seen in [seen_one, seen_two] {
+        let mut numbers = seen.numbers();
+        numbers.sort_unstable();
+        assert_eq!(numbers, (0..50).collect::<Vec<_>>());
+    }
+}
+
+async fn what_waits_is_not_taken_twice(bench: Bench) {
+    let queue = bench.declares("Q", quick()).await;
+    let envelope = bench.publishes(1).await;
+    bench.bus.publish(vec![envelope.clone(), envelope]).await.unwrap();
+    assert_eq!(bench.bus.queues().await.unwrap()[0].ready, 1);
+    let seen = bench.handles(&queue, |_, _| Ok(()));
+    bench.until("all is handled", empty).await;
+    assert_eq!(seen.numbers(), [1]);
+}
+
+async fn without_a_queue_a_message_goes_nowhere(bench: Bench) {
+    bench.publishes(1).await;
+    bench.declares("Later", quick()).await;
+    assert!(bench.bus.queues().await.unwrap().iter().all(empty));
+}
+
+async fn what_was_published_survives_a_restart(bench: Bench) {
+    let queue = bench.declares("Q", quick()).await;
+    for number in 0..10 {
+        bench.publishes(number).await;
+    }
+    // Taken but never finished: the process ends in the middle.
+    let bus = bench.bus.clone();
+    let (stuck, started) = (queue.clone(), Arc::new(AtomicU32::new(0)));
+    let counter = started.clone();
+    let stop = bench.tasks.stopping();
+    bench.tasks.spawn("stuck", async move {
+        let handle = |_| {
+            counter.fetch_add(1, Ordering::SeqCst);
+            std::future::pending()
+        };
+        bus.consume(&stuck, 4, stop, handle).await;
+    });
+    let taken = async {
+        while started.load(Ordering::SeqCst) < 4 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, taken).await.unwrap();
+    let bench = bench.restarts().await;
+    let seen = bench.handles(&queue, |_, _| Ok(()));
+    bench.until("all is handled", empty).await;
+    let mut numbers = seen.numbers();
+    numbers.sort_unstable();
+    assert_eq!(numbers, (0..10).collect::<Vec<_>>());
+}
+
+async fn failures_are_tried_again_later_and_then_kept(bench: Bench) {
+    let queue = bench.declares("Q", quick()).await;
+    let faults = QueueSpec::new("Faults", ["MassTransit:Fault".to_owned()]);
+    bench.bus.declare(&faults).await.unwrap();
+    // 1 works at once the second time, 2 after a delay, 3 never, 4 must not be tried again, 5 panics.
+    let seen = bench.handles(&queue, |number, tries| match number {
+        1 if tries < 1 => again(),
+        2 if tries < 3 => again(),
+        3 => again(),
+        4 => Err(HandlerError::Poison(anyhow::anyhow!("unreadable"))),
+        5 => panic!("a bug"),
+        _ => Ok(()),
+    });
+    for number in 1..=6 {
+        bench.publishes(number).await;
+    }
+    bench.until("three have failed", |queue| queue.name == "Q" && queue.failed == 3 && empty(queue)).await;
+    let numbers = seen.numbers();
+    let tries = |wanted: u64| numbers.iter().filter(|number| **number == wanted).count();
+    assert_eq!([1, 2, 3, 4, 5, 6].map(tries), [2, 4, 6, 1, 6, 1]);
+    let (failed, _) = bench.bus.failed("Q", 10, "").await.unwrap();
+    let mut errors: Vec<(u64, &str)> =
+        failed.iter().map(|failed| (failed.envelope.body["number"].as_u64().unwrap(), failed.error.as_str())).collect();
+    errors.sort_unstable();
+    assert_eq!(errors, [(3, "not now"), (4, "unreadable"), (5, "the handler panicked")]);
+    bench.until("each failure is told", |queue| queue.name == "Faults" && queue.ready == 3).await;
+}
+
+async fn what_failed_is_retried_or_discarded_by_hand(bench: Bench) {
+    let queue = bench.declares("Q", RetryPolicy { immediate: 0, delays: Vec::new() }).await;
+    let mended = Arc::new(AtomicU32::new(0));
+    let state = mended.clone();
+    let seen = bench.handles(&queue, move |_, _| if state.load(Ordering::SeqCst) == 0 { again() } else { Ok(()) });
+    for number in 1..=3 {
+        bench.publishes(number).await;
+    }
+    bench.until("all have failed", |queue| queue.failed == 3).await;
+    let (first_page, token) = bench.bus.failed("", 2, "").await.unwrap();
+    let (second_page, end) = bench.bus.failed("", 2, &token).await.unwrap();
+    assert_eq!((first_page.len(), second_page.len(), end.as_str()), (2, 1, ""));
+    assert!(bench.bus.failed("", 2, "nonsense").await.is_err());
+    mended.store(1, Ordering::SeqCst);
+    assert!(bench.bus.retry(first_page[0].id).await.unwrap());
+    assert!(bench.bus.discard(first_page[1].id).await.unwrap());
+    bench.until("one is left", |queue| queue.failed == 1 && empty(queue)).await;
+    assert!(!bench.bus.retry(first_page[0].id).await.unwrap(), "it is not there any more");
+    assert_eq!(bench.bus.failed_one(second_page[0].id).await.unwrap().unwrap().attempts, 1);
+    assert_eq!(seen.numbers().len(), 4);
+}
+
+async fn the_outbox_reaches_the_bus_in_order(bench: Bench) {
+    let queue = bench.declares("Q", quick()).await;
+    let wake = Wake::default();
+    let message = |number: u64| OutboxMessage {
+        id: ids::new_id(),
+        kind: KIND.into(),
+        body: serde_json::json!({"number": number}),
+        key: "room".into(),
+        correlation_id: None,
+        traceparent: None,
+    };
+    let messages: Vec<OutboxMessage> = (0..600).map(message).collect();
+    // A change that is rolled back tells nobody.
+    let tx = bench.db.begin().await.unwrap();
+    outbox::add(&tx, &[message(999)], bench.clock.now()).await.unwrap();
+    drop(tx);
+    let tx = bench.db.begin().await.unwrap();
+    outbox::add(&tx, &messages, bench.clock.now()).await.unwrap();
+    tx.commit().await.unwrap();
+    // Published already, and the process ended before that was noted: the relay publishes it again, and nothing is doubled.
+    let first = &messages[0];
+    let envelope = Envelope::new(first.id, KIND, first.body.clone(), bench.clock.now());
+    bench.bus.publish(vec![envelope]).await.unwrap();
+    let relay = Relay::new(bench.db.clone(), bench.bus.clone(), wake.clone(), bench.clock.clone());
+    bench.tasks.spawn("relay", relay.run(bench.tasks.stopping()));
+    wake.now();
+    bench.until("all is relayed", |queue| queue.ready == 600).await;
+    let seen = bench.handles(&queue, |_, _| Ok(()));
+    bench.until("all is handled", empty).await;
+    assert_eq!(seen.numbers(), (0..600).collect::<Vec<_>>());
+}
+
+async fn an_inbox_takes_a_message_once(bench: Bench) {
+    let id = ids::new_id();
+    let claim = async |consumer: &'static str| {
+        let tx = bench.db.begin().await.unwrap();
+        let taken = inbox::claim(&tx, consumer, id, bench.clock.now()).await.unwrap();
+        tx.commit().await.unwrap();
+        taken
+    };
+    assert!(claim("A").await);
+    assert!(!claim("A").await);
+    assert!(claim("B").await);
+    // An effect that is rolled back was not taken.
+    let other = ids::new_id();
+    let tx = bench.db.begin().await.unwrap();
+    assert!(inbox::claim(&tx, "A", other, bench.clock.now()).await.unwrap());
+    drop(tx);
+    let tx = bench.db.begin().await.unwrap();
+    assert!(inbox::claim(&tx, "A", other, bench.clock.now()).await.unwrap());
+}
+
+/// The cases, once for each backend: a further one is a further line at the end of this file.
+macro_rules! backend {
+    ($backend:ident, $new:path) => {
+        backend!(
+            $backend, $new:
+            every_queue_gets_each_message_once,
+            what_waits_is_not_taken_twice,
+            without_a_queue_a_message_goes_nowhere,
+            what_was_published_survives_a_restart,
+            failures_are_tried_again_later_and_then_kept,
+            what_failed_is_retried_or_discarded_by_hand,
+            the_outbox_reaches_the_bus_in_order,
+            an_inbox_takes_a_message_once
+        );
+    };
+    ($backend:ident, $new:path: $($case:ident),+) => {
+        mod $backend {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $case() {
+                super::$case($new().await).await;
+            })+
+        }
+    };
+}
+
+backend!(in_process, super::Bench::new);

@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# Every suite, one after the other: Rust (unit, stories embedded and split, kill), web (types, lint, unit), browser stories.
+# Says at the end how many tests of each kind ran. What it starts is ended by the tests themselves, by process id.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+log=$(mktemp -d)
+trap 'rm -rf "$log"' EXIT
+jobs=$(nproc)
+
+say() { printf '\n== %s\n' "$1"; }
+
+tests/needs.sh cargo node chromium
+
+say 'web: install and build'
+make --no-print-directory web
+
+say 'contracts: lint, and the generated types are those of the contracts'
+(cd proto && ../web/node_modules/@bufbuild/buf-linux-x64/bin/buf lint)
+before=$(find web/src/api/gen -type f -exec sha256sum {} + | sort)
+(cd web && npm run --silent proto)
+after=$(find web/src/api/gen -type f -exec sha256sum {} + | sort)
+[ "$before" = "$after" ] || { echo 'web/src/api/gen is out of date: run `make proto` and commit it' >&2; exit 1; }
+
+say 'rust: format and lints'
+cargo fmt --check
+cargo clippy --workspace --all-targets -j"$jobs" -- -D warnings
+
+say 'rust: build and test'
+cargo build --workspace -j"$jobs"
+cargo test --workspace -j"$jobs" 2>&1 | tee "$log/rust"
+
+say 'web: types, lint, unit tests'
+(cd web && npm run --silent check && npm run --silent lint && NO_COLOR=1 npm run --silent test) 2>&1 | tee "$log/web"
+
+say 'browser stories'
+(cd web && CHROMIUM=${CHROMIUM:-/usr/bin/chromium} npm run --silent e2e) 2>&1 | tee "$log/browser"
+
+# The suites' own summaries, added up. A suite that ran nothing is a failure: it would hide everything.
+rust=$(awk '/^test result: ok/ { passed += $4 } END { print passed + 0 }' "$log/rust")
+web=$(sed -n 's/^ *Tests *\([0-9]*\) passed.*/\1/p' "$log/web" | tail -1)
+browser=$(sed -n 's/^. pass \([0-9]*\)$/\1/p' "$log/browser" | tail -1)
+say "ran: ${rust:-0} Rust tests, ${web:-0} web unit tests, ${browser:-0} browser stories"
+for count in "${rust:-0}" "${web:-0}" "${browser:-0}"; do
+  [ "$count" -gt 0 ] || { echo 'a suite ran no test' >&2; exit 1; }
+done
+echo "$((rust + web + browser)) passed, 0 failed"
