@@ -1,4 +1,5 @@
 //! The first account over a public address needs the setup token.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 use std::{sync::Arc, time::Duration};
 

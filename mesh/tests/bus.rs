@@ -1,4 +1,5 @@
 //! The conformance suite of the bus. Each backend is one more constructor at its end.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 use std::{
     sync::{

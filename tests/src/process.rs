@@ -24,8 +24,16 @@ impl Process {
     /// # Panics
     /// When it does not become ready.
     pub async fn start(folder: &Path, environment: &[(&str, String)]) -> Self {
+        Self::start_binary(&binary(), folder, environment).await
+    }
+
+    /// The same with another build of the server.
+    ///
+    /// # Panics
+    /// When it does not become ready.
+    pub async fn start_binary(binary: &Path, folder: &Path, environment: &[(&str, String)]) -> Self {
         let (public, ops) = (free_address(), free_address());
-        let child = Command::new(binary())
+        let child = Command::new(std::path::absolute(binary).expect("a path"))
             .arg("serve")
             .current_dir(folder)
             .env("LOQUAT_DATA_DIR", folder)

@@ -1,4 +1,5 @@
 //! Stories of the edges: the socket, the browser's session, reflection, health, files.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,5 @@
 //! `kill -9` in the middle of sends: what was acknowledged is there once, in one order, without holes.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 use std::collections::{BTreeMap, HashMap};
 

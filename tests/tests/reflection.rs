@@ -1,4 +1,5 @@
 //! A program that knows Loquat only by reflection: `buf curl`, as anybody would use it (or `grpcurl`).
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 use std::{path::PathBuf, process::Command};
 
