@@ -38,7 +38,8 @@ pub enum LogFormat {
 /// When the filter cannot be understood.
 pub fn start_logs(config: &TelemetryConfig) -> Result<(), String> {
     let filter = EnvFilter::try_new(&config.log).map_err(|cause| format!("telemetry.log: {cause}"))?;
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr);
     // An error only says that another subscriber is already in place.
     let _ = match config.format {
         LogFormat::Text => lines.try_init(),

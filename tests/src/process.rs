@@ -19,10 +19,10 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts the server on a folder, and waits until it is ready.
+    /// Starts all roles on a folder, and waits until they are ready.
     ///
     /// # Panics
-    /// When it does not become ready.
+    /// When they do not become ready.
     pub async fn start(folder: &Path, environment: &[(&str, String)]) -> Self {
         Self::start_binary(&binary(), folder, environment).await
     }
@@ -32,12 +32,32 @@ impl Process {
     /// # Panics
     /// When it does not become ready.
     pub async fn start_binary(binary: &Path, folder: &Path, environment: &[(&str, String)]) -> Self {
-        let (public, ops) = (free_address(), free_address());
+        let public = free_address();
+        let environment: Vec<(&str, String)> = environment
+            .iter()
+            .map(|(name, value)| (*name, value.clone()))
+            .chain([("LOQUAT_GATEWAY__LISTEN", public.to_string())])
+            .collect();
+        Self::start_roles(binary, folder, &[], &environment, public).await
+    }
+
+    /// Starts some roles, and waits until `public` answers.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub async fn start_roles(
+        binary: &Path,
+        folder: &Path,
+        roles: &[&str],
+        environment: &[(&str, String)],
+        public: SocketAddr,
+    ) -> Self {
+        let ops = free_address();
         let child = Command::new(std::path::absolute(binary).expect("a path"))
             .arg("serve")
+            .args(roles.iter().flat_map(|role| ["--role", role]))
             .current_dir(folder)
             .env("LOQUAT_DATA_DIR", folder)
-            .env("LOQUAT_GATEWAY__LISTEN", public.to_string())
             .env("LOQUAT_OPS__LISTEN", ops.to_string())
             .envs(environment.iter().map(|(name, value)| (*name, value.as_str())))
             .stdout(Stdio::null())
@@ -91,7 +111,10 @@ pub fn binary() -> PathBuf {
 }
 
 /// An address that is free now. Another program could take it before the server does; then the test fails by name.
-fn free_address() -> SocketAddr {
+///
+/// # Panics
+/// When loopback has no free port.
+pub fn free_address() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
     listener.local_addr().expect("a bound listener has an address")
 }

@@ -1,0 +1,96 @@
+//! Roles in processes of their own: the gateway in one, the services in another that is killed under its feet.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+use std::{collections::BTreeMap, net::SocketAddr, path::Path, time::Duration};
+
+use tests::{
+    Person, op_id,
+    process::{Process, binary, free_address},
+};
+use tonic::Code;
+
+/// Where the services listen, and what both processes are told.
+struct Mesh {
+    addresses: [(&'static str, SocketAddr); 4],
+    environment: Vec<(&'static str, String)>,
+}
+
+impl Mesh {
+    fn new() -> Self {
+        let addresses = ["AUTH", "CHAT", "FILE", "WORKER"].map(|role| (role, free_address()));
+        let names = [
+            ("LOQUAT_AUTH__LISTEN", "LOQUAT_AUTH__URL"),
+            ("LOQUAT_CHAT__LISTEN", "LOQUAT_CHAT__URL"),
+            ("LOQUAT_FILE__LISTEN", "LOQUAT_FILE__URL"),
+            ("LOQUAT_WORKER__LISTEN", "LOQUAT_WORKER__URL"),
+        ];
+        let mut environment = vec![("LOQUAT_MESH__SECRET", "a secret of more than thirty-two bytes".to_owned())];
+        for ((listen, url), (_, address)) in names.into_iter().zip(addresses) {
+            environment.push((listen, address.to_string()));
+            environment.push((url, format!("http://{address}")));
+        }
+        Self { addresses, environment }
+    }
+
+    async fn services(&self, folder: &Path) -> Process {
+        let chat = self.addresses[1].1;
+        Process::start_roles(&binary(), folder, &["auth", "chat", "file", "worker"], &self.environment, chat).await
+    }
+
+    async fn gateway(&self, folder: &Path) -> Process {
+        let public = free_address();
+        let mut environment = self.environment.clone();
+        environment.push(("LOQUAT_GATEWAY__LISTEN", public.to_string()));
+        Process::start_roles(&binary(), folder, &["gateway"], &environment, public).await
+    }
+}
+
+/// Says something as soon as the services answer again.
+async fn says_once_they_are_back(person: &Person, room: &proto::chat::v1::Room, text: &str) {
+    let op = op_id();
+    let trying = async {
+        while let Err(cause) = person.tries_to_say(room, text, &op).await {
+            assert!(matches!(cause.code(), Code::Unavailable | Code::DeadlineExceeded), "{cause}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tests::within("the services are back", trying).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn streams_outlive_the_services_behind_the_gateway() {
+    let (folder, edge) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mesh = Mesh::new();
+    let services = mesh.services(folder.path()).await;
+    let gateway = mesh.gateway(edge.path()).await;
+    let alice = Person::registers(gateway.public, "alice").await;
+    let bob = Person::registers(gateway.public, "bob").await;
+    let (room, other) = (alice.creates_room("general").await, alice.creates_private_room("private").await);
+    bob.joins(&room).await;
+    alice.adds(&other, &bob).await;
+    let mut listens = bob.listens().await;
+    alice.says(&room, "before").await;
+    listens.sees("before").await;
+
+    services.kill();
+    let refused = alice.tries_to_say(&room, "into the void", &op_id()).await.unwrap_err();
+    assert_eq!(refused.code(), Code::Unavailable);
+    let services = mesh.services(folder.path()).await;
+    says_once_they_are_back(&alice, &room, "after").await;
+    listens.sees("after").await;
+    assert_eq!(listens.texts(&room.id), ["before", "after"], "the same stream, without a hole");
+
+    // What happened to the membership while the gateway could not see it counts when it looks again.
+    alice.removes(&other, &bob).await;
+    alice.says(&other, "without bob").await;
+    alice.says(&room, "still together").await;
+    listens.sees("still together").await;
+    assert!(listens.texts(&other.id).is_empty());
+
+    // A second gateway serves the same cursors.
+    let second = mesh.gateway(tempfile::tempdir().unwrap().path()).await;
+    let mut moved = bob.at(second.public).resumes(BTreeMap::from([(room.id.clone(), 0)]), "").await;
+    moved.catches_up().await;
+    assert_eq!(moved.texts(&room.id), ["before", "after", "still together"]);
+    drop((services, gateway, second));
+}
