@@ -32,6 +32,7 @@ pub(crate) const MAX_FRAME_BYTES: usize = 256 * 1024;
 
 /// Answers the upgrade and serves the socket in a task of its own.
 pub(crate) async fn upgrade(state: Arc<State>, mut request: Request<Incoming>) -> Response<Body> {
+    let names_protocol = request.headers().contains_key(header::SEC_WEBSOCKET_PROTOCOL);
     let accept = match handshake(request.headers()) {
         Ok(accept) => accept,
         Err(refused) => return error_response(&refused),
@@ -58,7 +59,9 @@ pub(crate) async fn upgrade(state: Arc<State>, mut request: Request<Incoming>) -
     headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
     headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
     headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
-    headers.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(PROTOCOL));
+    if names_protocol {
+        headers.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(PROTOCOL));
+    }
     response
 }
 
@@ -85,7 +88,9 @@ fn handshake(headers: &HeaderMap) -> Result<HeaderValue, Status> {
     if !lists(header::SEC_WEBSOCKET_VERSION, "13") {
         return Err(refused("Only version 13 of the WebSocket protocol is spoken."));
     }
-    if !lists(header::SEC_WEBSOCKET_PROTOCOL, PROTOCOL) {
+    // A client that names no subprotocol takes what is spoken here; one that names others speaks something else.
+    let names_some = headers.contains_key(header::SEC_WEBSOCKET_PROTOCOL);
+    if names_some && !lists(header::SEC_WEBSOCKET_PROTOCOL, PROTOCOL) {
         return Err(refused("Offer the subprotocol loquat.v1 in Sec-WebSocket-Protocol."));
     }
     let key = headers.get(header::SEC_WEBSOCKET_KEY).ok_or_else(|| refused("Sec-WebSocket-Key is missing."))?;
