@@ -97,10 +97,14 @@ export class Socket {
   /** Asks for the stream anew, from the cursors held. */
   subscribe(): void {
     if (!this.opened) return;
+    this.askForStream();
+    this.change({ phase: 'catching-up' });
+  }
+
+  private askForStream(): void {
     const { cursors, epoch } = this.options.position();
     const list = Object.entries(cursors).map(([feedId, seq]) => ({ feedId, seq: BigInt(seq) }));
     this.options.onSubscribed();
-    this.change({ phase: 'catching-up' });
     this.send({ case: 'subscribe', value: create(SubscribeRequestSchema, { cursors: list, epoch }) });
   }
 
@@ -127,10 +131,11 @@ export class Socket {
     this.missed = 0;
     this.goAwayMs = 0;
     this.heartbeat = setInterval(() => this.beat(), PING_MS);
-    this.subscribe();
+    this.askForStream();
     this.calls.opened((id, method, payload) =>
       this.send({ case: 'call', value: create(CallSchema, { id, method, payload }) }),
     );
+    this.change({ phase: 'catching-up' });
   }
 
   private beat(): void {

@@ -18,7 +18,7 @@ export function totalUnread(state: State): number {
   return Object.keys(state.rooms).reduce((sum, roomId) => sum + unread(state, roomId), 0);
 }
 
-export function roomsByName(state: State): readonly RoomState[] {
+export function roomsByName(state: Pick<State, 'rooms'>): RoomState[] {
   return Object.values(state.rooms).sort(
     (a, b) => a.room.name.localeCompare(b.room.name) || a.room.id.localeCompare(b.room.id),
   );
@@ -29,7 +29,7 @@ export function members(room: RoomState): readonly Member[] {
   return present.sort((a, b) => a.joinedSeq - b.joinedSeq);
 }
 
-export function outboxOf(state: State, roomId: string): readonly OutboxEntry[] {
+export function outboxOf(state: Pick<State, 'outbox'>, roomId: string): readonly OutboxEntry[] {
   return state.outbox.filter((entry) => entry.roomId === roomId);
 }
 

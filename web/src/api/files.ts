@@ -1,0 +1,69 @@
+/** Files over HTTP: resumable upload, and the addresses that pictures and links use. */
+import type { Upload } from 'tus-js-client';
+import { ApiError } from './errors';
+
+export function fileUrl(id: string, variant = ''): string {
+  return variant ? `/files/${id}?variant=${encodeURIComponent(variant)}` : `/files/${id}`;
+}
+
+export interface UploadOptions {
+  readonly file: File;
+  readonly roomId: string;
+  readonly opId: string;
+  readonly token: () => Promise<string>;
+  /** From 0 to 1. */
+  readonly onProgress: (share: number) => void;
+  readonly signal: AbortSignal;
+}
+
+export interface Uploaded {
+  readonly id: string;
+  readonly reference: string;
+}
+
+const RETRY_DELAYS_MS = [500, 1000, 3000, 5000, 10_000, 20_000];
+
+function messageOf(body: string | undefined, fallback: string): string {
+  try {
+    return (JSON.parse(body ?? '') as { message?: string }).message || fallback;
+  } catch {
+    return fallback;
+  }
+}
+
+/** Goes on from where it broke off; resolves with the proof that a message may carry the file. */
+export async function upload(options: UploadOptions): Promise<Uploaded> {
+  const { Upload, DetailedError } = await import('tus-js-client');
+  const { file, roomId, opId } = options;
+  let uploaded: Uploaded | undefined;
+  await new Promise<void>((resolve, reject) => {
+    const running: Upload = new Upload(file, {
+      endpoint: '/files',
+      metadata: { filename: file.name, filetype: file.type, room_id: roomId, op_id: opId },
+      retryDelays: RETRY_DELAYS_MS,
+      storeFingerprintForResuming: false,
+      onBeforeRequest: async (request) => {
+        request.setHeader('Authorization', `Bearer ${await options.token()}`);
+      },
+      onAfterResponse: (_, response) => {
+        const id = response.getHeader('Loquat-File-Id');
+        const reference = response.getHeader('Loquat-File-Reference');
+        if (id && reference) uploaded = { id, reference };
+      },
+      onProgress: (sent, total) => options.onProgress(total > 0 ? sent / total : 1),
+      onSuccess: () => resolve(),
+      onError: (cause) => {
+        const response = cause instanceof DetailedError ? cause.originalResponse : undefined;
+        const text = messageOf(response?.getBody(), 'The upload failed.');
+        reject(new ApiError(response ? 'failed_precondition' : 'unavailable', text));
+      },
+    });
+    options.signal.addEventListener('abort', () => {
+      void running.abort(true).catch(() => {});
+      reject(new ApiError('canceled', 'The upload was given up.'));
+    });
+    running.start();
+  });
+  if (!uploaded) throw new ApiError('internal', 'The server did not describe the file.');
+  return uploaded;
+}

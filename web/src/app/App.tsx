@@ -1,0 +1,88 @@
+/** Whether somebody is signed in, and what is shown then. */
+import { lazy, Suspense, useCallback, useEffect, useState } from 'react';
+import { ApiError, describeError } from '../api/errors';
+import { logout, refresh, type Session } from '../api/session';
+import { SignIn } from '../features/auth/SignIn';
+import { Button } from '../ui/Button';
+import { Logo } from '../ui/Logo';
+import { Toasts } from '../ui/Toasts';
+import { type Engine, startEngine } from './engine';
+import { EngineContext, useCell } from './hooks';
+import { openRoom } from './route';
+import { dismiss, notify, toasts } from './toasts';
+
+// On its way while we ask whether somebody is signed in; the door does not wait for it.
+const workspace = import('./Workspace');
+const Workspace = lazy(async () => ({ default: (await workspace).Workspace }));
+
+type Screen =
+  | { readonly type: 'starting'; readonly problem?: string }
+  | { readonly type: 'signed-out'; readonly notice?: string }
+  | { readonly type: 'signed-in'; readonly engine: Engine };
+
+function useScreen() {
+  const [screen, setScreen] = useState<Screen>({ type: 'starting' });
+  const signedIn = useCallback((session: Session) => {
+    const engine = startEngine(session, () => {
+      engine.stop();
+      setScreen({ type: 'signed-out', notice: 'Your session has ended. Sign in to go on.' });
+    });
+    setScreen({ type: 'signed-in', engine });
+  }, []);
+  const start = useCallback(async () => {
+    setScreen({ type: 'starting' });
+    try {
+      signedIn(await refresh());
+    } catch (cause) {
+      const signedOut = cause instanceof ApiError && cause.code === 'unauthenticated';
+      setScreen(signedOut ? { type: 'signed-out' } : { type: 'starting', problem: describeError(cause) });
+    }
+  }, [signedIn]);
+  const signOut = useCallback(async (engine: Engine) => {
+    try {
+      await logout();
+    } catch (cause) {
+      return notify(describeError(cause), 'error');
+    }
+    engine.stop();
+    openRoom(undefined, true);
+    setScreen({ type: 'signed-out' });
+  }, []);
+  return { screen, signedIn, start, signOut };
+}
+
+export function App() {
+  const { screen, signedIn, start, signOut } = useScreen();
+  const shown = useCell(toasts);
+  useEffect(() => void start(), [start]);
+  return (
+    <>
+      {screen.type === 'starting' && <Starting problem={screen.problem} onRetry={() => void start()} />}
+      {screen.type === 'signed-out' && <SignIn notice={screen.notice} onSignedIn={signedIn} />}
+      {screen.type === 'signed-in' && (
+        <EngineContext value={screen.engine}>
+          <Suspense fallback={<Starting onRetry={() => {}} />}>
+            <Workspace onSignOut={() => void signOut(screen.engine)} />
+          </Suspense>
+        </EngineContext>
+      )}
+      <Toasts toasts={shown} onDismiss={dismiss} />
+    </>
+  );
+}
+
+function Starting({ problem, onRetry }: { problem?: string; onRetry: () => void }) {
+  return (
+    <main className="grid h-full place-items-center">
+      <div className="flex flex-col items-center gap-4 text-ink-soft">
+        <Logo size={56} />
+        {problem && (
+          <>
+            <p role="alert">{problem}</p>
+            <Button onClick={onRetry}>Try again</Button>
+          </>
+        )}
+      </div>
+    </main>
+  );
+}

@@ -1,0 +1,147 @@
+/** The screen of somebody who is signed in. */
+import { useEffect, useMemo, useState } from 'react';
+import { Banner } from '../features/connection/Banner';
+import { RoomView } from '../features/room/RoomView';
+import { RoomSwitcher } from '../features/sidebar/RoomSwitcher';
+import { Sidebar } from '../features/sidebar/Sidebar';
+import { roomsByName, unread } from '../model/selectors';
+import type { State } from '../model/state';
+import { Button } from '../ui/Button';
+import { cx } from '../ui/cx';
+import { Logo } from '../ui/Logo';
+import { focused } from './focus';
+import { useCell, useEngine, useKey, useModel } from './hooks';
+import { openRoom, openRoomId } from './route';
+
+/** A room on the screen is being read: it does not count. */
+function unreadElsewhere(state: State, roomId: string | undefined, looking: boolean): number {
+  const rooms = Object.keys(state.rooms).filter((id) => !(looking && id === roomId));
+  return rooms.reduce((sum, id) => sum + unread(state, id), 0);
+}
+
+function useTitle(roomId: string | undefined): void {
+  const looking = useCell(focused);
+  const count = useModel((state) => unreadElsewhere(state, roomId, looking));
+  const name = useModel((state) => (roomId ? state.rooms[roomId]?.room.name : undefined));
+  useEffect(() => {
+    document.title = `${count > 0 ? `(${count}) ` : ''}${name ? `${name} · ` : ''}Loquat`;
+  }, [count, name]);
+}
+
+/** Nothing open: the first room that has something new, else the first. */
+function useFirstRoom(roomId: string | undefined): void {
+  const { state } = useEngine();
+  const caughtUp = useModel((now) => now.caughtUp);
+  useEffect(() => {
+    if (roomId || !caughtUp) return;
+    const rooms = roomsByName(state.get());
+    const chosen = rooms.find(({ room }) => unread(state.get(), room.id) > 0) ?? rooms[0];
+    if (chosen) openRoom(chosen.room.id, true);
+  }, [roomId, caughtUp, state]);
+}
+
+function useRoomKeys(roomId: string | undefined, onSwitch: () => void): void {
+  const { state } = useEngine();
+  useKey((event) => {
+    if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === 'k') {
+      event.preventDefault();
+      onSwitch();
+    } else if (event.altKey && (event.key === 'ArrowDown' || event.key === 'ArrowUp')) {
+      event.preventDefault();
+      const ids = roomsByName(state.get()).map(({ room }) => room.id);
+      const at = roomId ? ids.indexOf(roomId) : -1;
+      const next = ids[(at + (event.key === 'ArrowDown' ? 1 : -1) + ids.length) % ids.length];
+      if (next) openRoom(next);
+    }
+  });
+}
+
+export function Workspace({ onSignOut }: { onSignOut: () => void }) {
+  const roomId = useCell(openRoomId);
+  const roomState = useModel((state) => (roomId ? state.rooms[roomId] : undefined));
+  const [sidebarOpen, setSidebarOpen] = useState(false);
+  const [switcherOpen, setSwitcherOpen] = useState(false);
+  const [membersOpen, setMembersOpen] = useState(false);
+  useTitle(roomId);
+  useFirstRoom(roomId);
+  useRoomKeys(roomId, () => setSwitcherOpen((open) => !open));
+  useKey((event) => {
+    if (event.key === 'Escape') setSidebarOpen(false);
+  });
+  const open = (id: string) => {
+    openRoom(id);
+    setSidebarOpen(false);
+    setSwitcherOpen(false);
+  };
+  return (
+    <div className="flex h-dvh flex-col">
+      <Banner />
+      <div className="relative flex min-h-0 flex-1">
+        <div
+          className={cx(
+            'z-30 w-[272px] shrink-0 max-md:absolute max-md:inset-y-0 max-md:left-0 max-md:transition-transform',
+            sidebarOpen ? 'max-md:shadow-float' : 'max-md:invisible max-md:-translate-x-full',
+          )}
+        >
+          <Sidebar openRoomId={roomId} onOpen={open} onSwitch={() => setSwitcherOpen(true)} onSignOut={onSignOut} />
+        </div>
+        {sidebarOpen && (
+          <button
+            type="button"
+            aria-label="Hide rooms"
+            onClick={() => setSidebarOpen(false)}
+            className="absolute inset-0 z-20 bg-black/35 md:hidden"
+          />
+        )}
+        <main className="flex min-w-0 flex-1">
+          {roomState ? (
+            <RoomView
+              key={roomState.room.id}
+              roomState={roomState}
+              membersOpen={membersOpen}
+              onMembers={() => setMembersOpen((now) => !now)}
+              onSidebar={() => setSidebarOpen(true)}
+              onLeft={() => openRoom(undefined)}
+            />
+          ) : (
+            <NoRoom roomId={roomId} onSidebar={() => setSidebarOpen(true)} />
+          )}
+        </main>
+      </div>
+      <RoomSwitcher open={switcherOpen} onClose={() => setSwitcherOpen(false)} onOpen={open} />
+    </div>
+  );
+}
+
+function NoRoom({ roomId, onSidebar }: { roomId: string | undefined; onSidebar: () => void }) {
+  const caughtUp = useModel((state) => state.caughtUp);
+  const late = useLate(caughtUp ? roomId : undefined);
+  const text = useMemo(() => {
+    if (!caughtUp) return 'One moment…';
+    if (roomId) return late ? 'This room does not exist, or you are not in it.' : '';
+    return 'You are in no room yet. Make one, or look around what is there.';
+  }, [caughtUp, roomId, late]);
+  return (
+    <div className="grid flex-1 place-items-center p-6">
+      <div className="flex flex-col items-center gap-4 text-center text-ink-soft">
+        <Logo size={56} />
+        <p className="max-w-xs">{text}</p>
+        <Button className="md:hidden" onClick={onSidebar}>
+          Show rooms
+        </Button>
+      </div>
+    </div>
+  );
+}
+
+/** A room that was just made or joined is on its way for a moment. */
+function useLate(roomId: string | undefined): boolean {
+  const [late, setLate] = useState(false);
+  useEffect(() => {
+    setLate(false);
+    if (!roomId) return;
+    const timer = setTimeout(() => setLate(true), 2500);
+    return () => clearTimeout(timer);
+  }, [roomId]);
+  return late;
+}

@@ -1,0 +1,159 @@
+/** Everything that runs while somebody is signed in, wired together. No screen is known here. */
+import { type Call, callOver } from '../api/client';
+import { type ServerFrame, ResetReason as WireReset } from '../api/gen/loquat/edge/v1/frame_pb';
+import type { Session } from '../api/session';
+import { type Connection, Socket } from '../api/socket';
+import * as decode from '../model/decode';
+import { reduce } from '../model/reducer';
+import { type Action, initialState, type ResetReason, type State, type StreamAction } from '../model/state';
+import type { Attachment, User } from '../model/types';
+import { type Chat, chatOver, newOpId } from './chat';
+import { Directory } from './directory';
+import { restore, save } from './outbox_storage';
+import { Sender } from './sender';
+import { type Cell, cell, type Readable } from './store';
+import { Tokens } from './tokens';
+import { Uploads } from './uploads';
+
+const RESUBSCRIBE_MS = 1000;
+const TICK_MS = 1000;
+const CATCHING_UP_MS = 30;
+
+const RESETS: Partial<Record<WireReset, ResetReason>> = {
+  [WireReset.CURSOR_AHEAD]: 'cursor-ahead',
+  [WireReset.NOT_FOUND]: 'not-found',
+};
+
+/** What the screens need. */
+export interface Engine {
+  readonly me: User;
+  readonly state: Readable<State>;
+  readonly connection: Readable<Connection>;
+  readonly directory: Pick<Directory, 'users' | 'want' | 'learn'>;
+  readonly chat: Chat;
+  readonly uploads: Pick<Uploads, 'items' | 'add' | 'retry' | 'remove' | 'take'>;
+  dispatch(action: Action): void;
+  send(roomId: string, text: string, attachments: readonly Attachment[]): void;
+  retryNow(): void;
+  stop(): void;
+}
+
+function actionOf(frame: ServerFrame['frame'], now: number): StreamAction | undefined {
+  switch (frame.case) {
+    case 'event':
+      return { type: 'event', event: decode.event(frame.value) };
+    case 'snapshot': {
+      const snapshot = decode.snapshot(frame.value);
+      return snapshot && { type: 'snapshot', snapshot };
+    }
+    case 'caughtUp':
+      return { type: 'caught_up', epoch: frame.value.epoch };
+    case 'reset':
+      return { type: 'reset', reason: RESETS[frame.value.reason] ?? 'epoch-changed', feedId: frame.value.feedId };
+    case 'ephemeral': {
+      const { body, feedId: roomId } = frame.value;
+      return body.case === 'typing' ? { type: 'typing', roomId, userId: body.value.userId, now } : undefined;
+    }
+    default:
+      return undefined;
+  }
+}
+
+function socketUrl(): string {
+  return `${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}/ws`;
+}
+
+/** Asks for the stream again when a hole was found, but not without end. */
+function resubscriber(state: Readable<State>, subscribe: () => void): () => void {
+  let last = 0;
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  return () => {
+    if (!state.get().stale || timer) return;
+    const again = () => {
+      timer = undefined;
+      last = Date.now();
+      if (state.get().stale) subscribe();
+    };
+    timer = setTimeout(again, Math.max(0, last + RESUBSCRIBE_MS - Date.now()));
+  };
+}
+
+function storeOf(me: string): { state: Cell<State>; dispatch: (action: Action) => void } {
+  // A long replay is drawn now and then, not once an event.
+  const state: Cell<State> = cell(initialState(me), (tell) => {
+    if (state.get().caughtUp) queueMicrotask(tell);
+    else setTimeout(tell, CATCHING_UP_MS);
+  });
+  const dispatch = (action: Action) => {
+    const before = state.get();
+    const after = reduce(before, action);
+    if (after.outbox !== before.outbox) save(me, before.outbox, after.outbox);
+    state.set(after);
+  };
+  dispatch({ type: 'outbox_restored', entries: restore(me) });
+  return { state, dispatch };
+}
+
+export function startEngine(session: Session, onSessionEnded: () => void): Engine {
+  const me = session.user;
+  let running = true;
+  const onEnded = () => running && onSessionEnded();
+  const { state, dispatch } = storeOf(me.id);
+  const connection = cell<Connection>({ phase: 'connecting' });
+  const tokens = new Tokens(session, (token) => socket.renewToken(token), onEnded);
+  const socket = new Socket({
+    url: socketUrl(),
+    position: () => state.get(),
+    onSubscribed: () => dispatch({ type: 'subscribed' }),
+    onFrame: (frame) => {
+      const action = actionOf(frame, Date.now());
+      if (action) dispatch(action);
+    },
+    onConnection: (next) => {
+      connection.set(next);
+      sender.connection(next.phase === 'live' || next.phase === 'catching-up');
+      if (next.phase === 'ended') onEnded();
+    },
+    renew: async () => void (await tokens.renew()),
+  });
+  const call: Call = callOver(socket);
+  const directory = new Directory(call);
+  const sender = new Sender(call, state.get, dispatch);
+  directory.learn([me]);
+  const mend = resubscriber(state, () => socket.subscribe());
+  const unsubscribe = state.subscribe(mend);
+  const tick = setInterval(() => dispatch({ type: 'tick', now: Date.now() }), TICK_MS);
+  const online = () => socket.probe(true);
+  const offline = () => socket.probe(false);
+  addEventListener('online', online);
+  addEventListener('offline', offline);
+  socket.start();
+
+  return {
+    me,
+    state,
+    connection,
+    directory,
+    chat: chatOver(call, state.get, dispatch),
+    uploads: new Uploads(() => tokens.token()),
+    dispatch: (action) => {
+      dispatch(action);
+      sender.run();
+    },
+    send(roomId, text, attachments) {
+      const entry = { opId: newOpId(), roomId, text, attachments, createdAt: Date.now() };
+      dispatch({ type: 'outbox_queued', entry: { ...entry, status: 'queued', error: '' } });
+      sender.run();
+    },
+    retryNow: () => socket.retryNow(),
+    stop() {
+      running = false;
+      removeEventListener('online', online);
+      removeEventListener('offline', offline);
+      clearInterval(tick);
+      unsubscribe();
+      tokens.stop();
+      socket.stop();
+    },
+  };
+}

@@ -1,0 +1,104 @@
+/** Who is in the room, and the way to add and remove somebody. */
+import { UserMinus, X } from 'lucide-react';
+import { useEffect, useMemo, useState } from 'react';
+import { nameOf, useConnection, useEngine, useUser } from '../../app/hooks';
+import { telling } from '../../app/toasts';
+import { members } from '../../model/selectors';
+import type { RoomState } from '../../model/state';
+import type { Member } from '../../model/types';
+import { Avatar } from '../../ui/Avatar';
+import { IconButton } from '../../ui/Button';
+import { Confirm } from '../../ui/Confirm';
+import { AddMember } from './AddMember';
+
+const ROLES = { owner: 'Owner', admin: 'Admin', member: '' } as const;
+
+export function MembersPanel({ roomState, onClose }: { roomState: RoomState; onClose: () => void }) {
+  const { me, chat } = useEngine();
+  const { room, membership } = roomState;
+  const list = useMemo(() => members(roomState), [roomState]);
+  const live = useConnection().phase === 'live';
+  const generation = roomState.messages.generation;
+  const [removing, setRemoving] = useState<{ id: string; name: string }>();
+  // biome-ignore lint/correctness/useExhaustiveDependencies: a room that started anew has to be asked for again
+  useEffect(() => {
+    if (live) void telling(chat.loadMembers(room.id));
+  }, [chat, room.id, live, generation]);
+  const moderates = membership.role !== 'member';
+  const removable = (member: Member) =>
+    moderates && member.userId !== me.id && (membership.role === 'owner' || member.role !== 'owner');
+  return (
+    <aside
+      aria-label="Members"
+      data-testid="members-panel"
+      className="flex w-72 shrink-0 flex-col border-line border-l bg-paper max-lg:absolute max-lg:inset-y-0 max-lg:right-0 max-lg:z-20 max-lg:shadow-float"
+    >
+      <div className="flex h-14 shrink-0 items-center justify-between border-line border-b pr-3 pl-5">
+        <h3 className="font-display font-semibold text-[15px]">Members</h3>
+        <IconButton label="Hide members" onClick={onClose}>
+          <X size={17} />
+        </IconButton>
+      </div>
+      {(moderates || room.kind === 'public') && <AddMember room={room} members={list} />}
+      <ul className="min-h-0 flex-1 overflow-y-auto px-2.5 py-2">
+        {list.map((member) => (
+          <MemberItem
+            key={member.userId}
+            member={member}
+            mine={member.userId === me.id}
+            onRemove={removable(member) ? (name) => setRemoving({ id: member.userId, name }) : undefined}
+          />
+        ))}
+      </ul>
+      {removing && (
+        <Confirm
+          title={`Remove ${removing.name}?`}
+          text={`They will not see anything that is said in ${room.name} from now on.`}
+          action="Remove"
+          onConfirm={() => void telling(chat.removeMember(room.id, removing.id))}
+          onClose={() => setRemoving(undefined)}
+        />
+      )}
+    </aside>
+  );
+}
+
+interface MemberItemProps {
+  member: Member;
+  mine: boolean;
+  onRemove?: (name: string) => void;
+}
+
+function MemberItem({ member, mine, onRemove }: MemberItemProps) {
+  const user = useUser(member.userId);
+  const name = nameOf(user);
+  return (
+    <li
+      data-testid="member-item"
+      data-user-id={member.userId}
+      className="group/member flex items-center gap-2.5 rounded-lg px-2.5 py-1.5 hover:bg-sunken"
+    >
+      <Avatar id={member.userId} name={name} />
+      <span className="min-w-0 flex-1 leading-tight">
+        <span className="block truncate font-medium text-sm">
+          {name}
+          {mine && <span className="font-normal text-ink-faint"> (you)</span>}
+        </span>
+        <span className="block truncate text-[12.5px] text-ink-faint">
+          {user ? `@${user.username}` : ''}
+          {ROLES[member.role] && ` · ${ROLES[member.role]}`}
+        </span>
+      </span>
+      {onRemove && (
+        <IconButton
+          label={`Remove ${name}`}
+          data-testid="remove-member"
+          className="text-ink-faint opacity-0 hover:text-danger focus-visible:opacity-100 group-hover/member:opacity-100"
+          onClick={() => onRemove(name)}
+        >
+          <UserMinus size={16} />
+        </IconButton>
+      )}
+    </li>
+  );
+}

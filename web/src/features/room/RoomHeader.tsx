@@ -1,0 +1,102 @@
+import { Ellipsis, LogOut, Menu as MenuIcon, Pencil, Users } from 'lucide-react';
+import { useState } from 'react';
+import { useEngine } from '../../app/hooks';
+import { telling } from '../../app/toasts';
+import type { RoomState } from '../../model/state';
+import { IconButton } from '../../ui/Button';
+import { Confirm } from '../../ui/Confirm';
+import { cx } from '../../ui/cx';
+import { Menu, MenuItem, MenuSeparator } from '../../ui/Menu';
+import { RoomIcon } from '../sidebar/RoomItem';
+import { RoomSettings } from './RoomSettings';
+
+interface RoomHeaderProps {
+  roomState: RoomState;
+  membersOpen: boolean;
+  onMembers: () => void;
+  onSidebar: () => void;
+  onLeft: () => void;
+}
+
+export function RoomHeader({ roomState, membersOpen, onMembers, onSidebar, onLeft }: RoomHeaderProps) {
+  const { room, membership } = roomState;
+  const { chat } = useEngine();
+  const [dialog, setDialog] = useState<'leave' | 'settings'>();
+  const close = () => setDialog(undefined);
+  const leave = async () => {
+    if (await telling(chat.leave(room.id).then(() => true))) onLeft();
+  };
+  return (
+    <header className="flex h-14 shrink-0 items-center gap-2 border-line border-b px-3 sm:px-5">
+      <IconButton
+        label="Show rooms"
+        data-testid="open-sidebar"
+        onClick={onSidebar}
+        className="-ml-1 text-ink-soft hover:bg-sunken md:hidden"
+      >
+        <MenuIcon size={20} />
+      </IconButton>
+      <span className="text-ink-faint">
+        <RoomIcon room={room} size={17} />
+      </span>
+      <h2 data-testid="room-title" className="min-w-0 shrink truncate font-display font-semibold text-[17px]">
+        {room.name}
+      </h2>
+      {room.topic && (
+        <p title={room.topic} className="ml-1 min-w-0 flex-1 truncate text-[13.5px] text-ink-soft max-md:hidden">
+          {room.topic}
+        </p>
+      )}
+      <div className="ml-auto flex items-center gap-1">
+        <button
+          type="button"
+          data-testid="members-toggle"
+          aria-pressed={membersOpen}
+          onClick={onMembers}
+          className={cx(
+            'flex h-8 items-center gap-1.5 rounded-lg px-2.5 text-sm tabular-nums transition-colors hover:bg-sunken',
+            membersOpen ? 'bg-sunken text-ink' : 'text-ink-soft',
+          )}
+        >
+          <Users size={17} aria-hidden="true" />
+          <span className="sr-only">Members: </span>
+          {membership.memberCount}
+        </button>
+        <Menu
+          trigger={
+            <IconButton label="Room menu" data-testid="room-menu">
+              <Ellipsis size={19} />
+            </IconButton>
+          }
+        >
+          <MenuItem icon={<Users size={16} />} onSelect={onMembers}>
+            {membersOpen ? 'Hide members' : 'Show members'}
+          </MenuItem>
+          {membership.role !== 'member' && (
+            <MenuItem testId="rename-room" icon={<Pencil size={16} />} onSelect={() => setDialog('settings')}>
+              Name and topic…
+            </MenuItem>
+          )}
+          <MenuSeparator />
+          <MenuItem danger testId="leave-room" icon={<LogOut size={16} />} onSelect={() => setDialog('leave')}>
+            Leave room…
+          </MenuItem>
+        </Menu>
+      </div>
+      <RoomSettings room={room} open={dialog === 'settings'} onClose={close} />
+      {dialog === 'leave' && (
+        <Confirm
+          title={`Leave ${room.name}?`}
+          text={
+            room.kind === 'public'
+              ? 'You can join it again whenever you like.'
+              : 'You can only come back when somebody adds you again.'
+          }
+          action="Leave"
+          onConfirm={leave}
+          onClose={close}
+        />
+      )}
+    </header>
+  );
+}

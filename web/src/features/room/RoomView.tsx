@@ -1,0 +1,97 @@
+/** One room: its head, what is said in it, where one writes, and who is there. */
+import { type DragEvent, useCallback, useEffect, useRef, useState } from 'react';
+import { useEngine, useKey } from '../../app/hooks';
+import { visible } from '../../model/messages';
+import type { RoomState } from '../../model/state';
+import { Composer, useAttach } from '../composer/Composer';
+import { TypingLine } from '../composer/TypingLine';
+import { Timeline } from '../timeline/Timeline';
+import { MembersPanel } from './MembersPanel';
+import { RoomHeader } from './RoomHeader';
+
+interface RoomViewProps {
+  roomState: RoomState;
+  membersOpen: boolean;
+  onMembers: () => void;
+  onSidebar: () => void;
+  onLeft: () => void;
+}
+
+/** Typing goes into the composer, wherever the focus is. */
+function typesText(event: KeyboardEvent): boolean {
+  const target = event.target as HTMLElement;
+  const taken = target.closest(
+    'input, textarea, select, [role="dialog"], [role="alertdialog"], [role="menu"], article',
+  );
+  return !taken && event.key.length === 1 && event.key !== ' ' && !event.ctrlKey && !event.metaKey && !event.altKey;
+}
+
+export function RoomView({ roomState, membersOpen, onMembers, onSidebar, onLeft }: RoomViewProps) {
+  const { me, state } = useEngine();
+  const { room } = roomState;
+  const field = useRef<HTMLTextAreaElement>(null);
+  const [editing, setEditing] = useState<string>();
+  const drop = useDropZone(useAttach(room.id));
+  useEffect(() => {
+    // On a touch screen this would open the keyboard.
+    if (matchMedia('(pointer: fine)').matches) field.current?.focus();
+  }, []);
+  useKey((event) => {
+    if (typesText(event) && !editing) field.current?.focus();
+  });
+  const edit = useCallback((messageId: string | undefined) => {
+    setEditing(messageId);
+    if (!messageId) field.current?.focus();
+  }, []);
+  const editLast = () => {
+    const messages = state.get().rooms[room.id]?.messages;
+    const mine = messages && visible(messages).findLast((message) => message.authorId === me.id && !message.deletedAt);
+    if (mine) setEditing(mine.id);
+  };
+  return (
+    <div className="relative flex min-w-0 flex-1">
+      <section
+        aria-label={room.name}
+        className="relative flex min-w-0 flex-1 flex-col"
+        onDragEnter={drop.enter}
+        onDragOver={drop.over}
+        onDragLeave={drop.leave}
+        onDrop={drop.drop}
+      >
+        <RoomHeader
+          roomState={roomState}
+          membersOpen={membersOpen}
+          onMembers={onMembers}
+          onSidebar={onSidebar}
+          onLeft={onLeft}
+        />
+        <Timeline roomState={roomState} editing={editing} onEdit={edit} />
+        <Composer room={room} field={field} onEditLast={editLast} />
+        <TypingLine roomId={room.id} />
+        {drop.active && (
+          <div className="pointer-events-none absolute inset-3 z-20 grid place-items-center rounded-2xl border-2 border-loquat border-dashed bg-paper/85 font-display font-semibold text-lg">
+            Drop to attach
+          </div>
+        )}
+      </section>
+      {membersOpen && <MembersPanel roomState={roomState} onClose={onMembers} />}
+    </div>
+  );
+}
+
+function useDropZone(attach: (files: Iterable<File>) => void) {
+  const [depth, setDepth] = useState(0);
+  const files = (event: DragEvent) => event.dataTransfer.types.includes('Files');
+  return {
+    active: depth > 0,
+    enter: (event: DragEvent) => files(event) && setDepth((now) => now + 1),
+    over: (event: DragEvent) => files(event) && event.preventDefault(),
+    leave: (event: DragEvent) => files(event) && setDepth((now) => Math.max(0, now - 1)),
+    drop: (event: DragEvent) => {
+      if (!files(event)) return;
+      event.preventDefault();
+      setDepth(0);
+      attach(event.dataTransfer.files);
+    },
+  };
+}

@@ -1,0 +1,190 @@
+import { Copy, Ellipsis, Pencil, Trash2 } from 'lucide-react';
+import { type KeyboardEvent, memo, type ReactNode, useState } from 'react';
+import { nameOf, useUser } from '../../app/hooks';
+import type { Message } from '../../model/types';
+import { Avatar } from '../../ui/Avatar';
+import { IconButton } from '../../ui/Button';
+import { cx } from '../../ui/cx';
+import { Menu, MenuItem } from '../../ui/Menu';
+import { Attachments } from './Attachments';
+import { MessageEditor } from './MessageEditor';
+import { MessageText } from './MessageText';
+import { momentOf, timeOf } from './time';
+
+export interface MessageActions {
+  readonly edit: (message: Message) => void;
+  readonly save: (message: Message, text: string) => void;
+  readonly cancel: () => void;
+  readonly remove: (message: Message) => void;
+  readonly copy: (message: Message) => void;
+}
+
+interface MessageItemProps {
+  message: Message;
+  first: boolean;
+  mine: boolean;
+  mayDelete: boolean;
+  editing: boolean;
+  actions: MessageActions;
+}
+
+export const MessageItem = memo(function MessageItem(props: MessageItemProps) {
+  const { message, first, mine, mayDelete, editing, actions } = props;
+  const author = useUser(message.authorId);
+  const deleted = message.deletedAt > 0;
+  const press = (event: KeyboardEvent<HTMLElement>) => {
+    if (event.target !== event.currentTarget || event.ctrlKey || event.metaKey || deleted) return;
+    if (event.key === 'e' && mine) {
+      event.preventDefault();
+      actions.edit(message);
+    } else if (event.key === 'Delete' && mayDelete) actions.remove(message);
+  };
+  return (
+    <MessageFrame
+      authorId={message.authorId}
+      name={nameOf(author)}
+      at={message.createdAt || message.deletedAt}
+      first={first && message.authorId !== ''}
+      onKeyDown={press}
+      testData={{
+        'data-testid': 'message-item',
+        'data-message-id': message.id,
+        'data-seq': message.seq,
+        'data-mine': mine,
+        'data-deleted': deleted,
+      }}
+      className={editing ? 'bg-loquat-soft/40' : undefined}
+      toolbar={!deleted && !editing && <Toolbar {...props} />}
+    >
+      {deleted ? (
+        <p className="text-ink-faint italic">This message was deleted.</p>
+      ) : editing ? (
+        <MessageEditor
+          text={message.text}
+          mayBeEmpty={message.files.length > 0}
+          onSave={(text) => actions.save(message, text)}
+          onCancel={actions.cancel}
+        />
+      ) : (
+        <>
+          {message.text && <MessageText text={message.text} />}
+          {message.editedSeq > 0 && (
+            <span data-testid="edited" title={momentOf(message.editedAt)} className="text-[12px] text-ink-faint">
+              edited
+            </span>
+          )}
+          {message.files.length > 0 && <Attachments files={message.files} />}
+        </>
+      )}
+    </MessageFrame>
+  );
+});
+
+interface MessageFrameProps {
+  authorId: string;
+  name: string;
+  at: number;
+  first: boolean;
+  faded?: boolean;
+  className?: string;
+  testData: Record<string, string | number | boolean>;
+  toolbar?: ReactNode;
+  onKeyDown?: (event: KeyboardEvent<HTMLElement>) => void;
+  children: ReactNode;
+}
+
+/** The picture of an author, their name and the time, and what they said. */
+export function MessageFrame(props: MessageFrameProps) {
+  const { authorId, name, at, first, faded, className, testData, toolbar, onKeyDown, children } = props;
+  return (
+    <article
+      {...testData}
+      // Reached from the composer with Shift+Tab, then with the arrows.
+      tabIndex={-1}
+      data-row=""
+      aria-label={`${name}, ${timeOf(at)}`}
+      onKeyDown={onKeyDown}
+      className={cx(
+        'group/message relative flex gap-3 px-5 py-0.5 transition-colors hover:bg-sunken/70 focus-visible:-outline-offset-2',
+        'has-[[data-state=open]]:bg-sunken/70',
+        first && 'mt-3',
+        className,
+      )}
+    >
+      <div className="w-9 shrink-0 pt-0.5">
+        {first ? (
+          <Avatar id={authorId} name={name} />
+        ) : (
+          <time className="hidden pt-px text-right text-[11px] text-ink-faint tabular-nums leading-[22px] group-hover/message:block">
+            {timeOf(at)}
+          </time>
+        )}
+      </div>
+      <div className={cx('min-w-0 flex-1', faded && 'opacity-60')}>
+        {first && (
+          <div className="flex items-baseline gap-2 leading-snug">
+            <span data-testid="message-author" className="truncate font-semibold">
+              {name}
+            </span>
+            <time title={momentOf(at)} className="shrink-0 text-[12px] text-ink-faint tabular-nums">
+              {timeOf(at)}
+            </time>
+          </div>
+        )}
+        <div data-testid="message-body">{children}</div>
+      </div>
+      {toolbar}
+    </article>
+  );
+}
+
+function Toolbar({ message, mine, mayDelete, actions }: MessageItemProps) {
+  const [open, setOpen] = useState(false);
+  return (
+    <div
+      className={cx(
+        'absolute -top-4 right-5 flex items-center rounded-lg border border-line bg-raised p-0.5 shadow-sm',
+        !open && 'invisible group-focus-within/message:visible group-hover/message:visible',
+      )}
+    >
+      {mine && (
+        <IconButton
+          label="Edit message"
+          data-testid="message-edit"
+          className="size-7 text-ink-soft hover:bg-sunken hover:text-ink"
+          onClick={() => actions.edit(message)}
+        >
+          <Pencil size={15} />
+        </IconButton>
+      )}
+      <Menu
+        onOpenChange={setOpen}
+        trigger={
+          <IconButton
+            label="More"
+            data-testid="message-menu"
+            className="size-7 text-ink-soft hover:bg-sunken hover:text-ink"
+          >
+            <Ellipsis size={16} />
+          </IconButton>
+        }
+      >
+        {message.text && (
+          <MenuItem icon={<Copy size={15} />} onSelect={() => actions.copy(message)}>
+            Copy text
+          </MenuItem>
+        )}
+        {mine && (
+          <MenuItem icon={<Pencil size={15} />} onSelect={() => actions.edit(message)}>
+            Edit
+          </MenuItem>
+        )}
+        {mayDelete && (
+          <MenuItem danger testId="message-delete" icon={<Trash2 size={15} />} onSelect={() => actions.remove(message)}>
+            Delete…
+          </MenuItem>
+        )}
+      </Menu>
+    </div>
+  );
+}

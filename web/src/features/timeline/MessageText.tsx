@@ -1,0 +1,28 @@
+/** Markdown as people write it. HTML stays text, pictures from elsewhere stay links. */
+import { memo } from 'react';
+import Markdown, { type Components } from 'react-markdown';
+import remarkGfm from 'remark-gfm';
+
+function ExternalLink({ href, children }: { href?: string; children?: React.ReactNode }) {
+  return (
+    <a href={href} target="_blank" rel="noopener noreferrer nofollow">
+      {children}
+    </a>
+  );
+}
+
+const COMPONENTS: Components = {
+  a: ({ href, children }) => <ExternalLink href={href}>{children}</ExternalLink>,
+  img: ({ src, alt }) => <ExternalLink href={typeof src === 'string' ? src : undefined}>{alt || src}</ExternalLink>,
+};
+const PLUGINS = [remarkGfm];
+
+export const MessageText = memo(function MessageText({ text }: { text: string }) {
+  return (
+    <div className="prose-message">
+      <Markdown remarkPlugins={PLUGINS} components={COMPONENTS}>
+        {text}
+      </Markdown>
+    </div>
+  );
+});
