@@ -39,6 +39,8 @@ const REATTACH: [Duration; 5] = [
     Duration::from_millis(500),
     Duration::from_secs(1),
 ];
+/// How often clients are looked for that are gone without a word.
+const SWEEP_EVERY: Duration = Duration::from_secs(5);
 /// Over this time clients are told to come back after a drain, so that not everybody comes at once.
 const GO_AWAY_WINDOW_MS: u64 = 3000;
 
@@ -133,14 +135,9 @@ impl Registered {
 
 impl Drop for Registered {
     fn drop(&mut self) {
-        let order = Order::Unregister(self.session.clone());
-        // The queue is only full while the hub is busy: then the word is sent from a task of its own.
-        if let Err(mpsc::error::TrySendError::Full(order)) = self.hub.orders.try_send(order) {
-            let orders = self.hub.orders.clone();
-            if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-                runtime.spawn(async move { _ = orders.send(order).await });
-            }
-        }
+        self.session.leave();
+        // When the hub is too busy to hear it now, it finds out by its sweep.
+        let _ = self.hub.orders.try_send(Order::Unregister(self.session.clone()));
     }
 }
 
@@ -176,8 +173,10 @@ impl HubTask {
         mut stream: Streaming<proto::chat::internal::v1::AttachResponse>,
         stop: &CancellationToken,
     ) {
+        let mut sweep = tokio::time::interval(SWEEP_EVERY);
         loop {
             tokio::select! {
+                _ = sweep.tick() => state.sweep(),
                 item = stream.message() => match item {
                     Ok(Some(item)) => state.item(item),
                     Ok(None) => return,

@@ -39,8 +39,8 @@ pub(crate) struct Work<'t> {
     messages: Vec<message::Model>,
     answers: Vec<(Op, Bytes)>,
     outbox: Vec<OutboxMessage>,
-    /// Counts writes that rules make themselves.
-    writes: usize,
+    /// Counts everything that was gathered or written.
+    changes: u64,
 }
 
 /// What there is to tell once the transaction is committed.
@@ -63,7 +63,7 @@ impl<'t> Work<'t> {
             messages: Vec::new(),
             answers: Vec::new(),
             outbox: Vec::new(),
-            writes: 0,
+            changes: 0,
         }
     }
 
@@ -88,6 +88,7 @@ impl<'t> Work<'t> {
         head.seq += 1;
         let seq = head.seq;
         self.moved.insert(feed);
+        self.changes += 1;
         let event = Event {
             feed_id: feed.to_string(),
             seq,
@@ -104,12 +105,14 @@ impl<'t> Work<'t> {
         let head = self.heads.entry(feed).or_default();
         head.ordinal += 1;
         self.moved.insert(feed);
+        self.changes += 1;
         head.ordinal
     }
 
     /// Keeps a new message's row for the end of the transaction.
     pub(crate) fn insert_message(&mut self, row: message::Model) {
         self.messages.push(row);
+        self.changes += 1;
     }
 
     /// Sends an event to other services, once the transaction is committed.
@@ -122,17 +125,18 @@ impl<'t> Work<'t> {
             correlation_id: None,
             traceparent: mesh::rpc::traceparent(),
         });
+        self.changes += 1;
         Ok(())
     }
 
     /// Says that a rule has written something itself.
     pub(crate) fn wrote(&mut self) {
-        self.writes += 1;
+        self.changes += 1;
     }
 
-    /// Changes with every write: a refusal must leave it as it was.
-    pub(crate) fn mark(&self) -> (usize, usize, usize) {
-        (self.events.len(), self.messages.len() + self.outbox.len(), self.writes)
+    /// Grows with every change: a refusal must leave it as it was.
+    pub(crate) fn mark(&self) -> u64 {
+        self.changes
     }
 
     /// The first answer to an operation: from this very transaction or from an earlier one.
@@ -159,7 +163,6 @@ impl<'t> Work<'t> {
         self.written = self.events.len();
         store::event::insert(self.tx, &new).await?;
         let rows = std::mem::take(&mut self.messages);
-        self.writes += rows.len();
         message::insert(self.tx, rows).await?;
         Ok(())
     }

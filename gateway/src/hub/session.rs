@@ -3,7 +3,10 @@
 
 use std::{
     collections::{HashSet, VecDeque},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use bytes::Bytes;
@@ -13,6 +16,8 @@ use uuid::Uuid;
 
 /// How many events may wait.
 const MAX_FRAMES: usize = 256;
+/// How many frames of a socket's own may wait before it is not read any further.
+const MAX_OWN_FRAMES: usize = 64;
 /// How many bytes of events may wait.
 const MAX_BYTES: usize = 1024 * 1024;
 
@@ -52,6 +57,8 @@ pub(crate) struct Session {
     pub(crate) session_id: Uuid,
     queue: Mutex<Queue>,
     filled: Notify,
+    emptied: Notify,
+    gone: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -59,13 +66,22 @@ struct Queue {
     entries: VecDeque<Entry>,
     frames: usize,
     bytes: usize,
+    own_frames: usize,
     /// Feeds of events that were forgotten.
     behind: HashSet<Uuid>,
 }
 
 impl Session {
     pub(crate) fn new(id: u64, user_id: Uuid, session_id: Uuid) -> Self {
-        Self { id, user_id, session_id, queue: Mutex::default(), filled: Notify::new() }
+        Self {
+            id,
+            user_id,
+            session_id,
+            queue: Mutex::default(),
+            filled: Notify::new(),
+            emptied: Notify::new(),
+            gone: AtomicBool::new(false),
+        }
     }
 
     /// Adds an event, or only remembers its feed when too much waits already.
@@ -95,8 +111,28 @@ impl Session {
     /// Adds anything else. How many of these there can be is bounded where they come from: unanswered calls, rooms, and
     /// single words of the hub.
     pub(crate) fn push(&self, entry: Entry) {
-        self.queue().entries.push_back(entry);
+        let mut queue = self.queue();
+        queue.own_frames += usize::from(matches!(entry, Entry::Frame(_)));
+        queue.entries.push_back(entry);
+        drop(queue);
         self.filled.notify_one();
+    }
+
+    /// Waits until the client has taken enough of its answers to be asked for more.
+    pub(crate) async fn room_for_answers(&self) {
+        while self.queue().own_frames >= MAX_OWN_FRAMES {
+            self.emptied.notified().await;
+        }
+    }
+
+    /// Says that nobody takes anything from here any more.
+    pub(crate) fn leave(&self) {
+        self.gone.store(true, Ordering::Release);
+    }
+
+    /// Whether nobody takes anything from here any more.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::Acquire)
     }
 
     /// Everything that waits, and the feeds to read from the log. Waits until there is something.
@@ -117,6 +153,8 @@ impl Session {
         }
         queue.frames = 0;
         queue.bytes = 0;
+        queue.own_frames = 0;
+        self.emptied.notify_one();
         Some((std::mem::take(&mut queue.entries), std::mem::take(&mut queue.behind)))
     }
 

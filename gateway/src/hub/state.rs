@@ -118,6 +118,15 @@ impl State {
         }
     }
 
+    /// Forgets clients that are gone.
+    pub(super) fn sweep(&mut self) {
+        let gone: Vec<Arc<Session>> =
+            self.clients.values().map(|client| client.session.clone()).filter(|session| session.is_gone()).collect();
+        for session in gone {
+            self.unregister(&session);
+        }
+    }
+
     fn unregister(&mut self, session: &Session) {
         let Some(client) = self.clients.remove(&session.id) else {
             return;
@@ -227,7 +236,11 @@ impl State {
                 continue;
             };
             if client.also_joined && client.feeds.insert(id) {
-                let feed = self.feeds.entry(id).or_insert_with(|| Feed { told: seq, flowing: true, ..Feed::default() });
+                let feed = self.feeds.entry(id).or_insert_with(|| {
+                    // chat-svc sends it already, unless a request to send it no longer was on its way: so it is asked again.
+                    self.wanted.push(id);
+                    Feed { told: seq, flowing: true, ..Feed::default() }
+                });
                 feed.sessions.push(client.session.clone());
                 client.session.push(Entry::Joined(id));
             }
@@ -284,4 +297,104 @@ impl State {
 
 fn count(number: usize) -> f64 {
     f64::from(u32::try_from(number).unwrap_or(u32::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    fn client(state: &mut State, id: u64, user_id: Uuid) -> Arc<Session> {
+        let session = Arc::new(Session::new(id, user_id, mesh::ids::new_id()));
+        state.order(Order::Register(session.clone()));
+        session
+    }
+
+    fn follow(state: &mut State, session: &Arc<Session>, feeds: Vec<Uuid>) -> oneshot::Receiver<()> {
+        let (flowing, done) = oneshot::channel();
+        state.order(Order::Follow { session: session.clone(), feeds, also_joined: true, flowing });
+        done
+    }
+
+    fn event(feed: Uuid, seq: u64, added: &[Uuid], removed: &[Uuid]) -> AttachResponse {
+        let texts = |ids: &[Uuid]| ids.iter().map(Uuid::to_string).collect();
+        let change = AudienceChange { added_user_ids: texts(added), removed_user_ids: texts(removed) };
+        let audience_change = (!added.is_empty() || !removed.is_empty()).then_some(change);
+        let event = Bytes::from_static(b"event");
+        let item = Item::Event(FeedEvent { feed_id: feed.to_string(), seq, event, audience_change });
+        AttachResponse { item: Some(item) }
+    }
+
+    fn taken(session: &Session) -> Vec<String> {
+        let (entries, _) = session.try_take().unwrap_or_default();
+        let word = |entry: &Entry| match entry {
+            Entry::Event { seq, .. } => format!("event {seq}"),
+            Entry::Head { seq, .. } => format!("head {seq}"),
+            Entry::Joined(_) => "joined".into(),
+            Entry::Left(_) => "left".into(),
+            other => format!("{other:?}"),
+        };
+        entries.iter().map(word).collect()
+    }
+
+    #[test]
+    fn the_audience_changes_after_the_event_that_changes_it() {
+        let mut state = State::default();
+        let (user, room) = (mesh::ids::new_id(), mesh::ids::new_id());
+        let session = client(&mut state, 1, user);
+        drop(follow(&mut state, &session, vec![user]));
+        state.item(event(room, 4, &[user], &[]));
+        state.item(event(room, 5, &[], &[]));
+        state.item(event(room, 6, &[], &[user]));
+        state.item(event(room, 7, &[], &[]));
+        assert_eq!(taken(&session), ["joined", "event 5", "event 6", "left"]);
+        assert!(!state.feeds.contains_key(&room), "nobody follows it any more");
+    }
+
+    #[tokio::test]
+    async fn a_follower_waits_until_everything_flows_and_is_asked_for_once() {
+        let mut state = State::default();
+        let (asks, mut asked) = mpsc::channel(8);
+        state.attached(asks);
+        let (user, room) = (mesh::ids::new_id(), mesh::ids::new_id());
+        let (one, two) = (client(&mut state, 1, user), client(&mut state, 2, user));
+        let mut first = follow(&mut state, &one, vec![user, room]);
+        let mut second = follow(&mut state, &two, vec![room]);
+        assert!(state.flush().await);
+        let Some(AttachRequest { action: Some(Action::Add(add)) }) = asked.try_recv().ok() else { panic!("asked") };
+        assert_eq!(add.feed_ids.len(), 2);
+        let head =
+            |feed: Uuid| AttachResponse { item: Some(Item::Head(FeedHead { feed_id: feed.to_string(), seq: 3 })) };
+        state.item(head(room));
+        assert!(second.try_recv().is_ok());
+        assert!(first.try_recv().is_err(), "one of its feeds is missing");
+        state.item(head(user));
+        assert!(first.try_recv().is_ok());
+    }
+
+    #[test]
+    fn an_event_that_never_comes_is_noticed_by_the_second_head() {
+        let mut state = State::default();
+        let (user, room) = (mesh::ids::new_id(), mesh::ids::new_id());
+        let session = client(&mut state, 1, user);
+        drop(follow(&mut state, &session, vec![room]));
+        let head = |seq| AttachResponse { item: Some(Item::Head(FeedHead { feed_id: room.to_string(), seq })) };
+        state.item(head(3));
+        state.item(event(room, 4, &[], &[]));
+        state.item(head(5));
+        assert_eq!(taken(&session), ["event 4"], "number 5 may still be on its way");
+        state.item(head(5));
+        assert_eq!(taken(&session), ["head 5"]);
+    }
+
+    #[test]
+    fn clients_that_vanish_are_swept() {
+        let mut state = State::default();
+        let session = client(&mut state, 1, mesh::ids::new_id());
+        drop(follow(&mut state, &session, vec![mesh::ids::new_id()]));
+        session.leave();
+        state.sweep();
+        assert!(state.clients.is_empty() && state.feeds.is_empty() && state.users.is_empty());
+    }
 }

@@ -162,6 +162,7 @@ async fn send_all(sink: &mut SplitSink<Stream, Message>, frames: Vec<Bytes>) -> 
 /// Does what the client asks.
 async fn read(connection: Arc<Connection>, mut source: SplitStream<Stream>) -> Option<End> {
     loop {
+        connection.session.room_for_answers().await;
         let message = match tokio::time::timeout(SILENCE, source.next()).await {
             Ok(Some(Ok(message))) => message,
             Ok(Some(Err(cause))) => return refusal(&cause),
