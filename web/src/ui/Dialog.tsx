@@ -36,7 +36,7 @@ export function Dialog({ open, onClose, title, description, bare, testId, childr
             </div>
             {!bare && (
               <Radix.Close asChild>
-                <IconButton label="Close" className="-mt-0.5 -mr-2 text-ink-faint hover:bg-sunken hover:text-ink">
+                <IconButton label="Close" tone="faint" className="-mt-0.5 -mr-2">
                   <X size={18} />
                 </IconButton>
               </Radix.Close>

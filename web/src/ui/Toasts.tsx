@@ -18,11 +18,7 @@ export function Toasts({ toasts, onDismiss }: { toasts: readonly Toast[]; onDism
             {toast.tone === 'error' ? <CircleAlert size={17} /> : <Info size={17} />}
           </span>
           <p className="py-px">{toast.text}</p>
-          <IconButton
-            label="Dismiss"
-            onClick={() => onDismiss(toast.id)}
-            className="-my-0.5 size-7 text-ink-faint hover:bg-sunken hover:text-ink"
-          >
+          <IconButton label="Dismiss" onClick={() => onDismiss(toast.id)} tone="faint" size="small" className="-my-0.5">
             <X size={15} />
           </IconButton>
         </div>

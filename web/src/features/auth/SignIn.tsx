@@ -58,11 +58,12 @@ export function SignIn({ notice, onSignedIn }: { notice?: string; onSignedIn: (s
     setMode(next);
   };
   return (
-    <main className="grid h-full place-items-center overflow-y-auto bg-sunken p-4">
+    <main className="relative isolate grid h-full place-items-center overflow-y-auto overflow-x-hidden bg-leaf p-4">
+      <Orchard />
       <div className="w-full max-w-[400px]">
         <div className="mb-6 flex items-center justify-center gap-2.5">
-          <Logo size={40} />
-          <h1 className="font-bold font-display text-[30px] tracking-tight">Loquat</h1>
+          <Logo size={44} />
+          <h1 className="font-bold font-display text-[32px] text-leaf-ink tracking-tight">Loquat</h1>
         </div>
         <div className="rounded-2xl border border-line bg-paper p-6 shadow-float sm:p-7">
           <ModeTabs mode={mode} onChange={switchTo} />
@@ -123,14 +124,30 @@ export function SignIn({ notice, onSignedIn }: { notice?: string; onSignedIn: (s
                 {problem.text}
               </p>
             )}
-            <Button type="submit" tone="primary" busy={busy} data-testid="submit" className="mt-1 h-10 text-[15px]">
+            <Button type="submit" tone="primary" busy={busy} data-testid="submit" size="large" className="mt-1">
               {mode === 'in' ? 'Sign in' : 'Create account'}
             </Button>
           </form>
         </div>
-        <p className="mt-5 text-center text-[13px] text-ink-faint">Your team's conversations, on your own server.</p>
+        <p className="mt-5 text-center text-[13.5px] text-leaf-ink-soft">
+          Your team's conversations, on your own server.
+        </p>
       </div>
     </main>
+  );
+}
+
+/** Fruit at the edges, behind everything. */
+function Orchard() {
+  return (
+    <div aria-hidden="true" className="pointer-events-none absolute inset-0 -z-10 overflow-hidden">
+      <span className="absolute -bottom-40 -left-32 rotate-[-14deg] opacity-20">
+        <Logo size={520} />
+      </span>
+      <span className="absolute -top-36 -right-28 rotate-[24deg] opacity-15 max-sm:hidden">
+        <Logo size={420} />
+      </span>
+    </div>
   );
 }
 

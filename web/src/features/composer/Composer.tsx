@@ -100,13 +100,7 @@ export function Composer({ room, field, onEditLast }: ComposerProps) {
             {MOST_BYTES - bytes}
           </span>
         )}
-        <IconButton
-          label="Send"
-          data-testid="send"
-          disabled={!ready}
-          onClick={send}
-          className="size-9 rounded-xl bg-loquat text-on-loquat hover:bg-loquat-hover disabled:bg-transparent disabled:text-ink-faint"
-        >
+        <IconButton label="Send" data-testid="send" disabled={!ready} onClick={send} tone="primary" size="large">
           <SendHorizontal size={18} />
         </IconButton>
       </div>
@@ -129,12 +123,7 @@ function AttachButton({ onFiles }: { onFiles: (files: Iterable<File>) => void })
           event.target.value = '';
         }}
       />
-      <IconButton
-        label="Attach files"
-        data-testid="attach"
-        className="size-9 rounded-xl text-ink-soft hover:bg-sunken hover:text-ink"
-        onClick={() => input.current?.click()}
-      >
+      <IconButton label="Attach files" data-testid="attach" size="large" onClick={() => input.current?.click()}>
         <Paperclip size={18} />
       </IconButton>
     </>

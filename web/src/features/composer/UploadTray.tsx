@@ -49,15 +49,11 @@ function Item({ item }: { item: UploadItem }) {
         </span>
       </span>
       {error && (
-        <IconButton label="Try again" className="size-7 text-danger" onClick={() => uploads.retry(id)}>
+        <IconButton label="Try again" tone="danger" size="small" onClick={() => uploads.retry(id)}>
           <RotateCw size={14} />
         </IconButton>
       )}
-      <IconButton
-        label={`Remove ${file.name}`}
-        className="size-7 text-ink-faint hover:text-ink"
-        onClick={() => uploads.remove(id)}
-      >
+      <IconButton label={`Remove ${file.name}`} tone="faint" size="small" onClick={() => uploads.remove(id)}>
         <X size={15} />
       </IconButton>
       {!attachment && !error && (

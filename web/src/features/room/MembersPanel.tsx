@@ -93,7 +93,8 @@ function MemberItem({ member, mine, onRemove }: MemberItemProps) {
         <IconButton
           label={`Remove ${name}`}
           data-testid="remove-member"
-          className="text-ink-faint opacity-0 hover:text-danger focus-visible:opacity-100 group-hover/member:opacity-100"
+          tone="danger"
+          className="opacity-0 focus-visible:opacity-100 group-hover/member:opacity-100 pointer-coarse:opacity-100"
           onClick={() => onRemove(name)}
         >
           <UserMinus size={16} />

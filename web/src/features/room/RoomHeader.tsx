@@ -28,12 +28,7 @@ export function RoomHeader({ roomState, membersOpen, onMembers, onSidebar, onLef
   };
   return (
     <header className="flex h-14 shrink-0 items-center gap-2 border-line border-b px-3 sm:px-5">
-      <IconButton
-        label="Show rooms"
-        data-testid="open-sidebar"
-        onClick={onSidebar}
-        className="-ml-1 text-ink-soft hover:bg-sunken md:hidden"
-      >
+      <IconButton label="Show rooms" data-testid="open-sidebar" onClick={onSidebar} className="-ml-1 md:hidden">
         <MenuIcon size={20} />
       </IconButton>
       <span className="text-ink-faint">

@@ -81,11 +81,11 @@ function PublicRoom({ room, onJoined }: { room: Room; onJoined: (roomId: string)
         {room.topic && <span className="block truncate text-[13px] text-ink-soft">{room.topic}</span>}
       </span>
       {inside ? (
-        <Button tone="quiet" className="h-8" onClick={() => onJoined(room.id)}>
+        <Button tone="quiet" size="small" onClick={() => onJoined(room.id)}>
           Open
         </Button>
       ) : (
-        <Button className="h-8" busy={busy} data-testid="join-room" onClick={join}>
+        <Button size="small" busy={busy} data-testid="join-room" onClick={join}>
           Join
         </Button>
       )}

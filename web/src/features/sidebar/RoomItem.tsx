@@ -1,6 +1,7 @@
 import { Hash, Lock } from 'lucide-react';
 import { memo } from 'react';
-import { useModel } from '../../app/hooks';
+import { focused } from '../../app/focus';
+import { useCell, useModel } from '../../app/hooks';
 import { unread } from '../../model/selectors';
 import type { Room } from '../../model/types';
 import { cx } from '../../ui/cx';
@@ -17,7 +18,9 @@ interface RoomItemProps {
 }
 
 export const RoomItem = memo(function RoomItem({ room, open, onOpen }: RoomItemProps) {
-  const count = useModel((state) => unread(state, room.id));
+  const reading = useCell(focused) && open;
+  // What is on the screen is being read; a number would only flicker.
+  const count = useModel((state) => (reading ? 0 : unread(state, room.id)));
   const waiting = useModel((state) => state.outbox.some((entry) => entry.roomId === room.id));
   return (
     <li>

@@ -5,8 +5,9 @@ import { fileUrl } from '../../api/files';
 import type { FileInfo } from '../../model/types';
 import { Lightbox } from './Lightbox';
 
-const MOST_WIDTH = 360;
+const MOST_WIDTH = 320;
 const MOST_HEIGHT = 280;
+const SMALL_BYTES = 512 * 1024;
 
 export function sizeText(bytes: number): string {
   const units = ['B', 'KiB', 'MiB', 'GiB'];
@@ -27,11 +28,12 @@ function box(file: FileInfo): { width: number; height: number } {
   return { width: Math.max(48, Math.round(file.width * scale)), height: Math.max(48, Math.round(file.height * scale)) };
 }
 
-/** The smallest that is sharp enough here. */
+/** The smallest that is sharp enough here; the picture itself where that costs little. */
 function sourceOf(file: FileInfo): string {
   const wanted = box(file).width * Math.min(2, devicePixelRatio || 1);
-  const fitting = file.thumbnails.find((thumbnail) => thumbnail.width >= wanted) ?? file.thumbnails.at(-1);
-  return fileUrl(file.id, fitting?.variant);
+  const sharp = file.thumbnails.find((thumbnail) => thumbnail.width >= wanted);
+  const small = file.size <= SMALL_BYTES ? undefined : file.thumbnails.at(-1);
+  return fileUrl(file.id, (sharp ?? small)?.variant);
 }
 
 export function Attachments({ files }: { files: readonly FileInfo[] }) {
@@ -65,8 +67,8 @@ function Picture({ file, onOpen }: { file: FileInfo; onOpen: () => void }) {
       data-testid="message-image"
       data-state={file.state}
       aria-label={`Open ${file.name}`}
-      style={{ ...size, maxWidth: '100%' }}
-      className="overflow-hidden rounded-xl border border-line bg-sunken transition-opacity hover:opacity-95"
+      style={{ width: size.width, aspectRatio: `${size.width} / ${size.height}` }}
+      className="max-w-full overflow-hidden rounded-xl border border-line bg-sunken transition-opacity hover:opacity-95"
     >
       {ready ? (
         <img

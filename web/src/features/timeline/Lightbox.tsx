@@ -11,8 +11,6 @@ interface LightboxProps {
   onClose: () => void;
 }
 
-const ON_BLACK = 'text-white/80 hover:bg-white/15 hover:text-white';
-
 export function Lightbox({ files, start, onClose }: LightboxProps) {
   const [at, setAt] = useState(() =>
     Math.max(
@@ -42,10 +40,10 @@ export function Lightbox({ files, start, onClose }: LightboxProps) {
                 <span className="text-sm text-white/60">
                   {at + 1} of {files.length}
                 </span>
-                <IconButton label="Previous picture" className={ON_BLACK} onClick={() => step(-1)}>
+                <IconButton label="Previous picture" tone="dark" onClick={() => step(-1)}>
                   <ChevronLeft size={20} />
                 </IconButton>
-                <IconButton label="Next picture" className={ON_BLACK} onClick={() => step(1)}>
+                <IconButton label="Next picture" tone="dark" onClick={() => step(1)}>
                   <ChevronRight size={20} />
                 </IconButton>
               </>
@@ -55,12 +53,12 @@ export function Lightbox({ files, start, onClose }: LightboxProps) {
               download={file.name}
               aria-label="Download"
               title="Download"
-              className={`inline-flex size-8 items-center justify-center rounded-lg transition-colors ${ON_BLACK}`}
+              className="inline-flex size-8 items-center justify-center rounded-lg text-white/80 transition-colors hover:bg-white/15 hover:text-white"
             >
               <Download size={18} />
             </a>
             <Dialog.Close asChild>
-              <IconButton label="Close" className={ON_BLACK}>
+              <IconButton label="Close" tone="dark">
                 <X size={20} />
               </IconButton>
             </Dialog.Close>

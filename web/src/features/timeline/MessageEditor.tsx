@@ -47,10 +47,10 @@ export function MessageEditor({ text, mayBeEmpty, onSave, onCancel }: MessageEdi
         className="field-sizing-content max-h-60 w-full resize-none rounded-xl border border-loquat bg-raised px-3 py-2 outline-2 outline-loquat/30"
       />
       <div className="mt-1.5 flex items-center gap-2 text-[13px] text-ink-faint">
-        <Button tone="primary" className="h-7 px-3" onClick={save} data-testid="edit-save">
+        <Button tone="primary" size="small" onClick={save} data-testid="edit-save">
           Save
         </Button>
-        <Button tone="quiet" className="h-7 px-3" onClick={onCancel}>
+        <Button tone="quiet" size="small" onClick={onCancel}>
           Cancel
         </Button>
         <span className="max-sm:hidden">Enter saves, Esc cancels</span>

@@ -58,17 +58,18 @@ export const MessageItem = memo(function MessageItem(props: MessageItemProps) {
     >
       {deleted ? (
         <p className="text-ink-faint italic">This message was deleted.</p>
-      ) : editing ? (
-        <MessageEditor
-          text={message.text}
-          mayBeEmpty={message.files.length > 0}
-          onSave={(text) => actions.save(message, text)}
-          onCancel={actions.cancel}
-        />
       ) : (
         <>
-          {message.text && <MessageText text={message.text} />}
-          {message.editedSeq > 0 && (
+          {editing && (
+            <MessageEditor
+              text={message.text}
+              mayBeEmpty={message.files.length > 0}
+              onSave={(text) => actions.save(message, text)}
+              onCancel={actions.cancel}
+            />
+          )}
+          {message.text && !editing && <MessageText text={message.text} />}
+          {message.editedSeq > 0 && !editing && (
             <span data-testid="edited" title={momentOf(message.editedAt)} className="text-[12px] text-ink-faint">
               edited
             </span>
@@ -148,23 +149,14 @@ function Toolbar({ message, mine, mayDelete, actions }: MessageItemProps) {
       )}
     >
       {mine && (
-        <IconButton
-          label="Edit message"
-          data-testid="message-edit"
-          className="size-7 text-ink-soft hover:bg-sunken hover:text-ink"
-          onClick={() => actions.edit(message)}
-        >
+        <IconButton label="Edit message" data-testid="message-edit" size="small" onClick={() => actions.edit(message)}>
           <Pencil size={15} />
         </IconButton>
       )}
       <Menu
         onOpenChange={setOpen}
         trigger={
-          <IconButton
-            label="More"
-            data-testid="message-menu"
-            className="size-7 text-ink-soft hover:bg-sunken hover:text-ink"
-          >
+          <IconButton label="More" data-testid="message-menu" size="small">
             <Ellipsis size={16} />
           </IconButton>
         }

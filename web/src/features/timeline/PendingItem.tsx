@@ -34,14 +34,10 @@ export function PendingItem({ entry, first }: { entry: OutboxEntry; first: boole
         <div className="mt-1 flex flex-wrap items-center gap-x-2 gap-y-1 text-[13px] text-danger">
           <TriangleAlert size={14} className="shrink-0" />
           <span>Not sent: {entry.error}</span>
-          <Button className="h-7 px-2.5 text-[13px]" onClick={() => dispatch({ type: 'outbox_requeued', opId })}>
+          <Button size="small" onClick={() => dispatch({ type: 'outbox_requeued', opId })}>
             Retry
           </Button>
-          <Button
-            tone="quiet"
-            className="h-7 px-2.5 text-[13px]"
-            onClick={() => dispatch({ type: 'outbox_dropped', opId })}
-          >
+          <Button tone="quiet" size="small" onClick={() => dispatch({ type: 'outbox_dropped', opId })}>
             Discard
           </Button>
         </div>

@@ -106,7 +106,7 @@ export function Timeline({ roomState, editing, onEdit }: TimelineProps) {
         data-testid="timeline"
         className="h-full overflow-y-auto overscroll-contain [overflow-anchor:none] focus-visible:-outline-offset-2"
       >
-        <div ref={scroll.content} className="flex min-h-full flex-col justify-end pb-3">
+        <div ref={scroll.content} className="flex min-h-full flex-col justify-end pb-4">
           {pages.error && <LoadError text={pages.error} onRetry={pages.load} />}
           {!pages.more && <RoomBeginning room={room} />}
           {pages.more && !pages.error && <Loading first={!pages.loaded} />}
@@ -159,7 +159,7 @@ function LoadError({ text, onRetry }: { text: string; onRetry: () => void }) {
   return (
     <div className="flex items-center justify-center gap-3 px-5 py-4 text-ink-soft text-sm">
       {text}
-      <Button className="h-8" onClick={onRetry}>
+      <Button size="small" onClick={onRetry}>
         Try again
       </Button>
     </div>

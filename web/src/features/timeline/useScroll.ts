@@ -3,6 +3,7 @@ import { type RefObject, useCallback, useEffect, useLayoutEffect, useRef, useSta
 
 const END_PX = 48;
 const OLDER_PX = 900;
+const CONTEXT_PX = 80;
 
 interface Anchor {
   readonly element: HTMLElement;
@@ -25,6 +26,14 @@ function anchorIn(scroller: HTMLElement, content: HTMLElement): Anchor | undefin
     if (rect.bottom > top) return { element, top: rect.top - top };
   }
   return undefined;
+}
+
+/** At what is new, with a little of what was before; without anything new, at the end. */
+function startAt(scroller: HTMLElement | null, first: Element | null | undefined): void {
+  if (!scroller) return;
+  scroller.scrollTop = scroller.scrollHeight;
+  const above = first ? first.getBoundingClientRect().top - scroller.getBoundingClientRect().top - CONTEXT_PX : 0;
+  if (above < 0) scroller.scrollTop += above;
 }
 
 /** `ready` turns true with the first rows; `older` is called when the reader comes near the top. */
@@ -60,11 +69,7 @@ export function useScroll(ready: boolean, older: () => void): Scroll {
     latestOlder.current = older;
     if (ready && !started.current) {
       started.current = true;
-      const first = content.current?.querySelector('[data-new-line]');
-      if (first && scroller.current) {
-        first.scrollIntoView({ block: 'start' });
-        scroller.current.scrollTop -= 80;
-      } else if (scroller.current) scroller.current.scrollTop = scroller.current.scrollHeight;
+      startAt(scroller.current, content.current?.querySelector('[data-new-line]'));
     } else settle();
     if (ready) note();
   });
