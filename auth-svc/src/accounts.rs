@@ -2,6 +2,7 @@
 
 use mesh::{
     db::Db,
+    fields::Fields,
     outbox::{self, OutboxMessage},
 };
 use proto::auth::v1::{User, UserRegistered, WorkspaceRole};
@@ -11,7 +12,7 @@ use time::OffsetDateTime;
 
 use crate::{
     errors::AuthError,
-    fields::Fields,
+    fields,
     migration::Migrator,
     passwords::Passwords,
     store::{self, account, secret},
@@ -66,9 +67,9 @@ pub(crate) async fn prepare(
     now: OffsetDateTime,
 ) -> Result<account::Model, AuthError> {
     let mut fields = Fields::default();
-    let username = fields.username(&new.username);
-    let display_name = fields.display_name(&new.display_name, &username);
-    fields.new_password(&new.password);
+    let username = fields::username(&mut fields, &new.username);
+    let display_name = fields::display_name(&mut fields, &new.display_name, &username);
+    fields::new_password(&mut fields, &new.password);
     fields.done()?;
     Ok(account::Model {
         id: mesh::ids::new_id(),
@@ -113,14 +114,7 @@ pub(crate) async fn insert<C: ConnectionTrait>(
 
 /// An event for other services.
 pub(crate) fn message<M: prost::Message + prost::Name>(event: &M, key: uuid::Uuid) -> Result<OutboxMessage, AuthError> {
-    Ok(OutboxMessage {
-        id: mesh::ids::new_id(),
-        kind: proto::event_kind::<M>(),
-        body: proto::to_json(event).map_err(AuthError::internal)?,
-        key: key.to_string(),
-        correlation_id: None,
-        traceparent: mesh::rpc::traceparent(),
-    })
+    Ok(OutboxMessage::new(proto::event_kind::<M>(), proto::to_json(event).map_err(AuthError::internal)?, key))
 }
 
 async fn setup_token_matches<C: ConnectionTrait>(db: &C, token: &str) -> Result<bool, AuthError> {

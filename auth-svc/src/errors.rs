@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use mesh::errors::{Describe, Violation};
+use mesh::{
+    errors::{Describe, Violation},
+    fields::Invalid,
+};
 use sea_orm::DbErr;
 use tonic::Code;
 
@@ -10,8 +13,8 @@ use tonic::Code;
 #[derive(Debug, thiserror::Error)]
 pub enum AuthError {
     /// Fields of the request are wrong.
-    #[error("The request is not valid: {}", describe(.0))]
-    Invalid(Vec<Violation>),
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
     /// Somebody else has the name.
     #[error("This username is taken.")]
     UsernameTaken,
@@ -51,11 +54,6 @@ impl AuthError {
     }
 }
 
-fn describe(violations: &[Violation]) -> String {
-    let parts: Vec<String> = violations.iter().map(|wrong| format!("{} {}", wrong.field, wrong.description)).collect();
-    parts.join("; ")
-}
-
 impl Describe for AuthError {
     fn code(&self) -> Code {
         match self {
@@ -87,7 +85,7 @@ impl Describe for AuthError {
 
     fn violations(&self) -> Vec<Violation> {
         match self {
-            Self::Invalid(violations) => violations.clone(),
+            Self::Invalid(Invalid(violations)) => violations.clone(),
             Self::UsernameTaken => vec![Violation::new("username", "is taken")],
             Self::SetupTokenRequired => vec![Violation::new("setup_token", "is missing or wrong")],
             _ => Vec::new(),

@@ -135,14 +135,10 @@ pub(crate) async fn resolve<C: ConnectionTrait>(
 /// Ends a session and tells other services.
 pub(crate) async fn end<C: ConnectionTrait>(tx: &C, session: &Model, now: OffsetDateTime) -> Result<(), AuthError> {
     session::end(tx, session.id, store::micros(now)).await?;
-    let at = store::micros(now);
     let event = SessionEnded {
         session_id: session.id.to_string(),
         user_id: session.user_id.to_string(),
-        at: Some(prost_types::Timestamp {
-            seconds: at.div_euclid(1_000_000),
-            nanos: i32::try_from(at.rem_euclid(1_000_000) * 1000).unwrap_or(0),
-        }),
+        at: Some(store::timestamp(store::micros(now))),
     };
     outbox::add(tx, &[accounts::message(&event, session.user_id)?], now).await?;
     Ok(())

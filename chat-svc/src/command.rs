@@ -70,11 +70,6 @@ pub(crate) enum FileClaim {
 }
 
 impl Command {
-    /// A change by somebody with an account.
-    pub(crate) fn new(actor: Actor, op: Option<Op>, action: Action) -> Self {
-        Self { actor, op, action }
-    }
-
     /// The feeds that it may append to: their counters are locked first, in ascending order.
     pub(crate) fn feeds(&self) -> Vec<Uuid> {
         let me = self.actor.user_id;

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use mesh::errors::{Describe, Violation};
+use mesh::{
+    errors::{Describe, Violation},
+    fields::Invalid,
+};
 use sea_orm::DbErr;
 use tonic::Code;
 
@@ -10,8 +13,8 @@ use tonic::Code;
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum ChatError {
     /// Fields of the request are wrong.
-    #[error("The request is not valid: {}", describe(.0))]
-    Invalid(Vec<Violation>),
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
     /// No such room, or one that the caller may not see.
     #[error("There is no such room.")]
     RoomNotFound,
@@ -76,7 +79,7 @@ impl ChatError {
 
     /// One field is wrong.
     pub fn invalid(field: &str, description: &str) -> Self {
-        Self::Invalid(vec![Violation::new(field, description)])
+        Self::Invalid(Invalid::one(field, description))
     }
 }
 
@@ -84,11 +87,6 @@ impl From<DbErr> for ChatError {
     fn from(cause: DbErr) -> Self {
         Self::store(cause)
     }
-}
-
-fn describe(violations: &[Violation]) -> String {
-    let parts: Vec<String> = violations.iter().map(|wrong| format!("{} {}", wrong.field, wrong.description)).collect();
-    parts.join("; ")
 }
 
 impl Describe for ChatError {
@@ -130,7 +128,7 @@ impl Describe for ChatError {
 
     fn violations(&self) -> Vec<Violation> {
         match self {
-            Self::Invalid(violations) => violations.clone(),
+            Self::Invalid(Invalid(violations)) => violations.clone(),
             Self::RoomNotFound => vec![Violation::new("room_id", "names no room that you can see")],
             Self::MessageNotFound => vec![Violation::new("message_id", "names no message in this room")],
             Self::FeedNotFound => vec![Violation::new("feed_id", "names no feed that you can see")],

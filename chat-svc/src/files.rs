@@ -71,7 +71,7 @@ pub(crate) async fn announce(appender: Appender, delivery: Delivery) -> Result<(
         file_id: Uuid::try_parse(&file.id).map_err(poison)?,
         file: Box::new(File { reference: String::new(), ..file }),
     };
-    let done = appender.commit(Command::new(Actor::SYSTEM, None, action)).await;
+    let done = appender.commit(Command { actor: Actor::SYSTEM, op: None, action }).await;
     done.map(drop).map_err(|cause| HandlerError::Retry(cause.into()))
 }
 

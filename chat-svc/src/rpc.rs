@@ -13,6 +13,7 @@ use mesh::{
     clock::Clock,
     db::Db,
     errors,
+    fields::Fields,
     rpc::{MAX_MESSAGE_BYTES, Method, Upstream},
 };
 use prost::Message;
@@ -29,11 +30,12 @@ use proto::{
     },
 };
 use tokio_util::sync::CancellationToken;
-use tonic::{Extensions, Status, service::Routes};
+use tonic::{Extensions, Request, Response, Status, service::Routes};
+use uuid::Uuid;
 
 use crate::{
     append::Appender,
-    command::{Actor, Command},
+    command::{self, Action, Actor, Command},
     errors::ChatError,
     live::Live,
 };
@@ -99,16 +101,41 @@ fn actor(extensions: &Extensions) -> Result<Actor, Status> {
 }
 
 impl Rpc {
+    /// A method that changes something: reads the request's fields, commits what they ask for, and answers.
+    async fn change<Q, A, D>(&self, method: &'static str, request: Request<Q>, decode: D) -> Result<Response<A>, Status>
+    where
+        Q: Message,
+        A: Message + Default,
+        D: FnOnce(&mut Fields, &Q) -> (Option<Uuid>, Action) + Send,
+    {
+        let actor = actor(request.extensions())?;
+        let request = request.into_inner();
+        let mut fields = Fields::default();
+        let (op_id, action) = decode(&mut fields, &request);
+        answer(match fields.done() {
+            Ok(()) => self.commit(actor, method, op_id, &request, action).await,
+            Err(invalid) => Err(invalid.into()),
+        })
+    }
+
     /// Commits a change and decodes its response.
-    async fn commit<M: Message + Default>(&self, command: Command) -> Result<M, ChatError> {
-        let bytes = self.0.appender.commit(command).await?;
-        M::decode(bytes).map_err(ChatError::internal)
+    async fn commit<Q: Message, A: Message + Default>(
+        &self,
+        actor: Actor,
+        method: &'static str,
+        op_id: Option<Uuid>,
+        request: &Q,
+        action: Action,
+    ) -> Result<A, ChatError> {
+        let op = command::op(actor.user_id, op_id, method, request);
+        let bytes = self.0.appender.commit(Command { actor, op, action }).await?;
+        A::decode(bytes).map_err(ChatError::internal)
     }
 }
 
 /// A rule's result as a handler's.
-fn answer<T>(result: Result<T, ChatError>) -> Result<tonic::Response<T>, Status> {
-    result.map(tonic::Response::new).map_err(errors::status)
+fn answer<T>(result: Result<T, ChatError>) -> Result<Response<T>, Status> {
+    result.map(Response::new).map_err(errors::status)
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::{collections::HashMap, time::Duration};
 use mesh::{
     blobs::BlobError,
     errors::{Describe, Violation},
+    fields::Invalid,
 };
 use sea_orm::DbErr;
 use tonic::Code;
@@ -13,8 +14,8 @@ use tonic::Code;
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
     /// Fields of the request are wrong.
-    #[error("The request is not valid: {}", describe(.0))]
-    Invalid(Vec<Violation>),
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
     /// No such file, or one in a room that the caller may not see.
     #[error("There is no such file.")]
     FileNotFound,
@@ -88,11 +89,11 @@ impl FileError {
     pub(crate) fn internal(cause: impl Into<anyhow::Error>) -> Self {
         Self::Internal(cause.into())
     }
-}
 
-fn describe(violations: &[Violation]) -> String {
-    let parts: Vec<String> = violations.iter().map(|wrong| format!("{} {}", wrong.field, wrong.description)).collect();
-    parts.join("; ")
+    /// One field is wrong.
+    pub(crate) fn invalid(field: &str, description: &str) -> Self {
+        Self::Invalid(Invalid::one(field, description))
+    }
 }
 
 impl Describe for FileError {
@@ -137,7 +138,7 @@ impl Describe for FileError {
 
     fn violations(&self) -> Vec<Violation> {
         match self {
-            Self::Invalid(violations) => violations.clone(),
+            Self::Invalid(Invalid(violations)) => violations.clone(),
             Self::FileNotFound => vec![Violation::new("file_id", "names no file that you can see")],
             Self::UploadNotFound => vec![Violation::new("upload_id", "names no upload of yours")],
             Self::RoomNotFound => vec![Violation::new("room_id", "names no room that you can see")],

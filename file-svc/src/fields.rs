@@ -1,10 +1,7 @@
-//! Reads requests field by field and collects everything that is wrong.
+//! What files ask of the fields of a request, besides ids and pages.
 
-use mesh::errors::Violation;
+use mesh::fields::Fields;
 use proto::file::v1::FileMetadata;
-use uuid::Uuid;
-
-use crate::errors::FileError;
 
 const MAX_NAME_BYTES: usize = 255;
 const MAX_TYPE_BYTES: usize = 127;
@@ -12,60 +9,25 @@ const MAX_ATTRIBUTES: usize = 32;
 const MAX_KEY_BYTES: usize = 64;
 const MAX_VALUE_BYTES: usize = 1024;
 
-/// What is wrong so far.
-#[derive(Default)]
-pub(crate) struct Fields(Vec<Violation>);
-
-impl Fields {
-    /// Notes that a field is wrong.
-    pub(crate) fn wrong(&mut self, field: &str, description: impl Into<String>) {
-        self.0.push(Violation::new(field, description));
+/// The metadata half, with its name made harmless.
+pub(crate) fn metadata(fields: &mut Fields, metadata: &FileMetadata) -> FileMetadata {
+    let name = clean_name(&metadata.name);
+    if name.is_empty() {
+        fields.wrong("metadata.name", "must not be empty");
     }
-
-    /// A required id.
-    pub(crate) fn id(&mut self, field: &str, text: &str) -> Uuid {
-        Uuid::try_parse(text).unwrap_or_else(|_| {
-            self.wrong(field, if text.is_empty() { "is required" } else { "must be a UUID" });
-            Uuid::nil()
-        })
+    let content_type = metadata.content_type.trim().to_lowercase();
+    if !content_type.is_empty() && !is_content_type(&content_type) {
+        fields.wrong("metadata.content_type", "must look like image/png");
     }
-
-    /// A page's size within its limits.
-    pub(crate) fn page_size(&mut self, asked: u32, default: u32, most: u32) -> u64 {
-        if asked > most {
-            self.wrong("page_size", format!("must be at most {most}"));
-        }
-        u64::from(if asked == 0 { default } else { asked.min(most) })
+    if metadata.attributes.len() > MAX_ATTRIBUTES {
+        fields.wrong("metadata.attributes", format!("must have at most {MAX_ATTRIBUTES} entries"));
     }
-
-    /// The metadata half, with its name made harmless.
-    pub(crate) fn metadata(&mut self, metadata: &FileMetadata) -> FileMetadata {
-        let name = clean_name(&metadata.name);
-        if name.is_empty() {
-            self.wrong("metadata.name", "must not be empty");
+    for (key, value) in &metadata.attributes {
+        if key.is_empty() || key.len() > MAX_KEY_BYTES || value.len() > MAX_VALUE_BYTES {
+            fields.wrong("metadata.attributes", format!("has an entry that is too long or without a name: {key:.20}"));
         }
-        let content_type = metadata.content_type.trim().to_lowercase();
-        if !content_type.is_empty() && !is_content_type(&content_type) {
-            self.wrong("metadata.content_type", "must look like image/png");
-        }
-        if metadata.attributes.len() > MAX_ATTRIBUTES {
-            self.wrong("metadata.attributes", format!("must have at most {MAX_ATTRIBUTES} entries"));
-        }
-        for (key, value) in &metadata.attributes {
-            if key.is_empty() || key.len() > MAX_KEY_BYTES || value.len() > MAX_VALUE_BYTES {
-                self.wrong(
-                    "metadata.attributes",
-                    format!("has an entry that is too long or without a name: {key:.20}"),
-                );
-            }
-        }
-        FileMetadata { name, content_type, attributes: metadata.attributes.clone() }
     }
-
-    /// Goes on only when nothing is wrong.
-    pub(crate) fn done(self) -> Result<(), FileError> {
-        if self.0.is_empty() { Ok(()) } else { Err(FileError::Invalid(self.0)) }
-    }
+    FileMetadata { name, content_type, attributes: metadata.attributes.clone() }
 }
 
 /// The last part of a path, without characters that mislead: controls, and those that turn the direction of text.

@@ -172,14 +172,9 @@ pub(crate) fn message<M: prost::Message + prost::Name>(
     key: Uuid,
     operation: Uuid,
 ) -> Result<OutboxMessage, FileError> {
-    Ok(OutboxMessage {
-        id: mesh::ids::new_id(),
-        kind: proto::event_kind::<M>(),
-        body: proto::to_json(event).map_err(FileError::internal)?,
-        key: key.to_string(),
-        correlation_id: Some(operation),
-        traceparent: mesh::rpc::traceparent(),
-    })
+    let body = proto::to_json(event).map_err(FileError::internal)?;
+    let message = OutboxMessage::new(proto::event_kind::<M>(), body, key);
+    Ok(OutboxMessage { correlation_id: Some(operation), ..message })
 }
 
 /// An upload of this caller.

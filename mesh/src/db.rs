@@ -12,6 +12,7 @@ use sea_orm::{
 };
 use sea_orm_migration::MigratorTrait;
 use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
 
 /// How long a caller waits for a connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -127,6 +128,26 @@ impl Db {
         // Other clones can do nothing any more, so the file is free for the next process.
         self.lock.unlock().map_err(|cause| DbErr::Custom(format!("the lock file: {cause}")))
     }
+}
+
+/// Numbers are unsigned in contracts and signed in SQL; they never come near 2⁶³.
+pub fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// The reverse of [`signed`].
+pub fn unsigned(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or(0)
+}
+
+/// Times are stored as microseconds since 1970.
+pub fn micros(at: OffsetDateTime) -> i64 {
+    i64::try_from(at.unix_timestamp_nanos() / 1000).unwrap_or(i64::MAX)
+}
+
+/// The reverse of [`micros`].
+pub fn time_of(micros: i64) -> OffsetDateTime {
+    OffsetDateTime::from_unix_timestamp_nanos(i128::from(micros) * 1000).unwrap_or(OffsetDateTime::UNIX_EPOCH)
 }
 
 fn options(url: &str, connections: u32) -> ConnectOptions {

@@ -9,6 +9,7 @@ pub mod clock;
 pub mod config;
 pub mod db;
 pub mod errors;
+pub mod fields;
 pub mod ids;
 pub mod inbox;
 pub mod lifecycle;

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     bus::{Bus, Envelope},
     clock::Clock,
+    db::{micros, time_of},
 };
 
 /// How many events one publish takes at most.
@@ -42,6 +43,20 @@ pub struct OutboxMessage {
     pub correlation_id: Option<Uuid>,
     /// The W3C trace of the call that caused it.
     pub traceparent: Option<String>,
+}
+
+impl OutboxMessage {
+    /// An event that belongs to the call that is being handled.
+    pub fn new(kind: String, body: serde_json::Value, key: Uuid) -> Self {
+        Self {
+            id: crate::ids::new_id(),
+            kind,
+            body,
+            key: key.to_string(),
+            correlation_id: None,
+            traceparent: crate::rpc::traceparent(),
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
@@ -77,7 +92,7 @@ pub async fn add<C: ConnectionTrait>(tx: &C, messages: &[OutboxMessage], now: Of
         key: Set(message.key.clone()),
         correlation_id: Set(message.correlation_id),
         traceparent: Set(message.traceparent.clone()),
-        sent_at: Set(i64::try_from(now.unix_timestamp_nanos() / 1000).unwrap_or(i64::MAX)),
+        sent_at: Set(micros(now)),
         ..Default::default()
     });
     Entity::insert_many(rows).exec_without_returning(tx).await?;
@@ -174,7 +189,7 @@ impl Relay {
         };
         let positions: Vec<i64> = rows.iter().map(|row| row.position).collect();
         let age = rows.first().map_or(0, |row| row.sent_at);
-        let now = i64::try_from(self.clock.now().unix_timestamp_nanos() / 1000).unwrap_or(i64::MAX);
+        let now = micros(self.clock.now());
         metrics::histogram!("loquat_outbox_lag_seconds")
             .record(std::time::Duration::from_micros(u64::try_from(now - age).unwrap_or(0)));
         let count = rows.len();
@@ -192,9 +207,7 @@ impl Relay {
 }
 
 fn envelope(row: Model) -> Result<Envelope, RelayError> {
-    let sent_time =
-        OffsetDateTime::from_unix_timestamp_nanos(i128::from(row.sent_at) * 1000).unwrap_or(OffsetDateTime::UNIX_EPOCH);
-    let mut envelope = Envelope::new(row.message_id, row.kind, serde_json::from_str(&row.body)?, sent_time);
+    let mut envelope = Envelope::new(row.message_id, row.kind, serde_json::from_str(&row.body)?, time_of(row.sent_at));
     envelope.correlation_id = row.correlation_id;
     if let Some(traceparent) = row.traceparent {
         envelope.headers.insert("traceparent".into(), traceparent);

@@ -120,6 +120,14 @@ pub fn from_json<M: Message + Name + Default>(value: &serde_json::Value) -> Resu
     Ok(dynamic.transcode_to()?)
 }
 
+/// Microseconds since 1970 as the contracts have times.
+pub fn timestamp(micros: i64) -> prost_types::Timestamp {
+    prost_types::Timestamp {
+        seconds: micros.div_euclid(1_000_000),
+        nanos: i32::try_from(micros.rem_euclid(1_000_000) * 1000).unwrap_or(0),
+    }
+}
+
 /// Why a message and its JSON do not match.
 #[derive(Debug, thiserror::Error)]
 pub enum JsonError {

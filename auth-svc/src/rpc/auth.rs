@@ -1,5 +1,6 @@
 //! `AuthService`.
 
+use mesh::fields::Fields;
 use proto::auth::v1::{
     LoginRequest, LoginResponse, LogoutRequest, LogoutResponse, RefreshRequest, RefreshResponse, RegisterRequest,
     RegisterResponse, WorkspaceRole, auth_service_server::AuthService,
@@ -11,8 +12,7 @@ use super::{Pair, Rpc, Shared, answer};
 use crate::{
     accounts::{self, Admission, NewAccount},
     errors::AuthError,
-    fields::Fields,
-    limits,
+    fields, limits,
     sessions::{self, Renewal},
     store::{account, session},
     tokens::RefreshToken,
@@ -73,7 +73,7 @@ async fn register(shared: std::sync::Arc<Shared>, request: RegisterRequest) -> R
     let RegisterRequest { username, password, display_name, setup_token, device } = request;
     let now = shared.clock.now();
     let mut fields = Fields::default();
-    let device = fields.device(&device);
+    let device = fields::device(&mut fields, &device);
     fields.done()?;
     // Refused before a password is hashed for nothing; decided again inside the transaction.
     if !shared.registration_open && account::count(shared.db.reader()).await? > 0 {
@@ -96,8 +96,8 @@ async fn register(shared: std::sync::Arc<Shared>, request: RegisterRequest) -> R
 
 async fn login(shared: std::sync::Arc<Shared>, request: LoginRequest) -> Result<Pair, AuthError> {
     let mut fields = Fields::default();
-    fields.password(&request.password);
-    let device = fields.device(&request.device);
+    fields::password(&mut fields, &request.password);
+    let device = fields::device(&mut fields, &request.device);
     fields.done()?;
     let username = request.username.trim().to_lowercase();
     limits::count(&shared.cache, &username, shared.tries_per_account, shared.tries_altogether).await?;

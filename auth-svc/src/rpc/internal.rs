@@ -3,7 +3,7 @@
 use std::{collections::HashSet, pin::Pin, time::Duration};
 
 use futures::{Stream, StreamExt as _, stream};
-use mesh::{cache::Subscription, errors};
+use mesh::{cache::Subscription, errors, fields::Fields};
 use proto::auth::internal::v1::{
     CheckSessionsRequest, CheckSessionsResponse, GetKeysRequest, GetKeysResponse, PublicKey, ResolveSessionRequest,
     ResolveSessionResponse, WatchRevocationsRequest, WatchRevocationsResponse, key_service_server::KeyService,
@@ -13,7 +13,7 @@ use tonic::{Request, Response, Status, async_trait};
 use uuid::Uuid;
 
 use super::{REVOCATIONS, Rpc, answer, expires_in};
-use crate::{errors::AuthError, fields::Fields, sessions, store::session, tokens::RefreshToken};
+use crate::{errors::AuthError, sessions, store::session, tokens::RefreshToken};
 
 #[async_trait]
 impl KeyService for Rpc {

@@ -1,5 +1,6 @@
 //! `UserService`.
 
+use mesh::fields::Fields;
 use proto::auth::v1::{
     GetMeRequest, GetMeResponse, GetUsersRequest, GetUsersResponse, SearchUsersRequest, SearchUsersResponse,
     user_service_server::UserService,
@@ -7,7 +8,7 @@ use proto::auth::v1::{
 use tonic::{Request, Response, Status, async_trait};
 
 use super::{Rpc, answer};
-use crate::{errors::AuthError, fields::Fields, store::account};
+use crate::{errors::AuthError, store::account};
 
 const MAX_QUERY_CHARS: usize = 64;
 

@@ -32,10 +32,7 @@ impl Model {
             username: self.username.clone(),
             display_name: self.display_name.clone(),
             role: self.role,
-            created_at: Some(prost_types::Timestamp {
-                seconds: self.created_at.div_euclid(1_000_000),
-                nanos: i32::try_from(self.created_at.rem_euclid(1_000_000) * 1000).unwrap_or(0),
-            }),
+            created_at: Some(super::timestamp(self.created_at)),
             bot: self.bot,
             disabled: self.disabled,
         }

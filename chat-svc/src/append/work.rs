@@ -117,14 +117,8 @@ impl<'t> Work<'t> {
 
     /// Sends an event to other services, once the transaction is committed.
     pub(crate) fn publish<M: prost::Message + Name>(&mut self, key: Uuid, event: &M) -> Result<(), ChatError> {
-        self.outbox.push(OutboxMessage {
-            id: mesh::ids::new_id(),
-            kind: proto::event_kind::<M>(),
-            body: proto::to_json(event).map_err(ChatError::internal)?,
-            key: key.to_string(),
-            correlation_id: None,
-            traceparent: mesh::rpc::traceparent(),
-        });
+        let body = proto::to_json(event).map_err(ChatError::internal)?;
+        self.outbox.push(OutboxMessage::new(proto::event_kind::<M>(), body, key));
         self.changes += 1;
         Ok(())
     }

@@ -1,12 +1,13 @@
 //! The internal `AccessService`.
 
+use mesh::fields::Fields;
 use proto::chat::internal::v1::{
     CheckAccessRequest, CheckAccessResponse, RoomAction, access_service_server::AccessService,
 };
 use tonic::{Request, Response, Status, async_trait};
 
 use super::{Rpc, answer};
-use crate::{command::Actor, errors::ChatError, fields::Fields, policy::Action, rooms};
+use crate::{command::Actor, errors::ChatError, policy::Action, rooms};
 
 #[async_trait]
 impl AccessService for Rpc {

@@ -1,10 +1,11 @@
 //! The public `FeedService`.
 
+use mesh::fields::Fields;
 use proto::chat::v1::{VerifyRangeRequest, VerifyRangeResponse, feed_service_server::FeedService};
 use tonic::{Request, Response, Status, async_trait};
 
 use super::{Rpc, actor, answer};
-use crate::{feeds, fields::Fields};
+use crate::feeds;
 
 #[async_trait]
 impl FeedService for Rpc {

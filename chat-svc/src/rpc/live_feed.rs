@@ -3,7 +3,7 @@
 use std::{pin::Pin, sync::Arc, time::Duration};
 
 use futures::{Stream, StreamExt as _};
-use mesh::errors;
+use mesh::{errors, fields::Fields};
 use proto::chat::internal::v1::{
     AttachRequest, AttachResponse, ListFeedsRequest, ListFeedsResponse, OpenFeedsRequest, OpenFeedsResponse,
     ReadFeedRequest, ReadFeedResponse, attach_request::Action, feed_service_server::FeedService,
@@ -15,7 +15,6 @@ use uuid::Uuid;
 use super::{Rpc, Shared, answer};
 use crate::{
     feeds::{self, Opening},
-    fields::Fields,
     live::Attachment,
     store,
 };

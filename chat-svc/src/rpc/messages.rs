@@ -1,14 +1,15 @@
 //! `MessageService`.
 
+use mesh::fields::Fields;
 use proto::chat::v1::{self as v1, message_service_server::MessageService};
 use tonic::{Request, Response, Status, async_trait};
 use uuid::Uuid;
 
 use super::{Rpc, actor, answer};
 use crate::{
-    command::{self, Action, Actor, Command},
+    command::{Action, Actor},
     errors::ChatError,
-    fields::{Fields, MAX_FILES},
+    fields::{MAX_FILES, op_id, text},
     files,
     messages::{self, Bound},
 };
@@ -23,8 +24,7 @@ impl MessageService for Rpc {
         let request = request.into_inner();
         let run = async {
             let (op_id, action) = self.decode_send(actor, &request)?;
-            let op = command::op(actor.user_id, op_id, "SendMessage", &request);
-            self.commit(Command::new(actor, op, action)).await
+            self.commit(actor, "SendMessage", op_id, &request, action).await
         };
         answer(run.await)
     }
@@ -33,38 +33,26 @@ impl MessageService for Rpc {
         &self,
         request: Request<v1::EditMessageRequest>,
     ) -> Result<Response<v1::EditMessageResponse>, Status> {
-        let actor = actor(request.extensions())?;
-        let request = request.into_inner();
-        let run = async {
-            let mut fields = Fields::default();
+        self.change("EditMessage", request, |fields, request: &v1::EditMessageRequest| {
             let room_id = fields.id("room_id", &request.room_id);
             let message_id = fields.id("message_id", &request.message_id);
             // A message with files may lose its text; whether it has some is known only inside the transaction.
-            let text = fields.text(&request.text, true);
-            let op_id = fields.op_id(&request.op_id);
-            fields.done()?;
-            let op = command::op(actor.user_id, op_id, "EditMessage", &request);
-            self.commit(Command::new(actor, op, Action::EditMessage { room_id, message_id, text })).await
-        };
-        answer(run.await)
+            let text = text(fields, &request.text, true);
+            (op_id(fields, &request.op_id), Action::EditMessage { room_id, message_id, text })
+        })
+        .await
     }
 
     async fn delete_message(
         &self,
         request: Request<v1::DeleteMessageRequest>,
     ) -> Result<Response<v1::DeleteMessageResponse>, Status> {
-        let actor = actor(request.extensions())?;
-        let request = request.into_inner();
-        let run = async {
-            let mut fields = Fields::default();
+        self.change("DeleteMessage", request, |fields, request: &v1::DeleteMessageRequest| {
             let room_id = fields.id("room_id", &request.room_id);
             let message_id = fields.id("message_id", &request.message_id);
-            let op_id = fields.op_id(&request.op_id);
-            fields.done()?;
-            let op = command::op(actor.user_id, op_id, "DeleteMessage", &request);
-            self.commit(Command::new(actor, op, Action::DeleteMessage { room_id, message_id })).await
-        };
-        answer(run.await)
+            (op_id(fields, &request.op_id), Action::DeleteMessage { room_id, message_id })
+        })
+        .await
     }
 
     async fn list_messages(
@@ -99,8 +87,8 @@ impl Rpc {
     fn decode_send(&self, actor: Actor, request: &v1::SendMessageRequest) -> Result<(Option<Uuid>, Action), ChatError> {
         let mut fields = Fields::default();
         let room_id = fields.id("room_id", &request.room_id);
-        let text = fields.text(&request.text, !request.file_ids.is_empty());
-        let op_id = fields.op_id(&request.op_id);
+        let text = text(&mut fields, &request.text, !request.file_ids.is_empty());
+        let op_id = op_id(&mut fields, &request.op_id);
         if request.file_ids.len() > MAX_FILES {
             fields.wrong("file_ids", format!("must have at most {MAX_FILES} entries"));
         }

@@ -1,5 +1,6 @@
 //! `RoomService`.
 
+use mesh::fields::Fields;
 use prost::Message as _;
 use proto::{
     auth::v1::GetUsersRequest,
@@ -13,9 +14,9 @@ use uuid::Uuid;
 
 use super::{Rpc, actor, answer};
 use crate::{
-    command::{self, Action, Command, NewRoom},
+    command::{Action, NewRoom},
     errors::ChatError,
-    fields::Fields,
+    fields::{optional_op_id, room_name, topic},
     policy, rooms,
     store::member,
 };
@@ -26,35 +27,32 @@ impl RoomService for Rpc {
         &self,
         request: Request<v1::CreateRoomRequest>,
     ) -> Result<Response<v1::CreateRoomResponse>, Status> {
-        let actor = actor(request.extensions())?;
-        let request = request.into_inner();
-        let decoded = decode_create(&request);
-        let run = async {
-            let (room, op_id) = decoded?;
-            let op = command::op(actor.user_id, op_id, "CreateRoom", &request);
-            self.commit(Command::new(actor, op, Action::CreateRoom(room))).await
-        };
-        answer(run.await)
+        self.change("CreateRoom", request, |fields, request: &v1::CreateRoomRequest| {
+            let name = room_name(fields, &request.name);
+            let kind = RoomKind::try_from(request.kind).unwrap_or(RoomKind::Unspecified);
+            if kind == RoomKind::Unspecified {
+                fields.wrong("kind", "must be ROOM_KIND_PUBLIC or ROOM_KIND_PRIVATE");
+            }
+            let topic = topic(fields, &request.topic);
+            let history = history(fields, request.history);
+            let room = NewRoom { id: mesh::ids::new_id(), name, kind, topic, history };
+            (optional_op_id(fields, &request.op_id), Action::CreateRoom(room))
+        })
+        .await
     }
 
     async fn update_room(
         &self,
         request: Request<v1::UpdateRoomRequest>,
     ) -> Result<Response<v1::UpdateRoomResponse>, Status> {
-        let actor = actor(request.extensions())?;
-        let request = request.into_inner();
-        let run = async {
-            let mut fields = Fields::default();
+        self.change("UpdateRoom", request, |fields, request: &v1::UpdateRoomRequest| {
             let room_id = fields.id("room_id", &request.room_id);
-            let op_id = fields.optional_op_id(&request.op_id);
-            let name = request.name.as_deref().map(|name| fields.room_name(name));
-            let topic = request.topic.as_deref().map(|topic| fields.topic(topic));
-            let history = request.history.map(|value| history(&mut fields, value));
-            fields.done()?;
-            let op = command::op(actor.user_id, op_id, "UpdateRoom", &request);
-            self.commit(Command::new(actor, op, Action::UpdateRoom { room_id, name, topic, history })).await
-        };
-        answer(run.await)
+            let name = request.name.as_deref().map(|name| room_name(fields, name));
+            let topic = request.topic.as_deref().map(|text| topic(fields, text));
+            let history = request.history.map(|value| history(fields, value));
+            (optional_op_id(fields, &request.op_id), Action::UpdateRoom { room_id, name, topic, history })
+        })
+        .await
     }
 
     async fn get_room(&self, request: Request<v1::GetRoomRequest>) -> Result<Response<v1::GetRoomResponse>, Status> {
@@ -92,34 +90,22 @@ impl RoomService for Rpc {
     }
 
     async fn join_room(&self, request: Request<v1::JoinRoomRequest>) -> Result<Response<v1::JoinRoomResponse>, Status> {
-        let actor = actor(request.extensions())?;
-        let request = request.into_inner();
-        let run = async {
-            let mut fields = Fields::default();
+        self.change("JoinRoom", request, |fields, request: &v1::JoinRoomRequest| {
             let room_id = fields.id("room_id", &request.room_id);
-            let op_id = fields.optional_op_id(&request.op_id);
-            fields.done()?;
-            let op = command::op(actor.user_id, op_id, "JoinRoom", &request);
-            self.commit(Command::new(actor, op, Action::JoinRoom { room_id })).await
-        };
-        answer(run.await)
+            (optional_op_id(fields, &request.op_id), Action::JoinRoom { room_id })
+        })
+        .await
     }
 
     async fn leave_room(
         &self,
         request: Request<v1::LeaveRoomRequest>,
     ) -> Result<Response<v1::LeaveRoomResponse>, Status> {
-        let actor = actor(request.extensions())?;
-        let request = request.into_inner();
-        let run = async {
-            let mut fields = Fields::default();
+        self.change("LeaveRoom", request, |fields, request: &v1::LeaveRoomRequest| {
             let room_id = fields.id("room_id", &request.room_id);
-            let op_id = fields.optional_op_id(&request.op_id);
-            fields.done()?;
-            let op = command::op(actor.user_id, op_id, "LeaveRoom", &request);
-            self.commit(Command::new(actor, op, Action::LeaveRoom { room_id })).await
-        };
-        answer(run.await)
+            (optional_op_id(fields, &request.op_id), Action::LeaveRoom { room_id })
+        })
+        .await
     }
 
     async fn add_member(
@@ -132,14 +118,13 @@ impl RoomService for Rpc {
             let mut fields = Fields::default();
             let room_id = fields.id("room_id", &request.room_id);
             let user_id = fields.id("user_id", &request.user_id);
-            let op_id = fields.optional_op_id(&request.op_id);
+            let op_id = optional_op_id(&mut fields, &request.op_id);
             let role = role(&mut fields, request.role);
             fields.done()?;
             // Whether the caller may is asked first, so that nobody learns about accounts through rooms they are not in.
             rooms::open(self.0.db.reader(), room_id, actor, policy::Action::Add(role)).await?;
             self.must_exist(user_id).await?;
-            let op = command::op(actor.user_id, op_id, "AddMember", &request);
-            self.commit(Command::new(actor, op, Action::AddMember { room_id, user_id, role })).await
+            self.commit(actor, "AddMember", op_id, &request, Action::AddMember { room_id, user_id, role }).await
         };
         answer(run.await)
     }
@@ -148,18 +133,12 @@ impl RoomService for Rpc {
         &self,
         request: Request<v1::RemoveMemberRequest>,
     ) -> Result<Response<v1::RemoveMemberResponse>, Status> {
-        let actor = actor(request.extensions())?;
-        let request = request.into_inner();
-        let run = async {
-            let mut fields = Fields::default();
+        self.change("RemoveMember", request, |fields, request: &v1::RemoveMemberRequest| {
             let room_id = fields.id("room_id", &request.room_id);
             let user_id = fields.id("user_id", &request.user_id);
-            let op_id = fields.optional_op_id(&request.op_id);
-            fields.done()?;
-            let op = command::op(actor.user_id, op_id, "RemoveMember", &request);
-            self.commit(Command::new(actor, op, Action::RemoveMember { room_id, user_id })).await
-        };
-        answer(run.await)
+            (optional_op_id(fields, &request.op_id), Action::RemoveMember { room_id, user_id })
+        })
+        .await
     }
 
     async fn list_members(
@@ -172,17 +151,14 @@ impl RoomService for Rpc {
             let mut fields = Fields::default();
             let room_id = fields.id("room_id", &request.room_id);
             let rows = fields.page_size(request.page_size, 200, 1000);
-            let after = match request.page_token.as_str() {
-                "" => 0,
-                token => token.parse().unwrap_or_else(|_| {
-                    fields.wrong("page_token", "is not one that this call gave");
-                    0
-                }),
-            };
+            let after = if request.page_token.is_empty() { Some(0) } else { request.page_token.parse().ok() };
+            if after.is_none() {
+                fields.wrong("page_token", "is not one that this call gave");
+            }
             fields.done()?;
             let tx = self.0.db.snapshot().await?;
             rooms::open(&tx, room_id, actor, policy::Action::Read).await?;
-            let mut members = member::of_room(&tx, room_id, after, rows + 1).await?;
+            let mut members = member::of_room(&tx, room_id, after.unwrap_or(0), rows + 1).await?;
             let more = members.len() as u64 > rows;
             members.truncate(usize::try_from(rows).unwrap_or(usize::MAX));
             let last = members.last().filter(|_| more).map(|member| member.joined_seq.to_string());
@@ -195,34 +171,22 @@ impl RoomService for Rpc {
     }
 
     async fn mark_read(&self, request: Request<v1::MarkReadRequest>) -> Result<Response<v1::MarkReadResponse>, Status> {
-        let actor = actor(request.extensions())?;
-        let request = request.into_inner();
-        let run = async {
-            let mut fields = Fields::default();
+        self.change("MarkRead", request, |fields, request: &v1::MarkReadRequest| {
             let room_id = fields.id("room_id", &request.room_id);
-            let op_id = fields.optional_op_id(&request.op_id);
-            fields.done()?;
-            let op = command::op(actor.user_id, op_id, "MarkRead", &request);
-            self.commit(Command::new(actor, op, Action::MarkRead { room_id, seq: request.seq })).await
-        };
-        answer(run.await)
+            (optional_op_id(fields, &request.op_id), Action::MarkRead { room_id, seq: request.seq })
+        })
+        .await
     }
 
     async fn mark_unread(
         &self,
         request: Request<v1::MarkUnreadRequest>,
     ) -> Result<Response<v1::MarkUnreadResponse>, Status> {
-        let actor = actor(request.extensions())?;
-        let request = request.into_inner();
-        let run = async {
-            let mut fields = Fields::default();
+        self.change("MarkUnread", request, |fields, request: &v1::MarkUnreadRequest| {
             let room_id = fields.id("room_id", &request.room_id);
-            let op_id = fields.optional_op_id(&request.op_id);
-            fields.done()?;
-            let op = command::op(actor.user_id, op_id, "MarkUnread", &request);
-            self.commit(Command::new(actor, op, Action::MarkUnread { room_id, seq: request.seq })).await
-        };
-        answer(run.await)
+            (optional_op_id(fields, &request.op_id), Action::MarkUnread { room_id, seq: request.seq })
+        })
+        .await
     }
 
     async fn set_typing(
@@ -252,20 +216,6 @@ impl Rpc {
         let found = self.0.users.clone().get_users(request).await.map_err(ChatError::service)?;
         if found.into_inner().users.is_empty() { Err(ChatError::UserNotFound) } else { Ok(()) }
     }
-}
-
-fn decode_create(request: &v1::CreateRoomRequest) -> Result<(NewRoom, Option<Uuid>), ChatError> {
-    let mut fields = Fields::default();
-    let name = fields.room_name(&request.name);
-    let kind = RoomKind::try_from(request.kind).unwrap_or(RoomKind::Unspecified);
-    if kind == RoomKind::Unspecified {
-        fields.wrong("kind", "must be ROOM_KIND_PUBLIC or ROOM_KIND_PRIVATE");
-    }
-    let topic = fields.topic(&request.topic);
-    let history = history(&mut fields, request.history);
-    let op_id = fields.optional_op_id(&request.op_id);
-    fields.done()?;
-    Ok((NewRoom { id: mesh::ids::new_id(), name, kind, topic, history }, op_id))
 }
 
 fn history(fields: &mut Fields, value: i32) -> RoomHistory {

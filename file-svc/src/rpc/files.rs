@@ -4,7 +4,10 @@ use std::{pin::Pin, sync::Arc};
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt as _, TryStreamExt as _, stream};
-use mesh::authn::{self, UserPrincipal};
+use mesh::{
+    authn::{self, UserPrincipal},
+    fields::Fields,
+};
 use proto::{
     chat::internal::v1::RoomAction,
     file::v1::{
@@ -17,8 +20,7 @@ use tonic::{Request, Response, Status, Streaming, async_trait};
 use super::{Rpc, Shared, answer};
 use crate::{
     errors::FileError,
-    fields::Fields,
-    files,
+    fields, files,
     receive::Sending,
     store::{
         file,
@@ -109,8 +111,7 @@ impl FileService for Rpc {
                     upload::by_op(db, user.user_id, id).await?.ok_or(FileError::UploadNotFound)?
                 }
                 None => {
-                    fields.wrong("target", "is required: upload_id or op_id");
-                    return Err(fields.done().err().unwrap_or(FileError::UploadNotFound));
+                    return Err(FileError::invalid("target", "is required: upload_id or op_id"));
                 }
             };
             let upload = uploads::view(db, &upload, &self.0.signing()).await?;
@@ -218,7 +219,7 @@ async fn open(shared: &Arc<Shared>, user: &UserPrincipal, request: &CreateUpload
     let mut fields = Fields::default();
     let op_id = fields.id("op_id", &request.op_id);
     let room_id = fields.id("room_id", &request.room_id);
-    let metadata = request.metadata.as_ref().map(|metadata| fields.metadata(metadata));
+    let metadata = request.metadata.as_ref().map(|metadata| fields::metadata(&mut fields, metadata));
     fields.done()?;
     shared.check(user.user_id, room_id, RoomAction::Post, FileError::RoomNotFound).await?;
     let new = NewUpload { user_id: user.user_id, op_id, room_id, size: request.size, metadata };
@@ -236,9 +237,7 @@ async fn receive(
 ) -> Result<Model, FileError> {
     let first = stream.message().await.map_err(|_| FileError::BrokenOff)?.and_then(|message| message.part);
     let Some(Part::Header(UploadHeader { target, offset, last, sha256 })) = first else {
-        let mut fields = Fields::default();
-        fields.wrong("header", "must be the first message");
-        return Err(fields.done().err().unwrap_or(FileError::BrokenOff));
+        return Err(FileError::invalid("header", "must be the first message"));
     };
     let upload = match target {
         Some(Target::Create(create)) => open(shared, user, &create).await?,
@@ -251,9 +250,7 @@ async fn receive(
             upload
         }
         None => {
-            let mut fields = Fields::default();
-            fields.wrong("header.target", "is required: upload_id or create");
-            return Err(fields.done().err().unwrap_or(FileError::BrokenOff));
+            return Err(FileError::invalid("header.target", "is required: upload_id or create"));
         }
     };
     let chunks = stream.map(|message| {

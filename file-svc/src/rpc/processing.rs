@@ -1,5 +1,6 @@
 //! The internal `ProcessingService`.
 
+use mesh::fields::Fields;
 use proto::file::internal::v1::{
     FinishProcessingRequest, FinishProcessingResponse, GetProcessingRequest, GetProcessingResponse,
     processing_service_server::ProcessingService,
@@ -7,7 +8,7 @@ use proto::file::internal::v1::{
 use tonic::{Request, Response, Status, async_trait};
 
 use super::{Rpc, answer};
-use crate::{errors::FileError, fields::Fields, processing};
+use crate::{errors::FileError, processing};
 
 #[async_trait]
 impl ProcessingService for Rpc {
@@ -34,8 +35,7 @@ impl ProcessingService for Rpc {
             let mut fields = Fields::default();
             let id = fields.id("file_id", &request.file_id);
             let Some(outcome) = request.outcome else {
-                fields.wrong("outcome", "is required");
-                return Err(fields.done().err().unwrap_or(FileError::FileNotFound));
+                return Err(FileError::invalid("outcome", "is required"));
             };
             fields.done()?;
             let tx = self.0.db.begin().await?;

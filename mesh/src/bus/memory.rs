@@ -16,10 +16,13 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use self::store::Row;
 pub use self::store::migration;
-use self::store::{Row, time_of};
 use super::{BusError, Delivery, Envelope, FailedMessage, HandlerError, QueueSpec, QueueStatus, RetryPolicy};
-use crate::{clock::Clock, db::Db};
+use crate::{
+    clock::Clock,
+    db::{Db, time_of},
+};
 
 /// A consumer looks by itself this often.
 const POLL: Duration = Duration::from_secs(1);

@@ -10,7 +10,10 @@ use sea_orm_migration::{
 use time::OffsetDateTime;
 
 use super::super::QueueStatus;
-use crate::ids;
+use crate::{
+    db::{micros, time_of},
+    ids,
+};
 
 /// The message waits, for a consumer or for its time.
 const WAITING: i32 = 0;
@@ -71,14 +74,6 @@ mod message {
 
 pub(super) use message::Model as Row;
 use message::{ActiveModel, Column, Entity};
-
-pub(super) fn micros(at: OffsetDateTime) -> i64 {
-    i64::try_from(at.unix_timestamp_nanos() / 1000).unwrap_or(i64::MAX)
-}
-
-pub(super) fn time_of(micros: i64) -> OffsetDateTime {
-    OffsetDateTime::from_unix_timestamp_nanos(i128::from(micros) * 1000).unwrap_or(OffsetDateTime::UNIX_EPOCH)
-}
 
 /// The queues of each kind.
 pub(super) async fn bindings<C: ConnectionTrait>(db: &C) -> Result<HashMap<String, Vec<String>>, DbErr> {
