@@ -39,7 +39,7 @@ say 'browser stories'
 # The suites' own summaries, added up. A suite that ran nothing is a failure: it would hide everything.
 rust=$(awk '/^test result: ok/ { passed += $4 } END { print passed + 0 }' "$log/rust")
 web=$(sed -n 's/^ *Tests *\([0-9]*\) passed.*/\1/p' "$log/web" | tail -1)
-browser=$(sed -n 's/^. pass \([0-9]*\)$/\1/p' "$log/browser" | tail -1)
+browser=$(sed -n 's/^.*pass \([0-9]*\)$/\1/p' "$log/browser" | tail -1)
 say "ran: ${rust:-0} Rust tests, ${web:-0} web unit tests, ${browser:-0} browser stories"
 for count in "${rust:-0}" "${web:-0}" "${browser:-0}"; do
   [ "$count" -gt 0 ] || { echo 'a suite ran no test' >&2; exit 1; }
