@@ -1,5 +1,7 @@
 /** Everything that runs while somebody is signed in, wired together. No screen is known here. */
+
 import { type Call, callOver } from '../api/client';
+import { ApiError } from '../api/errors';
 import { type ServerFrame, ResetReason as WireReset } from '../api/gen/loquat/edge/v1/frame_pb';
 import type { Session } from '../api/session';
 import { type Connection, Socket } from '../api/socket';
@@ -63,6 +65,19 @@ function socketUrl(): string {
   return `${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}/ws`;
 }
 
+/** A token that ended unnoticed, while the machine slept, is renewed once. */
+function renewing(direct: Call, renew: () => Promise<void>): Call {
+  return async (method, request, options) => {
+    try {
+      return await direct(method, request, options);
+    } catch (cause) {
+      if (!(cause instanceof ApiError) || cause.code !== 'unauthenticated') throw cause;
+      await renew();
+      return direct(method, request, options);
+    }
+  };
+}
+
 /** Asks for the stream again when a hole was found, but not without end. */
 function resubscriber(state: Readable<State>, subscribe: () => void): () => void {
   let last = 0;
@@ -116,7 +131,7 @@ export function startEngine(session: Session, onSessionEnded: () => void): Engin
     },
     renew: async () => void (await tokens.renew()),
   });
-  const call: Call = callOver(socket);
+  const call = renewing(callOver(socket), async () => void (await tokens.renew()));
   const directory = new Directory(call);
   const sender = new Sender(call, state.get, dispatch);
   directory.learn([me]);

@@ -51,7 +51,8 @@ const ICON_TONES = {
   faint: 'text-ink-faint hover:bg-sunken hover:text-ink',
   danger: 'text-danger hover:bg-danger-soft',
   dark: 'text-white/80 hover:bg-white/15 hover:text-white',
-  primary: 'bg-loquat text-on-loquat hover:bg-loquat-hover disabled:bg-transparent disabled:text-ink-faint',
+  primary:
+    'bg-loquat text-on-loquat hover:bg-loquat-hover disabled:bg-transparent disabled:text-ink-faint disabled:opacity-60',
 } as const;
 
 const ICON_SIZES = { small: 'size-7 rounded-lg', medium: 'size-8 rounded-lg', large: 'size-9 rounded-xl' } as const;

@@ -1,0 +1,61 @@
+/** A server of our own, on a free port and a folder that is thrown away. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { eventually } from './wait.mjs';
+
+const BINARY = process.env.E2E_BINARY ?? fileURLToPath(new URL('../../target/debug/loquat', import.meta.url));
+
+async function freePort() {
+  const probe = createServer().listen(0, '127.0.0.1');
+  await once(probe, 'listening');
+  const { port } = probe.address();
+  probe.close();
+  await once(probe, 'close');
+  return port;
+}
+
+export async function startServer() {
+  const folder = await mkdtemp(join(tmpdir(), 'loquat-e2e-'));
+  const [port, ops] = [await freePort(), await freePort()];
+  const url = `http://localhost:${port}`;
+  let child;
+  const start = async () => {
+    // The server refuses settings that it does not know, such as ours.
+    const others = Object.entries(process.env).filter(([name]) => !name.startsWith('LOQUAT_'));
+    const env = {
+      ...Object.fromEntries(others),
+      LOQUAT_GATEWAY__LISTEN: `127.0.0.1:${port}`,
+      LOQUAT_OPS__LISTEN: `127.0.0.1:${ops}`,
+      LOQUAT_DATA_DIR: folder,
+    };
+    child = spawn(BINARY, ['serve'], { cwd: folder, env, stdio: ['ignore', 'ignore', 'inherit'] });
+    const gone = once(child, 'exit').then(([code]) => {
+      throw new Error(`the server ended with ${code}`);
+    });
+    gone.catch(() => {});
+    const ready = eventually('the server answers', async () => (await fetch(url)).ok, 30_000);
+    await Promise.race([ready, gone]);
+  };
+  const end = async (signal) => {
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    const exit = once(child, 'exit');
+    child.kill(signal);
+    await exit;
+  };
+  await start();
+  return {
+    url,
+    start,
+    /** As a crash would. */
+    kill: () => end('SIGKILL'),
+    async stop() {
+      await end('SIGTERM');
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
