@@ -19,6 +19,12 @@ async function freePort() {
   return port;
 }
 
+const running = new Set();
+process.on('exit', () => {
+  for (const child of running) child.kill('SIGKILL');
+});
+for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(1));
+
 export async function startServer() {
   const folder = await mkdtemp(join(tmpdir(), 'loquat-e2e-'));
   const [port, ops] = [await freePort(), await freePort()];
@@ -34,6 +40,9 @@ export async function startServer() {
       LOQUAT_DATA_DIR: folder,
     };
     child = spawn(BINARY, ['serve'], { cwd: folder, env, stdio: ['ignore', 'ignore', 'inherit'] });
+    const started = child;
+    running.add(started);
+    started.once('exit', () => running.delete(started));
     const gone = once(child, 'exit').then(([code]) => {
       throw new Error(`the server ended with ${code}`);
     });

@@ -185,6 +185,21 @@ describe('calls', () => {
     await call;
   });
 
+  it('fail ten seconds after the connection broke before the answer', async () => {
+    const { socket } = opened({ renew: () => new Promise(() => {}) });
+    FakeWebSocket.last.onopen?.();
+    let failed = false;
+    socket.call('/a', bytes('1')).catch(() => {
+      failed = true;
+    });
+    await vi.advanceTimersByTimeAsync(14_000);
+    FakeWebSocket.last.onclose?.({ code: 1006 });
+    await vi.advanceTimersByTimeAsync(9_999);
+    expect(failed).toBe(false);
+    await vi.advanceTimersByTimeAsync(1);
+    expect(failed).toBe(true);
+  });
+
   it('that are not to be kept fail with the connection', async () => {
     const { socket } = opened();
     await expect(socket.call('/a', bytes('1'), { keep: false })).rejects.toMatchObject({ passing: true });

@@ -6,6 +6,7 @@ import { SignIn } from '../features/auth/SignIn';
 import { Button } from '../ui/Button';
 import { Logo } from '../ui/Logo';
 import { Toasts } from '../ui/Toasts';
+import { dropDrafts } from './drafts';
 import { type Engine, startEngine } from './engine';
 import { EngineContext, useCell } from './hooks';
 import { openRoom } from './route';
@@ -45,6 +46,7 @@ function useScreen() {
       return notify(describeError(cause), 'error');
     }
     engine.stop();
+    dropDrafts();
     openRoom(undefined, true);
     setScreen({ type: 'signed-out' });
   }, []);
@@ -55,6 +57,9 @@ export function App() {
   const { screen, signedIn, start, signOut } = useScreen();
   const shown = useCell(toasts);
   useEffect(() => void start(), [start]);
+  useEffect(() => {
+    if (screen.type !== 'signed-in') document.title = 'Loquat';
+  }, [screen.type]);
   return (
     <>
       {screen.type === 'starting' && <Starting problem={screen.problem} onRetry={() => void start()} />}

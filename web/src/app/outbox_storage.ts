@@ -32,6 +32,10 @@ export function save(
   for (const entry of before) if (!kept.has(entry.opId)) storage.removeItem(prefix(userId) + entry.opId);
   for (const entry of after) {
     if (before.includes(entry)) continue;
-    storage.setItem(prefix(userId) + entry.opId, JSON.stringify(entry));
+    try {
+      storage.setItem(prefix(userId) + entry.opId, JSON.stringify(entry));
+    } catch {
+      // The disk is full: the message is still kept for as long as the page lives.
+    }
   }
 }

@@ -8,6 +8,7 @@ import { MOST_FILES } from '../../app/uploads';
 import type { Room } from '../../model/types';
 import { IconButton } from '../../ui/Button';
 import { cx } from '../../ui/cx';
+import { useAutoSize } from '../../ui/useAutoSize';
 import { UploadTray } from './UploadTray';
 
 const MOST_BYTES = 16_384;
@@ -43,6 +44,7 @@ export function Composer({ room, field, onEditLast }: ComposerProps) {
   const all = useCell(engine.uploads.items);
   const items = useMemo(() => all.filter((item) => item.roomId === room.id), [all, room.id]);
   const attach = useAttach(room.id);
+  useAutoSize(field, text);
   const bytes = useMemo(() => new TextEncoder().encode(text.trim()).length, [text]);
   const uploaded = items.every((item) => item.attachment);
   const ready = (bytes > 0 || items.length > 0) && bytes <= MOST_BYTES && uploaded;

@@ -1,6 +1,7 @@
 /** A message's text being changed in its place. */
 import { type KeyboardEvent, useEffect, useRef, useState } from 'react';
 import { Button } from '../../ui/Button';
+import { useAutoSize } from '../../ui/useAutoSize';
 
 interface MessageEditorProps {
   text: string;
@@ -13,6 +14,7 @@ interface MessageEditorProps {
 export function MessageEditor({ text, mayBeEmpty, onSave, onCancel }: MessageEditorProps) {
   const [value, setValue] = useState(text);
   const field = useRef<HTMLTextAreaElement>(null);
+  useAutoSize(field, value);
   useEffect(() => {
     const element = field.current;
     element?.focus();

@@ -54,7 +54,7 @@ export const MessageItem = memo(function MessageItem(props: MessageItemProps) {
         'data-deleted': deleted,
       }}
       className={editing ? 'bg-loquat-soft/40' : undefined}
-      toolbar={!deleted && !editing && <Toolbar {...props} />}
+      toolbar={!deleted && !editing ? <Toolbar {...props} /> : undefined}
     >
       {deleted ? (
         <p className="text-ink-faint italic">This message was deleted.</p>
@@ -97,9 +97,18 @@ interface MessageFrameProps {
 /** The picture of an author, their name and the time, and what they said. */
 export function MessageFrame(props: MessageFrameProps) {
   const { authorId, name, at, first, faded, className, testData, toolbar, onKeyDown, children } = props;
+  // Hundreds of rows, and one that somebody points at: only that one gets its buttons.
+  const [active, setActive] = useState(false);
+  const activate = () => setActive(true);
   return (
     <article
       {...testData}
+      onPointerEnter={activate}
+      onFocus={activate}
+      onPointerLeave={(event) => setActive(event.currentTarget.querySelector('[data-state=open], :focus') !== null)}
+      onBlur={(event) =>
+        !event.currentTarget.matches(':hover') && setActive(event.currentTarget.contains(event.relatedTarget))
+      }
       // Reached from the composer with Shift+Tab, then with the arrows.
       tabIndex={-1}
       data-row=""
@@ -134,27 +143,20 @@ export function MessageFrame(props: MessageFrameProps) {
         )}
         <div data-testid="message-body">{children}</div>
       </div>
-      {toolbar}
+      {active && toolbar}
     </article>
   );
 }
 
 function Toolbar({ message, mine, mayDelete, actions }: MessageItemProps) {
-  const [open, setOpen] = useState(false);
   return (
-    <div
-      className={cx(
-        'absolute -top-4 right-5 flex items-center rounded-lg border border-line bg-raised p-0.5 shadow-sm',
-        !open && 'invisible group-focus-within/message:visible group-hover/message:visible',
-      )}
-    >
+    <div className="absolute -top-4 right-5 flex items-center rounded-lg border border-line bg-raised p-0.5 shadow-sm">
       {mine && (
         <IconButton label="Edit message" data-testid="message-edit" size="small" onClick={() => actions.edit(message)}>
           <Pencil size={15} />
         </IconButton>
       )}
       <Menu
-        onOpenChange={setOpen}
         trigger={
           <IconButton label="More" data-testid="message-menu" size="small">
             <Ellipsis size={16} />
