@@ -156,7 +156,12 @@ impl Beginning {
             Some(seq) if seq > head => reset(FeedReset::CursorAhead),
             Some(seq) => {
                 let first = self.member(feed_id).map_or(1, |member| store::unsigned(member.first_visible_seq));
-                vec![entry(&id, head, Start::ReplayAfter(seq.max(first.saturating_sub(1))))]
+                let hidden = first.saturating_sub(1);
+                // Between the cursor and the latest joining lies what this member may not see: a replay would have a hole.
+                if seq > 0 && seq < hidden {
+                    return vec![snapshot()];
+                }
+                vec![entry(&id, head, Start::ReplayAfter(seq.max(hidden)))]
             }
         }
     }

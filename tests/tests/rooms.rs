@@ -53,6 +53,14 @@ async fn history_may_begin_with_joining(town: Town) {
     alice.says(&room, "without bob").await;
     alice.adds(&room, &bob).await;
     assert!(bob.reads(&room).await.is_empty());
+    let again = alice.says(&room, "with bob again").await;
+    let mut resumed = bob.resumes(BTreeMap::from([(room.id.clone(), before.seq + 1)]), "").await;
+    resumed.catches_up().await;
+    assert!(resumed.log.is_empty() && resumed.resets.is_empty(), "a snapshot instead of a replay with a hole");
+    assert_eq!(resumed.cursors[&room.id], again.seq);
+    let mut all = bob.resumes(BTreeMap::from([(room.id.clone(), again.seq - 1)]), "").await;
+    all.catches_up().await;
+    assert_eq!(all.texts(&room.id), ["with bob again"]);
 }
 
 async fn roles_decide_who_manages_a_room(town: Town) {

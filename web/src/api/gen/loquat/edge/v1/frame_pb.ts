@@ -30,7 +30,8 @@ export type Cursor = Message<"loquat.edge.v1.Cursor"> & {
   feedId: string;
 
   /**
-   * The number of the newest event that the client holds; 0 asks for a replay from the first visible one.
+   * The number of the newest event that the client holds; 0 asks for a replay from the first visible one. Where numbers
+   * after it are hidden from the caller (they joined again later), the feed starts with a snapshot.
    *
    * @generated from field: uint64 seq = 2;
    */
