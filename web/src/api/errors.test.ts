@@ -2,7 +2,7 @@ import { create } from '@bufbuild/protobuf';
 import { anyPack } from '@bufbuild/protobuf/wkt';
 import { describe, expect, it } from 'vitest';
 import { backoff } from './backoff';
-import { ApiError, describeError, fromResponse, fromStatus } from './errors';
+import { ApiError, describeError, fromResponse, fromStatus, sentence } from './errors';
 import { BadRequestSchema, ErrorInfoSchema, RetryInfoSchema } from './gen/google/rpc/error_details_pb';
 import { StatusSchema } from './gen/google/rpc/status_pb';
 
@@ -34,6 +34,13 @@ describe('errors', () => {
     expect(await fromResponse(new Response('<h1>Bad gateway</h1>', { status: 502 }))).toMatchObject({
       code: 'unavailable',
     });
+  });
+
+  it('name the field that is wrong, as a sentence', () => {
+    const description = 'must have 1 to 80 characters';
+    expect(sentence({ field: 'display_name', description })).toBe('Display name must have 1 to 80 characters.');
+    expect(sentence({ field: 'room.name', description })).toBe('Name must have 1 to 80 characters.');
+    expect(sentence({ field: 'text', description: 'Say something.' })).toBe('Say something.');
   });
 
   it('say what may pass by itself', () => {

@@ -73,11 +73,19 @@ export function fromStatus(status: Status | undefined): ApiError {
   return new ApiError(code, status?.message || 'The server could not answer.', reason, violations, retryAfterMs);
 }
 
+/** A violation as a sentence: the server names the field and says what it must be. */
+export function sentence({ field, description }: Violation): string {
+  const name = field.split('.').at(-1)?.replaceAll('_', ' ') ?? '';
+  const whole = /^\p{Lu}/u.test(description) ? description : `${name} ${description}`.trim();
+  const text = whole.charAt(0).toLocaleUpperCase() + whole.slice(1);
+  return /[.!?]$/.test(text) ? text : `${text}.`;
+}
+
 /** What people are told: the server's own words, with the fields that are wrong. */
 export function describeError(cause: unknown): string {
   if (!(cause instanceof ApiError)) return cause instanceof Error ? cause.message : 'Something went wrong.';
-  const details = cause.violations.map(({ description }) => description).filter(Boolean);
-  return details.length > 0 ? details.join(' ') : cause.message;
+  const details = cause.violations.filter(({ description }) => description);
+  return details.length > 0 ? details.map(sentence).join(' ') : cause.message;
 }
 
 interface ErrorDocument {

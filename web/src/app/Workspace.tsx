@@ -1,16 +1,17 @@
 /** The screen of somebody who is signed in. */
-import { useEffect, useMemo, useState } from 'react';
+import { useEffect, useState } from 'react';
 import { Banner } from '../features/connection/Banner';
 import { RoomView } from '../features/room/RoomView';
+import { BrowseRooms } from '../features/sidebar/BrowseRooms';
+import { CreateRoom } from '../features/sidebar/CreateRoom';
 import { RoomSwitcher } from '../features/sidebar/RoomSwitcher';
 import { Sidebar } from '../features/sidebar/Sidebar';
 import { roomsByName, unread } from '../model/selectors';
 import type { State } from '../model/state';
-import { Button } from '../ui/Button';
 import { cx } from '../ui/cx';
-import { Logo } from '../ui/Logo';
 import { focused } from './focus';
 import { useCell, useEngine, useKey, useModel } from './hooks';
+import { NoRoom } from './NoRoom';
 import { openRoom, openRoomId } from './route';
 
 /** A room on the screen is being read: it does not count. */
@@ -60,18 +61,21 @@ export function Workspace({ onSignOut }: { onSignOut: () => void }) {
   const roomId = useCell(openRoomId);
   const roomState = useModel((state) => (roomId ? state.rooms[roomId] : undefined));
   const [sidebarOpen, setSidebarOpen] = useState(false);
-  const [switcherOpen, setSwitcherOpen] = useState(false);
+  const [dialog, setDialog] = useState<'create' | 'browse' | 'switch'>();
   const [membersOpen, setMembersOpen] = useState(false);
   useTitle(roomId);
   useFirstRoom(roomId);
-  useRoomKeys(roomId, () => setSwitcherOpen((open) => !open));
+  useRoomKeys(roomId, () => setDialog((shown) => (shown ? undefined : 'switch')));
   useKey((event) => {
     if (event.key === 'Escape') setSidebarOpen(false);
   });
+  const close = () => setDialog(undefined);
+  const create = () => setDialog('create');
+  const browse = () => setDialog('browse');
   const open = (id: string) => {
     openRoom(id);
     setSidebarOpen(false);
-    setSwitcherOpen(false);
+    setDialog(undefined);
   };
   return (
     <div className="flex h-dvh flex-col">
@@ -83,7 +87,14 @@ export function Workspace({ onSignOut }: { onSignOut: () => void }) {
             sidebarOpen ? 'max-md:shadow-float' : 'max-md:invisible max-md:-translate-x-full',
           )}
         >
-          <Sidebar openRoomId={roomId} onOpen={open} onSwitch={() => setSwitcherOpen(true)} onSignOut={onSignOut} />
+          <Sidebar
+            openRoomId={roomId}
+            onOpen={open}
+            onSwitch={() => setDialog('switch')}
+            onCreate={create}
+            onBrowse={browse}
+            onSignOut={onSignOut}
+          />
         </div>
         {sidebarOpen && (
           <button
@@ -104,44 +115,13 @@ export function Workspace({ onSignOut }: { onSignOut: () => void }) {
               onLeft={() => openRoom(undefined)}
             />
           ) : (
-            <NoRoom roomId={roomId} onSidebar={() => setSidebarOpen(true)} />
+            <NoRoom roomId={roomId} onSidebar={() => setSidebarOpen(true)} onCreate={create} onBrowse={browse} />
           )}
         </main>
       </div>
-      <RoomSwitcher open={switcherOpen} onClose={() => setSwitcherOpen(false)} onOpen={open} />
+      <RoomSwitcher open={dialog === 'switch'} onClose={close} onOpen={open} />
+      <CreateRoom open={dialog === 'create'} onClose={close} onCreated={open} />
+      <BrowseRooms open={dialog === 'browse'} onClose={close} onJoined={open} />
     </div>
   );
-}
-
-function NoRoom({ roomId, onSidebar }: { roomId: string | undefined; onSidebar: () => void }) {
-  const caughtUp = useModel((state) => state.caughtUp);
-  const late = useLate(caughtUp ? roomId : undefined);
-  const text = useMemo(() => {
-    if (!caughtUp) return 'One moment…';
-    if (roomId) return late ? 'This room does not exist, or you are not in it.' : '';
-    return 'You are in no room yet. Make one, or look around what is there.';
-  }, [caughtUp, roomId, late]);
-  return (
-    <div className="grid flex-1 place-items-center p-6">
-      <div className="flex flex-col items-center gap-4 text-center text-ink-soft">
-        <Logo size={56} />
-        <p className="max-w-xs">{text}</p>
-        <Button className="md:hidden" onClick={onSidebar}>
-          Show rooms
-        </Button>
-      </div>
-    </div>
-  );
-}
-
-/** A room that was just made or joined is on its way for a moment. */
-function useLate(roomId: string | undefined): boolean {
-  const [late, setLate] = useState(false);
-  useEffect(() => {
-    setLate(false);
-    if (!roomId) return;
-    const timer = setTimeout(() => setLate(true), 2500);
-    return () => clearTimeout(timer);
-  }, [roomId]);
-  return late;
 }

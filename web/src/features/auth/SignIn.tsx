@@ -1,6 +1,6 @@
 /** The door: sign in, or make an account. */
 import { type FormEvent, useState } from 'react';
-import { ApiError, describeError } from '../../api/errors';
+import { ApiError, describeError, sentence } from '../../api/errors';
 import { login, register, type Session } from '../../api/session';
 import { Button } from '../../ui/Button';
 import { cx } from '../../ui/cx';
@@ -17,7 +17,7 @@ interface Problem {
 
 function problemOf(cause: unknown): Problem {
   if (!(cause instanceof ApiError)) return { text: describeError(cause), fields: {}, reason: '' };
-  const fields = Object.fromEntries(cause.violations.map(({ field, description }) => [field, description]));
+  const fields = Object.fromEntries(cause.violations.map((violation) => [violation.field, sentence(violation)]));
   if (cause.reason === 'USERNAME_TAKEN') fields.username ??= cause.message;
   return { text: Object.keys(fields).length > 0 ? '' : cause.message, fields, reason: cause.reason };
 }

@@ -20,6 +20,11 @@ interface ComposerProps {
   onEditLast: () => void;
 }
 
+/** A placeholder that breaks into lines makes the field higher. */
+function shortened(name: string): string {
+  return name.length > 24 ? `${name.slice(0, 23).trimEnd()}…` : name;
+}
+
 /** Adds files to the room's next message, and says when there are too many. */
 export function useAttach(roomId: string): (files: Iterable<File>) => void {
   const { uploads } = useEngine();
@@ -86,7 +91,7 @@ export function Composer({ room, field, onEditLast }: ComposerProps) {
           ref={field}
           data-testid="composer"
           aria-label={`Message ${room.name}`}
-          placeholder={`Message ${room.name}`}
+          placeholder={`Message ${shortened(room.name)}`}
           rows={1}
           value={text}
           onChange={(event) => {

@@ -1,30 +1,24 @@
 /** Rooms, and the way to everything else. */
 import { Compass, Plus, Search } from 'lucide-react';
-import { useMemo, useState } from 'react';
+import { useMemo } from 'react';
 import { useModel } from '../../app/hooks';
 import { roomsByName } from '../../model/selectors';
 import { Logo } from '../../ui/Logo';
 import { AccountMenu } from './AccountMenu';
-import { BrowseRooms } from './BrowseRooms';
-import { CreateRoom } from './CreateRoom';
 import { RoomItem } from './RoomItem';
 
 interface SidebarProps {
   openRoomId: string | undefined;
   onOpen: (roomId: string) => void;
   onSwitch: () => void;
+  onCreate: () => void;
+  onBrowse: () => void;
   onSignOut: () => void;
 }
 
 const ON_LEAF = 'text-leaf-ink-soft hover:bg-leaf-hover hover:text-leaf-ink';
 
-export function Sidebar({ openRoomId, onOpen, onSwitch, onSignOut }: SidebarProps) {
-  const [dialog, setDialog] = useState<'create' | 'browse'>();
-  const close = () => setDialog(undefined);
-  const opened = (roomId: string) => {
-    close();
-    onOpen(roomId);
-  };
+export function Sidebar({ openRoomId, onOpen, onSwitch, onCreate, onBrowse, onSignOut }: SidebarProps) {
   return (
     <nav aria-label="Rooms" className="flex h-full w-full flex-col bg-leaf text-leaf-ink">
       <div className="flex h-14 items-center gap-2.5 px-4">
@@ -43,24 +37,12 @@ export function Sidebar({ openRoomId, onOpen, onSwitch, onSignOut }: SidebarProp
           <kbd className="ml-auto font-sans text-[11px] opacity-80">{isMac() ? '⌘K' : 'Ctrl K'}</kbd>
         </button>
       </div>
-      <RoomList openRoomId={openRoomId} onOpen={opened} />
+      <RoomList openRoomId={openRoomId} onOpen={onOpen} />
       <div className="flex flex-col gap-0.5 px-3 pt-2 pb-2">
-        <SidebarAction
-          icon={<Plus size={16} />}
-          label="New room"
-          testId="create-room"
-          onClick={() => setDialog('create')}
-        />
-        <SidebarAction
-          icon={<Compass size={16} />}
-          label="Browse rooms"
-          testId="browse-rooms"
-          onClick={() => setDialog('browse')}
-        />
+        <SidebarAction icon={<Plus size={16} />} label="New room" testId="create-room" onClick={onCreate} />
+        <SidebarAction icon={<Compass size={16} />} label="Browse rooms" testId="browse-rooms" onClick={onBrowse} />
       </div>
       <AccountMenu onSignOut={onSignOut} />
-      <CreateRoom open={dialog === 'create'} onClose={close} onCreated={opened} />
-      <BrowseRooms open={dialog === 'browse'} onClose={close} onJoined={opened} />
     </nav>
   );
 }
@@ -81,9 +63,7 @@ function RoomList({ openRoomId, onOpen }: Pick<SidebarProps, 'openRoomId' | 'onO
           <RoomItem key={room.id} room={room} open={room.id === openRoomId} onOpen={onOpen} />
         ))}
       </ul>
-      {sorted.length === 0 && caughtUp && (
-        <p className="px-2.5 py-1 text-leaf-ink-soft text-sm">You are in no room yet. Make one, or look around.</p>
-      )}
+      {sorted.length === 0 && caughtUp && <p className="px-2.5 py-1 text-leaf-ink-soft text-sm">None yet</p>}
     </div>
   );
 }
