@@ -62,6 +62,8 @@ export async function startServer() {
     start,
     /** As a crash would. */
     kill: () => end('SIGKILL'),
+    /** As an update would. */
+    terminate: () => end('SIGTERM'),
     async stop() {
       await end('SIGTERM');
       await rm(folder, { recursive: true, force: true });

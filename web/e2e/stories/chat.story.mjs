@@ -118,3 +118,31 @@ test('older messages come while scrolling up, without a hole', async () => {
   await bob.get('jump-to-latest').click();
   await eventually('the end is in sight', () => bob.message('line 130').last().isVisible());
 });
+
+test('messages are reached, changed and deleted by keyboard alone', async () => {
+  const alice = await here.person('Alice');
+  await alice.createsRoom(unique('keys'));
+  for (const text of ['one', 'two', 'three https://example.org/']) await alice.says(text);
+  const press = (key) => alice.page.keyboard.press(key);
+  const onRow = (text) =>
+    eventually(`the focus is on ${text}`, () =>
+      alice.page.evaluate((wanted) => document.activeElement?.textContent?.includes(wanted), text),
+    );
+  await alice.get('timeline').focus();
+  await press('ArrowUp');
+  await onRow('three');
+  await press('ArrowUp');
+  await onRow('two');
+  await press('e');
+  await alice.get('edit-input').press('End');
+  await alice.page.keyboard.type(' and a half');
+  await press('Enter');
+  await alice.sees('two and a half');
+  await alice.get('timeline').focus();
+  await press('ArrowUp');
+  await press('Delete');
+  await alice.get('confirm').waitFor();
+  await press('Tab');
+  await press('Enter');
+  await alice.eventuallySees(['one', 'two and a half', '']);
+});

@@ -47,3 +47,30 @@ test('a file is shared and comes back byte by byte, and only to members', async 
   const refused = await eve.page.evaluate(async (path) => (await fetch(path)).status, address);
   assert.equal(refused, 404);
 });
+
+test('files are pasted and dropped, and one can be taken back', async () => {
+  const alice = await here.person('Alice');
+  await alice.createsRoom(unique('desk'));
+  const give = (selector, type) =>
+    alice.page.evaluate(
+      ([where, event]) => {
+        const data = new DataTransfer();
+        data.items.add(new File(['some text'], `${event}.txt`, { type: 'text/plain' }));
+        const shared = { bubbles: true, cancelable: true };
+        const happened =
+          event === 'paste'
+            ? new ClipboardEvent(event, { ...shared, clipboardData: data })
+            : new DragEvent(event, { ...shared, dataTransfer: data });
+        document.querySelector(where).dispatchEvent(happened);
+      },
+      [selector, type],
+    );
+  await give('[data-testid=composer]', 'paste');
+  await give('[data-testid=timeline]', 'drop');
+  const done = alice.page.locator('[data-testid=upload-item][data-state=done]');
+  await eventually('both are there', async () => (await done.count()) === 2);
+  await done.filter({ hasText: 'paste.txt' }).getByRole('button').click();
+  await alice.get('send').click();
+  await alice.get('message-file', { hasText: 'drop.txt' }).waitFor();
+  assert.equal(await alice.get('message-file').count(), 1);
+});

@@ -2,6 +2,10 @@
 import type { Upload } from 'tus-js-client';
 import { ApiError } from './errors';
 
+/** Beside the rest and not when it is needed: the server may have been updated by then, and the old file be gone. */
+const tus = import('tus-js-client');
+tus.catch(() => {});
+
 export function fileUrl(id: string, variant = ''): string {
   return variant ? `/files/${id}?variant=${encodeURIComponent(variant)}` : `/files/${id}`;
 }
@@ -33,7 +37,7 @@ function messageOf(body: string | undefined, fallback: string): string {
 
 /** Goes on from where it broke off; resolves with the proof that a message may carry the file. */
 export async function upload(options: UploadOptions): Promise<Uploaded> {
-  const { Upload, DetailedError } = await import('tus-js-client');
+  const { Upload, DetailedError } = await tus;
   const { file, roomId, opId } = options;
   let uploaded: Uploaded | undefined;
   await new Promise<void>((resolve, reject) => {

@@ -22,12 +22,13 @@ interface TimelineProps {
   onEdit: (messageId: string | undefined) => void;
 }
 
+/** The arrows go from message to message, also from a link or picture in one; in a field or a menu they have other work. */
 function moveFocus(event: KeyboardEvent<HTMLElement>): void {
   const step = event.key === 'ArrowDown' ? 1 : event.key === 'ArrowUp' ? -1 : 0;
   const target = event.target as HTMLElement;
-  if (step === 0 || !(target === event.currentTarget || target.matches('[data-row]'))) return;
+  if (step === 0 || event.defaultPrevented || target.closest('textarea, [role=menu], [role=dialog]')) return;
   const rows = [...event.currentTarget.querySelectorAll<HTMLElement>('[data-row]')];
-  const at = rows.indexOf(target);
+  const at = rows.findIndex((row) => row.contains(target));
   const next = at === -1 ? rows.at(-1) : rows[at + step];
   if (!next) return;
   event.preventDefault();
