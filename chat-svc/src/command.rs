@@ -42,6 +42,7 @@ pub(crate) enum Action {
     LeaveRoom { room_id: Uuid },
     AddMember { room_id: Uuid, user_id: Uuid, role: RoomRole },
     RemoveMember { room_id: Uuid, user_id: Uuid },
+    SetMemberRole { room_id: Uuid, user_id: Uuid, role: RoomRole },
     SendMessage { room_id: Uuid, text: String, files: Vec<FileClaim> },
     EditMessage { room_id: Uuid, message_id: Uuid, text: String },
     DeleteMessage { room_id: Uuid, message_id: Uuid },
@@ -83,6 +84,7 @@ impl Command {
                 vec![*room_id, *user_id]
             }
             Action::UpdateRoom { room_id, .. }
+            | Action::SetMemberRole { room_id, .. }
             | Action::SendMessage { room_id, .. }
             | Action::EditMessage { room_id, .. }
             | Action::DeleteMessage { room_id, .. } => vec![*room_id],
@@ -106,6 +108,9 @@ impl Command {
             Action::LeaveRoom { room_id } => members::leave(work, actor, *room_id).await,
             Action::AddMember { room_id, user_id, role } => members::add(work, actor, *room_id, *user_id, *role).await,
             Action::RemoveMember { room_id, user_id } => members::remove(work, actor, *room_id, *user_id).await,
+            Action::SetMemberRole { room_id, user_id, role } => {
+                members::set_role(work, actor, *room_id, *user_id, *role).await
+            }
             Action::SendMessage { room_id, text, files } => {
                 let op_id = self.op.as_ref().map(|op| op.op_id);
                 messages::send(work, actor, *room_id, text, files, op_id).await

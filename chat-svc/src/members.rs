@@ -5,8 +5,8 @@ use prost::Message as _;
 use proto::chat::{
     internal::v1::AudienceChange,
     v1::{
-        AddMemberResponse, JoinRoomResponse, LeaveRoomResponse, MemberLeft, Membership, RemoveMemberResponse,
-        RoomHistory, RoomLeft, RoomRole, event::Body,
+        AddMemberResponse, JoinRoomResponse, LeaveRoomResponse, MemberLeft, MemberRoleChanged, Membership,
+        RemoveMemberResponse, RoomHistory, RoomLeft, RoomRole, SetMemberRoleResponse, event::Body,
     },
 };
 use uuid::Uuid;
@@ -102,6 +102,31 @@ pub(crate) async fn remove(
     rooms::open(work.tx, room_id, actor, Action::Remove(theirs.role())).await?;
     part(work, actor, room_id, user_id).await?;
     Ok(RemoveMemberResponse {}.encode_to_vec().into())
+}
+
+/// Changes what somebody may do.
+pub(crate) async fn set_role(
+    work: &mut Work<'_>,
+    actor: Actor,
+    room_id: Uuid,
+    user_id: Uuid,
+    role: RoomRole,
+) -> Result<Bytes, ChatError> {
+    rooms::open(work.tx, room_id, actor, Action::Promote(RoomRole::Member, RoomRole::Member)).await?;
+    let mut theirs = member::find(work.tx, room_id, user_id).await?.ok_or(ChatError::MemberNotFound)?;
+    let before = theirs.role();
+    rooms::open(work.tx, room_id, actor, Action::Promote(before, role)).await?;
+    if before == RoomRole::Owner && role != RoomRole::Owner && member::owners(work.tx, room_id).await? == 1 {
+        return Err(ChatError::LastOwner);
+    }
+    if before != role {
+        theirs.role = role.into();
+        member::set_role(work.tx, room_id, user_id, role).await?;
+        work.wrote();
+        let changed = MemberRoleChanged { member: Some(theirs.to_proto()), room_id: room_id.to_string() };
+        work.append(room_id, actor.user_id, Body::MemberRoleChanged(changed), None);
+    }
+    Ok(SetMemberRoleResponse { member: Some(theirs.to_proto()) }.encode_to_vec().into())
 }
 
 /// Ends a membership. The event is the last that the user may see: it carries the change of audience itself.

@@ -24,6 +24,8 @@ pub(crate) enum Action {
     Add(RoomRole),
     /// Put somebody with this role out.
     Remove(RoomRole),
+    /// Give somebody with the first role the second.
+    Promote(RoomRole, RoomRole),
     /// Delete somebody else's message.
     DeleteOthers,
 }
@@ -59,6 +61,7 @@ pub(crate) fn allow(action: Action, kind: RoomKind, asker: Asker) -> Result<(), 
             may_bring && rank(given) <= rank(role)
         }
         Action::Remove(theirs) => rank(role) >= rank(RoomRole::Admin) && rank(theirs) <= rank(role),
+        Action::Promote(from, to) => rank(role) >= rank(RoomRole::Admin) && rank(from).max(rank(to)) <= rank(role),
     };
     if allowed { Ok(()) } else { Err(ChatError::RoleTooLow) }
 }
@@ -91,6 +94,9 @@ mod tests {
         (Action::Remove(RoomRole::Member), "??-++", "??-++"),
         (Action::Remove(RoomRole::Admin), "??-++", "??-++"),
         (Action::Remove(RoomRole::Owner), "??--+", "??--+"),
+        (Action::Promote(RoomRole::Member, RoomRole::Admin), "??-++", "??-++"),
+        (Action::Promote(RoomRole::Admin, RoomRole::Owner), "??--+", "??--+"),
+        (Action::Promote(RoomRole::Owner, RoomRole::Member), "??--+", "??--+"),
         (Action::DeleteOthers, "??-++", "??-++"),
     ];
 

@@ -50,6 +50,7 @@ pub const METHODS: &[Method] = &[
     Method::user("/loquat.chat.v1.RoomService/LeaveRoom"),
     Method::user("/loquat.chat.v1.RoomService/AddMember"),
     Method::user("/loquat.chat.v1.RoomService/RemoveMember"),
+    Method::user("/loquat.chat.v1.RoomService/SetMemberRole"),
     Method::user("/loquat.chat.v1.RoomService/ListMembers"),
     Method::user("/loquat.chat.v1.RoomService/MarkRead"),
     Method::user("/loquat.chat.v1.RoomService/MarkUnread"),

@@ -102,8 +102,27 @@ async fn the_only_owner_cannot_leave_others_behind(town: Town) {
     let leave = chat::LeaveRoomRequest { room_id: room.id.clone(), op_id: String::new() };
     let refused = alice.rooms().leave_room(leave.clone()).await.unwrap_err();
     assert_eq!((refused.code(), reason(&refused)), (Code::FailedPrecondition, "LAST_OWNER".into()));
-    bob.rooms().leave_room(leave.clone()).await.unwrap();
+    let role = |user_id: &str, role: RoomRole| chat::SetMemberRoleRequest {
+        room_id: room.id.clone(),
+        user_id: user_id.into(),
+        role: role.into(),
+        op_id: String::new(),
+    };
+    let down = alice.rooms().set_member_role(role(&alice.user.id, RoomRole::Member)).await.unwrap_err();
+    assert_eq!(reason(&down), "LAST_OWNER");
+    let up = bob.rooms().set_member_role(role(&bob.user.id, RoomRole::Owner)).await.unwrap_err();
+    assert_eq!(reason(&up), "ROLE_TOO_LOW");
+    let nobody = alice.rooms().set_member_role(role(&op_id(), RoomRole::Admin)).await.unwrap_err();
+    assert_eq!(reason(&nobody), "MEMBER_NOT_FOUND");
+    let mut listens = bob.listens().await;
+    alice.rooms().set_member_role(role(&bob.user.id, RoomRole::Owner)).await.unwrap();
+    let promoted = |event: &chat::Event| match &event.body {
+        Some(Body::MemberRoleChanged(changed)) => changed.member.clone(),
+        _ => None,
+    };
+    assert_eq!(listens.waits_for("the promotion", promoted).await.role(), RoomRole::Owner);
     alice.rooms().leave_room(leave.clone()).await.unwrap();
+    bob.rooms().leave_room(leave.clone()).await.unwrap();
     assert_eq!(reason(&alice.rooms().leave_room(leave).await.unwrap_err()), "ROOM_NOT_FOUND");
 }
 

@@ -141,6 +141,22 @@ impl RoomService for Rpc {
         .await
     }
 
+    async fn set_member_role(
+        &self,
+        request: Request<v1::SetMemberRoleRequest>,
+    ) -> Result<Response<v1::SetMemberRoleResponse>, Status> {
+        self.change("SetMemberRole", request, |fields, request: &v1::SetMemberRoleRequest| {
+            let room_id = fields.id("room_id", &request.room_id);
+            let user_id = fields.id("user_id", &request.user_id);
+            if request.role() == RoomRole::Unspecified {
+                fields.wrong("role", "must be ROOM_ROLE_OWNER, ROOM_ROLE_ADMIN or ROOM_ROLE_MEMBER");
+            }
+            let role = request.role();
+            (optional_op_id(fields, &request.op_id), Action::SetMemberRole { room_id, user_id, role })
+        })
+        .await
+    }
+
     async fn list_members(
         &self,
         request: Request<v1::ListMembersRequest>,

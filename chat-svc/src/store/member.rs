@@ -1,7 +1,7 @@
 //! `member`: who is in which room now.
 
 use proto::chat::v1::{Member, RoomRole};
-use sea_orm::{PaginatorTrait as _, QueryOrder as _, QuerySelect as _, entity::prelude::*};
+use sea_orm::{PaginatorTrait as _, QueryOrder as _, QuerySelect as _, Set, entity::prelude::*};
 
 use super::{timestamp, unsigned};
 
@@ -73,6 +73,19 @@ pub(crate) async fn owners<C: ConnectionTrait>(db: &C, room_id: Uuid) -> Result<
 /// Writes a new membership.
 pub(crate) async fn insert<C: ConnectionTrait>(db: &C, member: Model) -> Result<(), DbErr> {
     Entity::insert(ActiveModel::from(member)).exec_without_returning(db).await?;
+    Ok(())
+}
+
+/// Writes a role.
+pub(crate) async fn set_role<C: ConnectionTrait>(
+    db: &C,
+    room_id: Uuid,
+    user_id: Uuid,
+    role: RoomRole,
+) -> Result<(), DbErr> {
+    let changed =
+        ActiveModel { room_id: Set(room_id), user_id: Set(user_id), role: Set(role.into()), ..Default::default() };
+    Entity::update(changed).exec(db).await?;
     Ok(())
 }
 

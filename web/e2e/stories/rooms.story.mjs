@@ -18,6 +18,13 @@ test('a private room is there for those who are added, and gone for those who ar
   await bob.opens(room);
   await bob.sees('Only for us');
   const member = alice.get('member-item', { hasText: bob.username });
+  // Who manages the room is seen at once, and may be shared.
+  await bob.get('members-toggle').click();
+  await member.hover();
+  await member.getByTestId('member-role').click();
+  await alice.get('make-admin').click();
+  await bob.get('member-item', { hasText: `${bob.username} · Admin` }).waitFor();
+  await bob.get('add-member-input').waitFor();
   await member.hover();
   await member.getByTestId('remove-member').click();
   await alice.get('confirm').click();

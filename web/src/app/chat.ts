@@ -2,12 +2,13 @@
 import type { Call } from '../api/client';
 import { UserService } from '../api/gen/loquat/auth/v1/user_service_pb';
 import { MessageService } from '../api/gen/loquat/chat/v1/message_service_pb';
-import { RoomKind as WireKind } from '../api/gen/loquat/chat/v1/room_pb';
+import { RoomKind as WireKind, RoomRole as WireRole } from '../api/gen/loquat/chat/v1/room_pb';
 import { RoomService } from '../api/gen/loquat/chat/v1/room_service_pb';
 import * as decode from '../model/decode';
 import type { Action, State } from '../model/state';
-import type { Room, RoomKind, User } from '../model/types';
+import type { Room, RoomKind, RoomRole, User } from '../model/types';
 
+const WIRE_ROLES = { owner: WireRole.OWNER, admin: WireRole.ADMIN, member: WireRole.MEMBER } as const;
 const PAGE = 50;
 const TYPING_EVERY_MS = 3000;
 
@@ -20,6 +21,7 @@ export interface Chat {
   update(roomId: string, name: string, topic: string): Promise<void>;
   addMember(roomId: string, userId: string): Promise<void>;
   removeMember(roomId: string, userId: string): Promise<void>;
+  setRole(roomId: string, userId: string, role: RoomRole): Promise<void>;
   loadMembers(roomId: string): Promise<void>;
   /** The newest page, or the one before what is held. */
   loadMessages(roomId: string): Promise<void>;
@@ -81,6 +83,9 @@ export function chatOver(call: Call, state: () => State, dispatch: (action: Acti
     },
     async addMember(roomId, userId) {
       await call(rooms.addMember, { roomId, userId, opId: newOpId() });
+    },
+    async setRole(roomId, userId, role) {
+      await call(rooms.setMemberRole, { roomId, userId, role: WIRE_ROLES[role], opId: newOpId() });
     },
     async removeMember(roomId, userId) {
       await call(rooms.removeMember, { roomId, userId, opId: newOpId() });

@@ -120,6 +120,8 @@ function body(from: Event['body']): EventBody {
       return from.value.member ? { type: 'member_joined', member: member(from.value.member) } : { type: 'other' };
     case 'memberLeft':
       return { type: 'member_left', userId: from.value.userId };
+    case 'memberRoleChanged':
+      return from.value.member ? { type: 'member_role_changed', member: member(from.value.member) } : { type: 'other' };
     case 'fileReady':
       return from.value.file ? { type: 'file_ready', file: file(from.value.file) } : { type: 'other' };
     case 'roomJoined':

@@ -68,6 +68,14 @@ describe('feeds', () => {
     expect(state.cursors[ROOM]).toBe(2);
   });
 
+  it('knows what somebody may do from now on', () => {
+    const member = { userId: ME, role: 'admin', joinedSeq: 1 } as const;
+    const promoted: Action = { type: 'event', event: event(1, { type: 'member_role_changed', member }) };
+    const state = run([promoted], inRoom());
+    expect(state.rooms[ROOM]?.membership.role).toBe('admin');
+    expect(state.rooms[ROOM]?.members[ME]?.member?.role).toBe('admin');
+  });
+
   it('drops a room that it was removed from, and ignores what was queued', () => {
     const left: Action = { type: 'event', event: event(2, { type: 'member_left', userId: ME }) };
     const state = run([post(1), left, left, post(1)], inRoom());

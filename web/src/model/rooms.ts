@@ -64,6 +64,15 @@ function countMembers(room: RoomState, difference: number, userId: string, fact:
   };
 }
 
+function changeRole(room: RoomState, member: Member, seq: number, me: string): RoomState {
+  const mine = member.userId === me;
+  return {
+    ...room,
+    membership: mine ? { ...room.membership, role: member.role } : room.membership,
+    members: putMember(room.members, member.userId, { seq, member }),
+  };
+}
+
 function learnFile(state: State, file: FileInfo): State {
   const known = state.files[file.id];
   const merged = known ? mergeFile(known, file) : file;
@@ -101,6 +110,8 @@ export function applyEvent(state: State, event: FeedEvent): State {
       return changeRoom(stopTyping(state, feedId, body.userId), feedId, (room) =>
         countMembers(room, -1, body.userId, { seq }),
       );
+    case 'member_role_changed':
+      return changeRoom(state, feedId, (room) => changeRole(room, body.member, seq, state.me));
     case 'file_ready':
       return learnFile(state, body.file);
     case 'read':

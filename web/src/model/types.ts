@@ -82,6 +82,7 @@ export type EventBody =
   | { readonly type: 'room_updated'; readonly room: Room }
   | { readonly type: 'member_joined'; readonly member: Member }
   | { readonly type: 'member_left'; readonly userId: string }
+  | { readonly type: 'member_role_changed'; readonly member: Member }
   | { readonly type: 'file_ready'; readonly file: FileInfo }
   | { readonly type: 'room_joined'; readonly room: Room; readonly joinedSeq: number }
   | { readonly type: 'room_left'; readonly roomId: string; readonly leftSeq: number }

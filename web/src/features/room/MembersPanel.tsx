@@ -1,17 +1,19 @@
 /** Who is in the room, and the way to add and remove somebody. */
-import { UserMinus, X } from 'lucide-react';
+import { MoreHorizontal, ShieldCheck, UserMinus, X } from 'lucide-react';
 import { useEffect, useMemo, useState } from 'react';
 import { nameOf, useConnection, useEngine, useUser } from '../../app/hooks';
 import { telling } from '../../app/toasts';
 import { members } from '../../model/selectors';
 import type { RoomState } from '../../model/state';
-import type { Member } from '../../model/types';
+import type { Member, RoomRole } from '../../model/types';
 import { Avatar } from '../../ui/Avatar';
 import { IconButton } from '../../ui/Button';
 import { Confirm } from '../../ui/Confirm';
+import { Menu, MenuItem } from '../../ui/Menu';
 import { AddMember } from './AddMember';
 
 const ROLES = { owner: 'Owner', admin: 'Admin', member: '' } as const;
+const MAKE = { owner: 'Make owner', admin: 'Make admin', member: 'Make member' } as const;
 
 export function MembersPanel({ roomState, onClose }: { roomState: RoomState; onClose: () => void }) {
   const { me, chat } = useEngine();
@@ -46,6 +48,11 @@ export function MembersPanel({ roomState, onClose }: { roomState: RoomState; onC
             key={member.userId}
             member={member}
             mine={member.userId === me.id}
+            onRole={
+              membership.role === 'owner' && member.userId !== me.id
+                ? (role) => void telling(chat.setRole(room.id, member.userId, role))
+                : undefined
+            }
             onRemove={removable(member) ? (name) => setRemoving({ id: member.userId, name }) : undefined}
           />
         ))}
@@ -66,10 +73,11 @@ export function MembersPanel({ roomState, onClose }: { roomState: RoomState; onC
 interface MemberItemProps {
   member: Member;
   mine: boolean;
+  onRole?: (role: RoomRole) => void;
   onRemove?: (name: string) => void;
 }
 
-function MemberItem({ member, mine, onRemove }: MemberItemProps) {
+function MemberItem({ member, mine, onRole, onRemove }: MemberItemProps) {
   const user = useUser(member.userId);
   const name = nameOf(user);
   return (
@@ -89,6 +97,7 @@ function MemberItem({ member, mine, onRemove }: MemberItemProps) {
           {ROLES[member.role] && ` · ${ROLES[member.role]}`}
         </span>
       </span>
+      {onRole && <RoleMenu name={name} role={member.role} onRole={onRole} />}
       {onRemove && (
         <IconButton
           label={`Remove ${name}`}
@@ -101,5 +110,35 @@ function MemberItem({ member, mine, onRemove }: MemberItemProps) {
         </IconButton>
       )}
     </li>
+  );
+}
+
+interface RoleMenuProps {
+  name: string;
+  role: RoomRole;
+  onRole: (role: RoomRole) => void;
+}
+
+/** What an owner can make of somebody. */
+function RoleMenu({ name, role, onRole }: RoleMenuProps) {
+  const others = (['owner', 'admin', 'member'] as const).filter((other) => other !== role);
+  return (
+    <Menu
+      trigger={
+        <IconButton
+          label={`Role of ${name}`}
+          data-testid="member-role"
+          className="opacity-0 focus-visible:opacity-100 group-hover/member:opacity-100 data-[state=open]:opacity-100 pointer-coarse:opacity-100"
+        >
+          <MoreHorizontal size={16} />
+        </IconButton>
+      }
+    >
+      {others.map((other) => (
+        <MenuItem key={other} testId={`make-${other}`} icon={<ShieldCheck size={15} />} onSelect={() => onRole(other)}>
+          {MAKE[other]}
+        </MenuItem>
+      ))}
+    </Menu>
   );
 }

@@ -18,7 +18,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file loquat/chat/v1/event.proto.
  */
 export const file_loquat_chat_v1_event: GenFile = /*@__PURE__*/
-  fileDesc("Chpsb3F1YXQvY2hhdC92MS9ldmVudC5wcm90bxIObG9xdWF0LmNoYXQudjEizwUKBUV2ZW50Eg8KB2ZlZWRfaWQYASABKAkSCwoDc2VxGAIgASgEEiYKAmF0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIQCghhY3Rvcl9pZBgEIAEoCRI3Cg5tZXNzYWdlX3Bvc3RlZBgKIAEoCzIdLmxvcXVhdC5jaGF0LnYxLk1lc3NhZ2VQb3N0ZWRIABI3Cg5tZXNzYWdlX2VkaXRlZBgLIAEoCzIdLmxvcXVhdC5jaGF0LnYxLk1lc3NhZ2VFZGl0ZWRIABI5Cg9tZXNzYWdlX2RlbGV0ZWQYDCABKAsyHi5sb3F1YXQuY2hhdC52MS5NZXNzYWdlRGVsZXRlZEgAEjMKDHJvb21fY3JlYXRlZBgUIAEoCzIbLmxvcXVhdC5jaGF0LnYxLlJvb21DcmVhdGVkSAASMwoMcm9vbV91cGRhdGVkGBUgASgLMhsubG9xdWF0LmNoYXQudjEuUm9vbVVwZGF0ZWRIABI1Cg1tZW1iZXJfam9pbmVkGBYgASgLMhwubG9xdWF0LmNoYXQudjEuTWVtYmVySm9pbmVkSAASMQoLbWVtYmVyX2xlZnQYFyABKAsyGi5sb3F1YXQuY2hhdC52MS5NZW1iZXJMZWZ0SAASLwoKZmlsZV9yZWFkeRgeIAEoCzIZLmxvcXVhdC5jaGF0LnYxLkZpbGVSZWFkeUgAEjEKC3Jvb21fam9pbmVkGCggASgLMhoubG9xdWF0LmNoYXQudjEuUm9vbUpvaW5lZEgAEi0KCXJvb21fbGVmdBgpIAEoCzIYLmxvcXVhdC5jaGF0LnYxLlJvb21MZWZ0SAASJAoEcmVhZBgqIAEoCzIULmxvcXVhdC5jaGF0LnYxLlJlYWRIABIsCghyZWRhY3RlZBgyIAEoCzIYLmxvcXVhdC5jaGF0LnYxLlJlZGFjdGVkSABCBgoEYm9keSI5Cg1NZXNzYWdlUG9zdGVkEigKB21lc3NhZ2UYASABKAsyFy5sb3F1YXQuY2hhdC52MS5NZXNzYWdlIjkKDU1lc3NhZ2VFZGl0ZWQSKAoHbWVzc2FnZRgBIAEoCzIXLmxvcXVhdC5jaGF0LnYxLk1lc3NhZ2UiOQoOTWVzc2FnZURlbGV0ZWQSEgoKbWVzc2FnZV9pZBgBIAEoCRITCgttZXNzYWdlX3NlcRgCIAEoBCIxCgtSb29tQ3JlYXRlZBIiCgRyb29tGAEgASgLMhQubG9xdWF0LmNoYXQudjEuUm9vbSIxCgtSb29tVXBkYXRlZBIiCgRyb29tGAEgASgLMhQubG9xdWF0LmNoYXQudjEuUm9vbSJHCgxNZW1iZXJKb2luZWQSJgoGbWVtYmVyGAEgASgLMhYubG9xdWF0LmNoYXQudjEuTWVtYmVyEg8KB3Jvb21faWQYAiABKAkiLgoKTWVtYmVyTGVmdBIPCgd1c2VyX2lkGAEgASgJEg8KB3Jvb21faWQYAiABKAkiLwoJRmlsZVJlYWR5EiIKBGZpbGUYASABKAsyFC5sb3F1YXQuZmlsZS52MS5GaWxlIkQKClJvb21Kb2luZWQSIgoEcm9vbRgBIAEoCzIULmxvcXVhdC5jaGF0LnYxLlJvb20SEgoKam9pbmVkX3NlcRgCIAEoBCItCghSb29tTGVmdBIPCgdyb29tX2lkGAEgASgJEhAKCGxlZnRfc2VxGAIgASgEIjUKBFJlYWQSDwoHcm9vbV9pZBgBIAEoCRILCgNzZXEYAiABKAQSDwoHb3JkaW5hbBgDIAEoBCIYCghSZWRhY3RlZBIMCgRoYXNoGAEgASgMIk4KCUVwaGVtZXJhbBIPCgdmZWVkX2lkGAEgASgJEigKBnR5cGluZxgCIAEoCzIWLmxvcXVhdC5jaGF0LnYxLlR5cGluZ0gAQgYKBGJvZHkiGQoGVHlwaW5nEg8KB3VzZXJfaWQYASABKAkiqAEKCFNuYXBzaG90Eg8KB2ZlZWRfaWQYASABKAkSDAoEaGVhZBgCIAEoBBIZChFmaXJzdF92aXNpYmxlX3NlcRgDIAEoBBIsCgRyb29tGAQgASgLMhwubG9xdWF0LmNoYXQudjEuUm9vbVNuYXBzaG90SAASLAoEdXNlchgFIAEoCzIcLmxvcXVhdC5jaGF0LnYxLlVzZXJTbmFwc2hvdEgAQgYKBGJvZHkiYgoMUm9vbVNuYXBzaG90EiIKBHJvb20YASABKAsyFC5sb3F1YXQuY2hhdC52MS5Sb29tEi4KCm1lbWJlcnNoaXAYAiABKAsyGi5sb3F1YXQuY2hhdC52MS5NZW1iZXJzaGlwIiAKDFVzZXJTbmFwc2hvdBIQCghyb29tX2lkcxgBIAMoCWIGcHJvdG8z", [file_google_protobuf_timestamp, file_loquat_chat_v1_message, file_loquat_chat_v1_room, file_loquat_file_v1_file]);
+  fileDesc("Chpsb3F1YXQvY2hhdC92MS9ldmVudC5wcm90bxIObG9xdWF0LmNoYXQudjEikQYKBUV2ZW50Eg8KB2ZlZWRfaWQYASABKAkSCwoDc2VxGAIgASgEEiYKAmF0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIQCghhY3Rvcl9pZBgEIAEoCRI3Cg5tZXNzYWdlX3Bvc3RlZBgKIAEoCzIdLmxvcXVhdC5jaGF0LnYxLk1lc3NhZ2VQb3N0ZWRIABI3Cg5tZXNzYWdlX2VkaXRlZBgLIAEoCzIdLmxvcXVhdC5jaGF0LnYxLk1lc3NhZ2VFZGl0ZWRIABI5Cg9tZXNzYWdlX2RlbGV0ZWQYDCABKAsyHi5sb3F1YXQuY2hhdC52MS5NZXNzYWdlRGVsZXRlZEgAEjMKDHJvb21fY3JlYXRlZBgUIAEoCzIbLmxvcXVhdC5jaGF0LnYxLlJvb21DcmVhdGVkSAASMwoMcm9vbV91cGRhdGVkGBUgASgLMhsubG9xdWF0LmNoYXQudjEuUm9vbVVwZGF0ZWRIABI1Cg1tZW1iZXJfam9pbmVkGBYgASgLMhwubG9xdWF0LmNoYXQudjEuTWVtYmVySm9pbmVkSAASMQoLbWVtYmVyX2xlZnQYFyABKAsyGi5sb3F1YXQuY2hhdC52MS5NZW1iZXJMZWZ0SAASQAoTbWVtYmVyX3JvbGVfY2hhbmdlZBgYIAEoCzIhLmxvcXVhdC5jaGF0LnYxLk1lbWJlclJvbGVDaGFuZ2VkSAASLwoKZmlsZV9yZWFkeRgeIAEoCzIZLmxvcXVhdC5jaGF0LnYxLkZpbGVSZWFkeUgAEjEKC3Jvb21fam9pbmVkGCggASgLMhoubG9xdWF0LmNoYXQudjEuUm9vbUpvaW5lZEgAEi0KCXJvb21fbGVmdBgpIAEoCzIYLmxvcXVhdC5jaGF0LnYxLlJvb21MZWZ0SAASJAoEcmVhZBgqIAEoCzIULmxvcXVhdC5jaGF0LnYxLlJlYWRIABIsCghyZWRhY3RlZBgyIAEoCzIYLmxvcXVhdC5jaGF0LnYxLlJlZGFjdGVkSABCBgoEYm9keSI5Cg1NZXNzYWdlUG9zdGVkEigKB21lc3NhZ2UYASABKAsyFy5sb3F1YXQuY2hhdC52MS5NZXNzYWdlIjkKDU1lc3NhZ2VFZGl0ZWQSKAoHbWVzc2FnZRgBIAEoCzIXLmxvcXVhdC5jaGF0LnYxLk1lc3NhZ2UiOQoOTWVzc2FnZURlbGV0ZWQSEgoKbWVzc2FnZV9pZBgBIAEoCRITCgttZXNzYWdlX3NlcRgCIAEoBCIxCgtSb29tQ3JlYXRlZBIiCgRyb29tGAEgASgLMhQubG9xdWF0LmNoYXQudjEuUm9vbSIxCgtSb29tVXBkYXRlZBIiCgRyb29tGAEgASgLMhQubG9xdWF0LmNoYXQudjEuUm9vbSJHCgxNZW1iZXJKb2luZWQSJgoGbWVtYmVyGAEgASgLMhYubG9xdWF0LmNoYXQudjEuTWVtYmVyEg8KB3Jvb21faWQYAiABKAkiLgoKTWVtYmVyTGVmdBIPCgd1c2VyX2lkGAEgASgJEg8KB3Jvb21faWQYAiABKAkiTAoRTWVtYmVyUm9sZUNoYW5nZWQSJgoGbWVtYmVyGAEgASgLMhYubG9xdWF0LmNoYXQudjEuTWVtYmVyEg8KB3Jvb21faWQYAiABKAkiLwoJRmlsZVJlYWR5EiIKBGZpbGUYASABKAsyFC5sb3F1YXQuZmlsZS52MS5GaWxlIkQKClJvb21Kb2luZWQSIgoEcm9vbRgBIAEoCzIULmxvcXVhdC5jaGF0LnYxLlJvb20SEgoKam9pbmVkX3NlcRgCIAEoBCItCghSb29tTGVmdBIPCgdyb29tX2lkGAEgASgJEhAKCGxlZnRfc2VxGAIgASgEIjUKBFJlYWQSDwoHcm9vbV9pZBgBIAEoCRILCgNzZXEYAiABKAQSDwoHb3JkaW5hbBgDIAEoBCIYCghSZWRhY3RlZBIMCgRoYXNoGAEgASgMIk4KCUVwaGVtZXJhbBIPCgdmZWVkX2lkGAEgASgJEigKBnR5cGluZxgCIAEoCzIWLmxvcXVhdC5jaGF0LnYxLlR5cGluZ0gAQgYKBGJvZHkiGQoGVHlwaW5nEg8KB3VzZXJfaWQYASABKAkiqAEKCFNuYXBzaG90Eg8KB2ZlZWRfaWQYASABKAkSDAoEaGVhZBgCIAEoBBIZChFmaXJzdF92aXNpYmxlX3NlcRgDIAEoBBIsCgRyb29tGAQgASgLMhwubG9xdWF0LmNoYXQudjEuUm9vbVNuYXBzaG90SAASLAoEdXNlchgFIAEoCzIcLmxvcXVhdC5jaGF0LnYxLlVzZXJTbmFwc2hvdEgAQgYKBGJvZHkiYgoMUm9vbVNuYXBzaG90EiIKBHJvb20YASABKAsyFC5sb3F1YXQuY2hhdC52MS5Sb29tEi4KCm1lbWJlcnNoaXAYAiABKAsyGi5sb3F1YXQuY2hhdC52MS5NZW1iZXJzaGlwIiAKDFVzZXJTbmFwc2hvdBIQCghyb29tX2lkcxgBIAMoCWIGcHJvdG8z", [file_google_protobuf_timestamp, file_loquat_chat_v1_message, file_loquat_chat_v1_room, file_loquat_file_v1_file]);
 
 /**
  * One lasting change, with its number in the feed. These very bytes are what is stored, hashed and sent to everybody.
@@ -115,6 +115,14 @@ export type Event = Message<"loquat.chat.v1.Event"> & {
      */
     value: MemberLeft;
     case: "memberLeft";
+  } | {
+    /**
+     * Room feed: somebody may do more or less there than before.
+     *
+     * @generated from field: loquat.chat.v1.MemberRoleChanged member_role_changed = 24;
+     */
+    value: MemberRoleChanged;
+    case: "memberRoleChanged";
   } | {
     /**
      * Room feed, and the uploader's: a file was checked and can be fetched.
@@ -334,6 +342,34 @@ export const MemberLeftSchema: GenMessage<MemberLeft> = /*@__PURE__*/
   messageDesc(file_loquat_chat_v1_event, 7);
 
 /**
+ * Somebody may do more or less in the room than before.
+ *
+ * @generated from message loquat.chat.v1.MemberRoleChanged
+ */
+export type MemberRoleChanged = Message<"loquat.chat.v1.MemberRoleChanged"> & {
+  /**
+   * The member as they are now.
+   *
+   * @generated from field: loquat.chat.v1.Member member = 1;
+   */
+  member?: Member | undefined;
+
+  /**
+   * The room, for readers that only see this message.
+   *
+   * @generated from field: string room_id = 2;
+   */
+  roomId: string;
+};
+
+/**
+ * Describes the message loquat.chat.v1.MemberRoleChanged.
+ * Use `create(MemberRoleChangedSchema)` to create a new message.
+ */
+export const MemberRoleChangedSchema: GenMessage<MemberRoleChanged> = /*@__PURE__*/
+  messageDesc(file_loquat_chat_v1_event, 8);
+
+/**
  * A file was checked and stored for good.
  *
  * @generated from message loquat.chat.v1.FileReady
@@ -352,7 +388,7 @@ export type FileReady = Message<"loquat.chat.v1.FileReady"> & {
  * Use `create(FileReadySchema)` to create a new message.
  */
 export const FileReadySchema: GenMessage<FileReady> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_event, 8);
+  messageDesc(file_loquat_chat_v1_event, 9);
 
 /**
  * The user is in a room now.
@@ -380,7 +416,7 @@ export type RoomJoined = Message<"loquat.chat.v1.RoomJoined"> & {
  * Use `create(RoomJoinedSchema)` to create a new message.
  */
 export const RoomJoinedSchema: GenMessage<RoomJoined> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_event, 9);
+  messageDesc(file_loquat_chat_v1_event, 10);
 
 /**
  * The user is no longer in a room.
@@ -408,7 +444,7 @@ export type RoomLeft = Message<"loquat.chat.v1.RoomLeft"> & {
  * Use `create(RoomLeftSchema)` to create a new message.
  */
 export const RoomLeftSchema: GenMessage<RoomLeft> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_event, 10);
+  messageDesc(file_loquat_chat_v1_event, 11);
 
 /**
  * How far the user has read.
@@ -443,7 +479,7 @@ export type Read = Message<"loquat.chat.v1.Read"> & {
  * Use `create(ReadSchema)` to create a new message.
  */
 export const ReadSchema: GenMessage<Read> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_event, 11);
+  messageDesc(file_loquat_chat_v1_event, 12);
 
 /**
  * Stands where an event's content was taken away by deletion or retention.
@@ -464,7 +500,7 @@ export type Redacted = Message<"loquat.chat.v1.Redacted"> & {
  * Use `create(RedactedSchema)` to create a new message.
  */
 export const RedactedSchema: GenMessage<Redacted> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_event, 12);
+  messageDesc(file_loquat_chat_v1_event, 13);
 
 /**
  * Something that is neither numbered nor stored.
@@ -500,7 +536,7 @@ export type Ephemeral = Message<"loquat.chat.v1.Ephemeral"> & {
  * Use `create(EphemeralSchema)` to create a new message.
  */
 export const EphemeralSchema: GenMessage<Ephemeral> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_event, 13);
+  messageDesc(file_loquat_chat_v1_event, 14);
 
 /**
  * Somebody is typing; holds for 5 seconds.
@@ -521,7 +557,7 @@ export type Typing = Message<"loquat.chat.v1.Typing"> & {
  * Use `create(TypingSchema)` to create a new message.
  */
 export const TypingSchema: GenMessage<Typing> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_event, 14);
+  messageDesc(file_loquat_chat_v1_event, 15);
 
 /**
  * Where a feed stands, taken in one read transaction: what a client starts from when it holds nothing of the feed.
@@ -579,7 +615,7 @@ export type Snapshot = Message<"loquat.chat.v1.Snapshot"> & {
  * Use `create(SnapshotSchema)` to create a new message.
  */
 export const SnapshotSchema: GenMessage<Snapshot> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_event, 15);
+  messageDesc(file_loquat_chat_v1_event, 16);
 
 /**
  * A room, and the caller in it. Messages are fetched with `MessageService/ListMessages`.
@@ -607,7 +643,7 @@ export type RoomSnapshot = Message<"loquat.chat.v1.RoomSnapshot"> & {
  * Use `create(RoomSnapshotSchema)` to create a new message.
  */
 export const RoomSnapshotSchema: GenMessage<RoomSnapshot> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_event, 16);
+  messageDesc(file_loquat_chat_v1_event, 17);
 
 /**
  * The caller's own feed.
@@ -628,5 +664,5 @@ export type UserSnapshot = Message<"loquat.chat.v1.UserSnapshot"> & {
  * Use `create(UserSnapshotSchema)` to create a new message.
  */
 export const UserSnapshotSchema: GenMessage<UserSnapshot> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_event, 17);
+  messageDesc(file_loquat_chat_v1_event, 18);
 

@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file loquat/chat/v1/room_service.proto.
  */
 export const file_loquat_chat_v1_room_service: GenFile = /*@__PURE__*/
-  fileDesc("CiFsb3F1YXQvY2hhdC92MS9yb29tX3NlcnZpY2UucHJvdG8SDmxvcXVhdC5jaGF0LnYxIpUBChFDcmVhdGVSb29tUmVxdWVzdBIMCgRuYW1lGAEgASgJEiYKBGtpbmQYAiABKA4yGC5sb3F1YXQuY2hhdC52MS5Sb29tS2luZBINCgV0b3BpYxgDIAEoCRIsCgdoaXN0b3J5GAQgASgOMhsubG9xdWF0LmNoYXQudjEuUm9vbUhpc3RvcnkSDQoFb3BfaWQYBSABKAkiaAoSQ3JlYXRlUm9vbVJlc3BvbnNlEiIKBHJvb20YASABKAsyFC5sb3F1YXQuY2hhdC52MS5Sb29tEi4KCm1lbWJlcnNoaXAYAiABKAsyGi5sb3F1YXQuY2hhdC52MS5NZW1iZXJzaGlwIqwBChFVcGRhdGVSb29tUmVxdWVzdBIPCgdyb29tX2lkGAEgASgJEhEKBG5hbWUYAiABKAlIAIgBARISCgV0b3BpYxgDIAEoCUgBiAEBEjEKB2hpc3RvcnkYBCABKA4yGy5sb3F1YXQuY2hhdC52MS5Sb29tSGlzdG9yeUgCiAEBEg0KBW9wX2lkGAUgASgJQgcKBV9uYW1lQggKBl90b3BpY0IKCghfaGlzdG9yeSI4ChJVcGRhdGVSb29tUmVzcG9uc2USIgoEcm9vbRgBIAEoCzIULmxvcXVhdC5jaGF0LnYxLlJvb20iIQoOR2V0Um9vbVJlcXVlc3QSDwoHcm9vbV9pZBgBIAEoCSJlCg9HZXRSb29tUmVzcG9uc2USIgoEcm9vbRgBIAEoCzIULmxvcXVhdC5jaGF0LnYxLlJvb20SLgoKbWVtYmVyc2hpcBgCIAEoCzIaLmxvcXVhdC5jaGF0LnYxLk1lbWJlcnNoaXAiTgoQTGlzdFJvb21zUmVxdWVzdBIRCglwYWdlX3NpemUYASABKA0SEgoKcGFnZV90b2tlbhgCIAEoCRITCgtqb2luZWRfb25seRgDIAEoCCKCAQoRTGlzdFJvb21zUmVzcG9uc2USIwoFcm9vbXMYASADKAsyFC5sb3F1YXQuY2hhdC52MS5Sb29tEi8KC21lbWJlcnNoaXBzGAIgAygLMhoubG9xdWF0LmNoYXQudjEuTWVtYmVyc2hpcBIXCg9uZXh0X3BhZ2VfdG9rZW4YAyABKAkiMQoPSm9pblJvb21SZXF1ZXN0Eg8KB3Jvb21faWQYASABKAkSDQoFb3BfaWQYAiABKAkiZgoQSm9pblJvb21SZXNwb25zZRIiCgRyb29tGAEgASgLMhQubG9xdWF0LmNoYXQudjEuUm9vbRIuCgptZW1iZXJzaGlwGAIgASgLMhoubG9xdWF0LmNoYXQudjEuTWVtYmVyc2hpcCIyChBMZWF2ZVJvb21SZXF1ZXN0Eg8KB3Jvb21faWQYASABKAkSDQoFb3BfaWQYAiABKAkiEwoRTGVhdmVSb29tUmVzcG9uc2UiawoQQWRkTWVtYmVyUmVxdWVzdBIPCgdyb29tX2lkGAEgASgJEg8KB3VzZXJfaWQYAiABKAkSJgoEcm9sZRgDIAEoDjIYLmxvcXVhdC5jaGF0LnYxLlJvb21Sb2xlEg0KBW9wX2lkGAQgASgJIjsKEUFkZE1lbWJlclJlc3BvbnNlEiYKBm1lbWJlchgBIAEoCzIWLmxvcXVhdC5jaGF0LnYxLk1lbWJlciJGChNSZW1vdmVNZW1iZXJSZXF1ZXN0Eg8KB3Jvb21faWQYASABKAkSDwoHdXNlcl9pZBgCIAEoCRINCgVvcF9pZBgDIAEoCSIWChRSZW1vdmVNZW1iZXJSZXNwb25zZSJMChJMaXN0TWVtYmVyc1JlcXVlc3QSDwoHcm9vbV9pZBgBIAEoCRIRCglwYWdlX3NpemUYAiABKA0SEgoKcGFnZV90b2tlbhgDIAEoCSJXChNMaXN0TWVtYmVyc1Jlc3BvbnNlEicKB21lbWJlcnMYASADKAsyFi5sb3F1YXQuY2hhdC52MS5NZW1iZXISFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIj4KD01hcmtSZWFkUmVxdWVzdBIPCgdyb29tX2lkGAEgASgJEgsKA3NlcRgCIAEoBBINCgVvcF9pZBgDIAEoCSIwChBNYXJrUmVhZFJlc3BvbnNlEgsKA3NlcRgBIAEoBBIPCgdvcmRpbmFsGAIgASgEIkAKEU1hcmtVbnJlYWRSZXF1ZXN0Eg8KB3Jvb21faWQYASABKAkSCwoDc2VxGAIgASgEEg0KBW9wX2lkGAMgASgJIjIKEk1hcmtVbnJlYWRSZXNwb25zZRILCgNzZXEYASABKAQSDwoHb3JkaW5hbBgCIAEoBCIjChBTZXRUeXBpbmdSZXF1ZXN0Eg8KB3Jvb21faWQYASABKAkiEwoRU2V0VHlwaW5nUmVzcG9uc2Uy8QcKC1Jvb21TZXJ2aWNlElMKCkNyZWF0ZVJvb20SIS5sb3F1YXQuY2hhdC52MS5DcmVhdGVSb29tUmVxdWVzdBoiLmxvcXVhdC5jaGF0LnYxLkNyZWF0ZVJvb21SZXNwb25zZRJTCgpVcGRhdGVSb29tEiEubG9xdWF0LmNoYXQudjEuVXBkYXRlUm9vbVJlcXVlc3QaIi5sb3F1YXQuY2hhdC52MS5VcGRhdGVSb29tUmVzcG9uc2USSgoHR2V0Um9vbRIeLmxvcXVhdC5jaGF0LnYxLkdldFJvb21SZXF1ZXN0Gh8ubG9xdWF0LmNoYXQudjEuR2V0Um9vbVJlc3BvbnNlElAKCUxpc3RSb29tcxIgLmxvcXVhdC5jaGF0LnYxLkxpc3RSb29tc1JlcXVlc3QaIS5sb3F1YXQuY2hhdC52MS5MaXN0Um9vbXNSZXNwb25zZRJNCghKb2luUm9vbRIfLmxvcXVhdC5jaGF0LnYxLkpvaW5Sb29tUmVxdWVzdBogLmxvcXVhdC5jaGF0LnYxLkpvaW5Sb29tUmVzcG9uc2USUAoJTGVhdmVSb29tEiAubG9xdWF0LmNoYXQudjEuTGVhdmVSb29tUmVxdWVzdBohLmxvcXVhdC5jaGF0LnYxLkxlYXZlUm9vbVJlc3BvbnNlElAKCUFkZE1lbWJlchIgLmxvcXVhdC5jaGF0LnYxLkFkZE1lbWJlclJlcXVlc3QaIS5sb3F1YXQuY2hhdC52MS5BZGRNZW1iZXJSZXNwb25zZRJZCgxSZW1vdmVNZW1iZXISIy5sb3F1YXQuY2hhdC52MS5SZW1vdmVNZW1iZXJSZXF1ZXN0GiQubG9xdWF0LmNoYXQudjEuUmVtb3ZlTWVtYmVyUmVzcG9uc2USVgoLTGlzdE1lbWJlcnMSIi5sb3F1YXQuY2hhdC52MS5MaXN0TWVtYmVyc1JlcXVlc3QaIy5sb3F1YXQuY2hhdC52MS5MaXN0TWVtYmVyc1Jlc3BvbnNlEk0KCE1hcmtSZWFkEh8ubG9xdWF0LmNoYXQudjEuTWFya1JlYWRSZXF1ZXN0GiAubG9xdWF0LmNoYXQudjEuTWFya1JlYWRSZXNwb25zZRJTCgpNYXJrVW5yZWFkEiEubG9xdWF0LmNoYXQudjEuTWFya1VucmVhZFJlcXVlc3QaIi5sb3F1YXQuY2hhdC52MS5NYXJrVW5yZWFkUmVzcG9uc2USUAoJU2V0VHlwaW5nEiAubG9xdWF0LmNoYXQudjEuU2V0VHlwaW5nUmVxdWVzdBohLmxvcXVhdC5jaGF0LnYxLlNldFR5cGluZ1Jlc3BvbnNlYgZwcm90bzM", [file_loquat_chat_v1_room]);
+  fileDesc("CiFsb3F1YXQvY2hhdC92MS9yb29tX3NlcnZpY2UucHJvdG8SDmxvcXVhdC5jaGF0LnYxIpUBChFDcmVhdGVSb29tUmVxdWVzdBIMCgRuYW1lGAEgASgJEiYKBGtpbmQYAiABKA4yGC5sb3F1YXQuY2hhdC52MS5Sb29tS2luZBINCgV0b3BpYxgDIAEoCRIsCgdoaXN0b3J5GAQgASgOMhsubG9xdWF0LmNoYXQudjEuUm9vbUhpc3RvcnkSDQoFb3BfaWQYBSABKAkiaAoSQ3JlYXRlUm9vbVJlc3BvbnNlEiIKBHJvb20YASABKAsyFC5sb3F1YXQuY2hhdC52MS5Sb29tEi4KCm1lbWJlcnNoaXAYAiABKAsyGi5sb3F1YXQuY2hhdC52MS5NZW1iZXJzaGlwIqwBChFVcGRhdGVSb29tUmVxdWVzdBIPCgdyb29tX2lkGAEgASgJEhEKBG5hbWUYAiABKAlIAIgBARISCgV0b3BpYxgDIAEoCUgBiAEBEjEKB2hpc3RvcnkYBCABKA4yGy5sb3F1YXQuY2hhdC52MS5Sb29tSGlzdG9yeUgCiAEBEg0KBW9wX2lkGAUgASgJQgcKBV9uYW1lQggKBl90b3BpY0IKCghfaGlzdG9yeSI4ChJVcGRhdGVSb29tUmVzcG9uc2USIgoEcm9vbRgBIAEoCzIULmxvcXVhdC5jaGF0LnYxLlJvb20iIQoOR2V0Um9vbVJlcXVlc3QSDwoHcm9vbV9pZBgBIAEoCSJlCg9HZXRSb29tUmVzcG9uc2USIgoEcm9vbRgBIAEoCzIULmxvcXVhdC5jaGF0LnYxLlJvb20SLgoKbWVtYmVyc2hpcBgCIAEoCzIaLmxvcXVhdC5jaGF0LnYxLk1lbWJlcnNoaXAiTgoQTGlzdFJvb21zUmVxdWVzdBIRCglwYWdlX3NpemUYASABKA0SEgoKcGFnZV90b2tlbhgCIAEoCRITCgtqb2luZWRfb25seRgDIAEoCCKCAQoRTGlzdFJvb21zUmVzcG9uc2USIwoFcm9vbXMYASADKAsyFC5sb3F1YXQuY2hhdC52MS5Sb29tEi8KC21lbWJlcnNoaXBzGAIgAygLMhoubG9xdWF0LmNoYXQudjEuTWVtYmVyc2hpcBIXCg9uZXh0X3BhZ2VfdG9rZW4YAyABKAkiMQoPSm9pblJvb21SZXF1ZXN0Eg8KB3Jvb21faWQYASABKAkSDQoFb3BfaWQYAiABKAkiZgoQSm9pblJvb21SZXNwb25zZRIiCgRyb29tGAEgASgLMhQubG9xdWF0LmNoYXQudjEuUm9vbRIuCgptZW1iZXJzaGlwGAIgASgLMhoubG9xdWF0LmNoYXQudjEuTWVtYmVyc2hpcCIyChBMZWF2ZVJvb21SZXF1ZXN0Eg8KB3Jvb21faWQYASABKAkSDQoFb3BfaWQYAiABKAkiEwoRTGVhdmVSb29tUmVzcG9uc2UiawoQQWRkTWVtYmVyUmVxdWVzdBIPCgdyb29tX2lkGAEgASgJEg8KB3VzZXJfaWQYAiABKAkSJgoEcm9sZRgDIAEoDjIYLmxvcXVhdC5jaGF0LnYxLlJvb21Sb2xlEg0KBW9wX2lkGAQgASgJIjsKEUFkZE1lbWJlclJlc3BvbnNlEiYKBm1lbWJlchgBIAEoCzIWLmxvcXVhdC5jaGF0LnYxLk1lbWJlciJGChNSZW1vdmVNZW1iZXJSZXF1ZXN0Eg8KB3Jvb21faWQYASABKAkSDwoHdXNlcl9pZBgCIAEoCRINCgVvcF9pZBgDIAEoCSIWChRSZW1vdmVNZW1iZXJSZXNwb25zZSJvChRTZXRNZW1iZXJSb2xlUmVxdWVzdBIPCgdyb29tX2lkGAEgASgJEg8KB3VzZXJfaWQYAiABKAkSJgoEcm9sZRgDIAEoDjIYLmxvcXVhdC5jaGF0LnYxLlJvb21Sb2xlEg0KBW9wX2lkGAQgASgJIj8KFVNldE1lbWJlclJvbGVSZXNwb25zZRImCgZtZW1iZXIYASABKAsyFi5sb3F1YXQuY2hhdC52MS5NZW1iZXIiTAoSTGlzdE1lbWJlcnNSZXF1ZXN0Eg8KB3Jvb21faWQYASABKAkSEQoJcGFnZV9zaXplGAIgASgNEhIKCnBhZ2VfdG9rZW4YAyABKAkiVwoTTGlzdE1lbWJlcnNSZXNwb25zZRInCgdtZW1iZXJzGAEgAygLMhYubG9xdWF0LmNoYXQudjEuTWVtYmVyEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSI+Cg9NYXJrUmVhZFJlcXVlc3QSDwoHcm9vbV9pZBgBIAEoCRILCgNzZXEYAiABKAQSDQoFb3BfaWQYAyABKAkiMAoQTWFya1JlYWRSZXNwb25zZRILCgNzZXEYASABKAQSDwoHb3JkaW5hbBgCIAEoBCJAChFNYXJrVW5yZWFkUmVxdWVzdBIPCgdyb29tX2lkGAEgASgJEgsKA3NlcRgCIAEoBBINCgVvcF9pZBgDIAEoCSIyChJNYXJrVW5yZWFkUmVzcG9uc2USCwoDc2VxGAEgASgEEg8KB29yZGluYWwYAiABKAQiIwoQU2V0VHlwaW5nUmVxdWVzdBIPCgdyb29tX2lkGAEgASgJIhMKEVNldFR5cGluZ1Jlc3BvbnNlMs8ICgtSb29tU2VydmljZRJTCgpDcmVhdGVSb29tEiEubG9xdWF0LmNoYXQudjEuQ3JlYXRlUm9vbVJlcXVlc3QaIi5sb3F1YXQuY2hhdC52MS5DcmVhdGVSb29tUmVzcG9uc2USUwoKVXBkYXRlUm9vbRIhLmxvcXVhdC5jaGF0LnYxLlVwZGF0ZVJvb21SZXF1ZXN0GiIubG9xdWF0LmNoYXQudjEuVXBkYXRlUm9vbVJlc3BvbnNlEkoKB0dldFJvb20SHi5sb3F1YXQuY2hhdC52MS5HZXRSb29tUmVxdWVzdBofLmxvcXVhdC5jaGF0LnYxLkdldFJvb21SZXNwb25zZRJQCglMaXN0Um9vbXMSIC5sb3F1YXQuY2hhdC52MS5MaXN0Um9vbXNSZXF1ZXN0GiEubG9xdWF0LmNoYXQudjEuTGlzdFJvb21zUmVzcG9uc2USTQoISm9pblJvb20SHy5sb3F1YXQuY2hhdC52MS5Kb2luUm9vbVJlcXVlc3QaIC5sb3F1YXQuY2hhdC52MS5Kb2luUm9vbVJlc3BvbnNlElAKCUxlYXZlUm9vbRIgLmxvcXVhdC5jaGF0LnYxLkxlYXZlUm9vbVJlcXVlc3QaIS5sb3F1YXQuY2hhdC52MS5MZWF2ZVJvb21SZXNwb25zZRJQCglBZGRNZW1iZXISIC5sb3F1YXQuY2hhdC52MS5BZGRNZW1iZXJSZXF1ZXN0GiEubG9xdWF0LmNoYXQudjEuQWRkTWVtYmVyUmVzcG9uc2USWQoMUmVtb3ZlTWVtYmVyEiMubG9xdWF0LmNoYXQudjEuUmVtb3ZlTWVtYmVyUmVxdWVzdBokLmxvcXVhdC5jaGF0LnYxLlJlbW92ZU1lbWJlclJlc3BvbnNlElwKDVNldE1lbWJlclJvbGUSJC5sb3F1YXQuY2hhdC52MS5TZXRNZW1iZXJSb2xlUmVxdWVzdBolLmxvcXVhdC5jaGF0LnYxLlNldE1lbWJlclJvbGVSZXNwb25zZRJWCgtMaXN0TWVtYmVycxIiLmxvcXVhdC5jaGF0LnYxLkxpc3RNZW1iZXJzUmVxdWVzdBojLmxvcXVhdC5jaGF0LnYxLkxpc3RNZW1iZXJzUmVzcG9uc2USTQoITWFya1JlYWQSHy5sb3F1YXQuY2hhdC52MS5NYXJrUmVhZFJlcXVlc3QaIC5sb3F1YXQuY2hhdC52MS5NYXJrUmVhZFJlc3BvbnNlElMKCk1hcmtVbnJlYWQSIS5sb3F1YXQuY2hhdC52MS5NYXJrVW5yZWFkUmVxdWVzdBoiLmxvcXVhdC5jaGF0LnYxLk1hcmtVbnJlYWRSZXNwb25zZRJQCglTZXRUeXBpbmcSIC5sb3F1YXQuY2hhdC52MS5TZXRUeXBpbmdSZXF1ZXN0GiEubG9xdWF0LmNoYXQudjEuU2V0VHlwaW5nUmVzcG9uc2ViBnByb3RvMw", [file_loquat_chat_v1_room]);
 
 /**
  * Asks for a new room.
@@ -493,6 +493,69 @@ export const RemoveMemberResponseSchema: GenMessage<RemoveMemberResponse> = /*@_
   messageDesc(file_loquat_chat_v1_room_service, 15);
 
 /**
+ * Changes what somebody may do in a room.
+ *
+ * @generated from message loquat.chat.v1.SetMemberRoleRequest
+ */
+export type SetMemberRoleRequest = Message<"loquat.chat.v1.SetMemberRoleRequest"> & {
+  /**
+   * The room.
+   *
+   * @generated from field: string room_id = 1;
+   */
+  roomId: string;
+
+  /**
+   * Whose role.
+   *
+   * @generated from field: string user_id = 2;
+   */
+  userId: string;
+
+  /**
+   * What they may do from now on.
+   *
+   * @generated from field: loquat.chat.v1.RoomRole role = 3;
+   */
+  role: RoomRole;
+
+  /**
+   * A UUID made by the client; may stay empty.
+   *
+   * @generated from field: string op_id = 4;
+   */
+  opId: string;
+};
+
+/**
+ * Describes the message loquat.chat.v1.SetMemberRoleRequest.
+ * Use `create(SetMemberRoleRequestSchema)` to create a new message.
+ */
+export const SetMemberRoleRequestSchema: GenMessage<SetMemberRoleRequest> = /*@__PURE__*/
+  messageDesc(file_loquat_chat_v1_room_service, 16);
+
+/**
+ * Their role is changed.
+ *
+ * @generated from message loquat.chat.v1.SetMemberRoleResponse
+ */
+export type SetMemberRoleResponse = Message<"loquat.chat.v1.SetMemberRoleResponse"> & {
+  /**
+   * Their standing.
+   *
+   * @generated from field: loquat.chat.v1.Member member = 1;
+   */
+  member?: Member | undefined;
+};
+
+/**
+ * Describes the message loquat.chat.v1.SetMemberRoleResponse.
+ * Use `create(SetMemberRoleResponseSchema)` to create a new message.
+ */
+export const SetMemberRoleResponseSchema: GenMessage<SetMemberRoleResponse> = /*@__PURE__*/
+  messageDesc(file_loquat_chat_v1_room_service, 17);
+
+/**
  * Asks who is in a room.
  *
  * @generated from message loquat.chat.v1.ListMembersRequest
@@ -525,7 +588,7 @@ export type ListMembersRequest = Message<"loquat.chat.v1.ListMembersRequest"> & 
  * Use `create(ListMembersRequestSchema)` to create a new message.
  */
 export const ListMembersRequestSchema: GenMessage<ListMembersRequest> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_room_service, 16);
+  messageDesc(file_loquat_chat_v1_room_service, 18);
 
 /**
  * One page of members.
@@ -553,7 +616,7 @@ export type ListMembersResponse = Message<"loquat.chat.v1.ListMembersResponse"> 
  * Use `create(ListMembersResponseSchema)` to create a new message.
  */
 export const ListMembersResponseSchema: GenMessage<ListMembersResponse> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_room_service, 17);
+  messageDesc(file_loquat_chat_v1_room_service, 19);
 
 /**
  * Moves the read marker forward.
@@ -588,7 +651,7 @@ export type MarkReadRequest = Message<"loquat.chat.v1.MarkReadRequest"> & {
  * Use `create(MarkReadRequestSchema)` to create a new message.
  */
 export const MarkReadRequestSchema: GenMessage<MarkReadRequest> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_room_service, 18);
+  messageDesc(file_loquat_chat_v1_room_service, 20);
 
 /**
  * Where the marker is now.
@@ -616,7 +679,7 @@ export type MarkReadResponse = Message<"loquat.chat.v1.MarkReadResponse"> & {
  * Use `create(MarkReadResponseSchema)` to create a new message.
  */
 export const MarkReadResponseSchema: GenMessage<MarkReadResponse> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_room_service, 19);
+  messageDesc(file_loquat_chat_v1_room_service, 21);
 
 /**
  * Sets the read marker back.
@@ -651,7 +714,7 @@ export type MarkUnreadRequest = Message<"loquat.chat.v1.MarkUnreadRequest"> & {
  * Use `create(MarkUnreadRequestSchema)` to create a new message.
  */
 export const MarkUnreadRequestSchema: GenMessage<MarkUnreadRequest> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_room_service, 20);
+  messageDesc(file_loquat_chat_v1_room_service, 22);
 
 /**
  * Where the marker is now.
@@ -679,7 +742,7 @@ export type MarkUnreadResponse = Message<"loquat.chat.v1.MarkUnreadResponse"> & 
  * Use `create(MarkUnreadResponseSchema)` to create a new message.
  */
 export const MarkUnreadResponseSchema: GenMessage<MarkUnreadResponse> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_room_service, 21);
+  messageDesc(file_loquat_chat_v1_room_service, 23);
 
 /**
  * The caller is typing.
@@ -700,7 +763,7 @@ export type SetTypingRequest = Message<"loquat.chat.v1.SetTypingRequest"> & {
  * Use `create(SetTypingRequestSchema)` to create a new message.
  */
 export const SetTypingRequestSchema: GenMessage<SetTypingRequest> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_room_service, 22);
+  messageDesc(file_loquat_chat_v1_room_service, 24);
 
 /**
  * Accepted; delivery is not promised.
@@ -715,7 +778,7 @@ export type SetTypingResponse = Message<"loquat.chat.v1.SetTypingResponse"> & {
  * Use `create(SetTypingResponseSchema)` to create a new message.
  */
 export const SetTypingResponseSchema: GenMessage<SetTypingResponse> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_room_service, 23);
+  messageDesc(file_loquat_chat_v1_room_service, 25);
 
 /**
  * Rooms and who is in them.
@@ -812,6 +875,19 @@ export const RoomService: GenService<{
     methodKind: "unary";
     input: typeof RemoveMemberRequestSchema;
     output: typeof RemoveMemberResponseSchema;
+  },
+  /**
+   * Changes what somebody may do in a room. Event: `member_role_changed`. Needs admin or owner; nobody gives a role above
+   * their own or changes somebody above them. A role that they have already changes nothing and is not an error.
+   *
+   * Errors: FAILED_PRECONDITION `LAST_OWNER` when the only owner would be none; NOT_FOUND `MEMBER_NOT_FOUND`.
+   *
+   * @generated from rpc loquat.chat.v1.RoomService.SetMemberRole
+   */
+  setMemberRole: {
+    methodKind: "unary";
+    input: typeof SetMemberRoleRequestSchema;
+    output: typeof SetMemberRoleResponseSchema;
   },
   /**
    * Who is in a room, in the order of joining. Needs membership.
