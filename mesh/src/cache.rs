@@ -156,37 +156,3 @@ impl Subscription {
         }
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn values_and_counters_end() {
-        let cache = Cache::open("memory:").unwrap();
-        cache.set("a", Bytes::from_static(b"x"), Duration::from_secs(60)).await.unwrap();
-        assert_eq!(cache.get("a").await.unwrap(), Some(Bytes::from_static(b"x")));
-        cache.set("a", Bytes::from_static(b"x"), Duration::ZERO).await.unwrap();
-        assert_eq!(cache.get("a").await.unwrap(), None);
-        assert_eq!(cache.increment("n", Duration::from_secs(60)).await.unwrap(), 1);
-        assert_eq!(cache.increment("n", Duration::from_secs(60)).await.unwrap(), 2);
-        assert_eq!(cache.increment("m", Duration::ZERO).await.unwrap(), 1);
-        assert_eq!(cache.increment("m", Duration::ZERO).await.unwrap(), 1);
-    }
-
-    #[tokio::test]
-    async fn a_slow_listener_learns_how_much_it_lost() {
-        let cache = Cache::open("memory:").unwrap();
-        let mut slow = cache.subscribe("c");
-        for _ in 0..HINTS + 3 {
-            cache.publish("c", Bytes::from_static(b"h")).await.unwrap();
-        }
-        assert_eq!(slow.recv().await, Some(Err(Lagged(3))));
-        assert_eq!(slow.recv().await, Some(Ok(Bytes::from_static(b"h"))));
-    }
-
-    #[test]
-    fn another_cache_is_refused_with_what_is_supported() {
-        assert!(Cache::open("memcached://x").err().unwrap().to_string().contains("memory:"));
-    }
-}
