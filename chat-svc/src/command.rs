@@ -116,7 +116,8 @@ impl Command {
                 messages::send(work, actor, *room_id, text, files, op_id).await
             }
             Action::EditMessage { room_id, message_id, text } => {
-                messages::edit(work, actor, *room_id, *message_id, text).await
+                let op_id = self.op.as_ref().map(|op| op.op_id);
+                messages::edit(work, actor, *room_id, *message_id, text, op_id).await
             }
             Action::DeleteMessage { room_id, message_id } => messages::delete(work, actor, *room_id, *message_id).await,
             Action::MarkRead { room_id, seq } => reads::mark_read(work, actor, *room_id, *seq).await,

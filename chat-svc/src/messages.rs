@@ -18,7 +18,7 @@ use crate::{
     errors::ChatError,
     policy::{self, Action},
     rooms,
-    store::{self, message},
+    store::{self, message, op},
 };
 
 /// Posts a message.
@@ -58,6 +58,7 @@ pub(crate) async fn send(
         created_at: store::micros(work.now),
         current_seq: store::signed(seq),
         deleted_at: 0,
+        op_id: op_id.unwrap_or_default(),
     });
     Ok(SendMessageResponse { message: Some(message) }.encode_to_vec().into())
 }
@@ -83,6 +84,7 @@ pub(crate) async fn edit(
     room_id: Uuid,
     message_id: Uuid,
     text: &str,
+    op_id: Option<Uuid>,
 ) -> Result<Bytes, ChatError> {
     rooms::open(work.tx, room_id, actor, Action::Post).await?;
     let row = living(work, room_id, message_id).await?;
@@ -98,12 +100,12 @@ pub(crate) async fn edit(
     let edited = MessageEdited { message: Some(message.clone()) };
     work.publish(room_id, &edited)?;
     work.append(room_id, actor.user_id, Body::MessageEdited(edited), None);
-    message::edited(work.tx, message_id, edited_seq).await?;
+    message::edited(work.tx, message_id, edited_seq, op_id.unwrap_or_default()).await?;
     work.wrote();
     Ok(EditMessageResponse { message: Some(message) }.encode_to_vec().into())
 }
 
-/// Deletes a message and takes its text out of the log.
+/// Deletes a message and takes its text out of the log and out of remembered answers.
 pub(crate) async fn delete(
     work: &mut Work<'_>,
     actor: Actor,
@@ -120,9 +122,13 @@ pub(crate) async fn delete(
     work.publish(room_id, &deleted)?;
     let seq = work.append(room_id, actor.user_id, Body::MessageDeleted(deleted), None);
     work.flush().await?;
-    let content = message::content_seqs(work.tx, &row).await?;
-    store::event::redact(work.tx, room_id, &content).await?;
-    message::deleted(work.tx, message_id, store::micros(work.now)).await?;
+    let content = message::content(work.tx, &row).await?;
+    store::event::redact(work.tx, room_id, &content.seqs).await?;
+    let row = message::Model { deleted_at: store::micros(work.now), ..row };
+    // A repeated send or edit is still answered, but with what is left. Both answers have the message as their first field.
+    let left = SendMessageResponse { message: Some(tombstone(&row)) }.encode_to_vec();
+    op::replace(work.tx, row.author_id, &content.op_ids, &left).await?;
+    message::deleted(work.tx, message_id, row.deleted_at).await?;
     work.wrote();
     Ok(DeleteMessageResponse { seq }.encode_to_vec().into())
 }

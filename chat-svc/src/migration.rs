@@ -85,11 +85,13 @@ fn tables() -> Vec<TableCreateStatement> {
             .col(big_integer("created_at"))
             .col(big_integer("current_seq"))
             .col(big_integer("deleted_at"))
+            .col(uuid("op_id"))
             .to_owned(),
         Table::create()
             .table("message_edit")
             .col(uuid("message_id"))
             .col(big_integer("seq"))
+            .col(uuid("op_id"))
             .primary_key(Index::create().col("message_id").col("seq"))
             .to_owned(),
         Table::create()

@@ -46,7 +46,8 @@ async fn a_message_is_edited_and_deleted(town: Town) {
     let room = alice.creates_room("general").await;
     bob.joins(&room).await;
     let mut bob_listens = bob.listens().await;
-    let sent = alice.says(&room, "secert").await;
+    let op = op_id();
+    let sent = alice.tries_to_say(&room, "secert", &op).await.unwrap();
     let edit = chat::EditMessageRequest {
         room_id: room.id.clone(),
         message_id: sent.id.clone(),
@@ -85,6 +86,9 @@ async fn a_message_is_edited_and_deleted(town: Town) {
     let stubs = late.log.iter().filter(|event| matches!(event.body, Some(Body::Redacted(_)))).count();
     assert_eq!(stubs, 2, "the posting and the edit");
     assert_eq!(bob.reads(&room).await, [""], "a tombstone");
+    let again = alice.tries_to_say(&room, "secert", &op).await.unwrap();
+    assert_eq!((again.id, again.text.as_str()), (sent.id, ""), "a repeated send finds what is left");
+    assert!(again.deleted_at.is_some());
 }
 
 async fn digest(person: &tests::Person, feed_id: &str, from_seq: u64, to_seq: u64) -> Vec<u8> {

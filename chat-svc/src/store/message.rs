@@ -19,6 +19,8 @@ pub(crate) struct Model {
     pub(crate) current_seq: i64,
     /// When it was deleted; 0 if it was not.
     pub(crate) deleted_at: i64,
+    /// The operation that posted it; nil if it had no id.
+    pub(crate) op_id: Uuid,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -37,6 +39,8 @@ pub(crate) mod edit {
         pub(crate) message_id: Uuid,
         #[sea_orm(primary_key, auto_increment = false)]
         pub(crate) seq: i64,
+        /// The operation that made it; nil if it had no id.
+        pub(crate) op_id: Uuid,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -45,8 +49,8 @@ pub(crate) mod edit {
     impl ActiveModelBehavior for ActiveModel {}
 }
 
-/// Rows of one statement: SQLite takes 32,766 parameters, eight a row.
-const ROWS_PER_INSERT: usize = 4000;
+/// Rows of one statement: SQLite takes 32,766 parameters, nine a row.
+const ROWS_PER_INSERT: usize = 3600;
 
 /// Writes new messages.
 pub(crate) async fn insert<C: ConnectionTrait>(db: &C, rows: Vec<Model>) -> Result<(), DbErr> {
@@ -107,10 +111,10 @@ pub(crate) async fn ordinal_at<C: ConnectionTrait>(db: &C, room_id: Uuid, seq: u
 }
 
 /// Notes an edit.
-pub(crate) async fn edited<C: ConnectionTrait>(db: &C, id: Uuid, seq: u64) -> Result<(), DbErr> {
+pub(crate) async fn edited<C: ConnectionTrait>(db: &C, id: Uuid, seq: u64, op_id: Uuid) -> Result<(), DbErr> {
     let row = ActiveModel { id: Set(id), current_seq: Set(signed(seq)), ..Default::default() };
     Entity::update(row).exec(db).await?;
-    let edit = edit::ActiveModel { message_id: Set(id), seq: Set(signed(seq)) };
+    let edit = edit::ActiveModel { message_id: Set(id), seq: Set(signed(seq)), op_id: Set(op_id) };
     edit::Entity::insert(edit).exec_without_returning(db).await?;
     Ok(())
 }
@@ -122,8 +126,21 @@ pub(crate) async fn deleted<C: ConnectionTrait>(db: &C, id: Uuid, at: i64) -> Re
     Ok(())
 }
 
-/// The numbers of every event that holds content of a message.
-pub(crate) async fn content_seqs<C: ConnectionTrait>(db: &C, message: &Model) -> Result<Vec<i64>, DbErr> {
+/// Where the content of a message is kept besides its row.
+pub(crate) struct Content {
+    /// The numbers of the events that hold it.
+    pub(crate) seqs: Vec<i64>,
+    /// The operations of its author whose answers hold it.
+    pub(crate) op_ids: Vec<Uuid>,
+}
+
+/// Everywhere that content of a message is kept.
+pub(crate) async fn content<C: ConnectionTrait>(db: &C, message: &Model) -> Result<Content, DbErr> {
     let edits = edit::Entity::find().filter(edit::Column::MessageId.eq(message.id)).all(db).await?;
-    Ok(std::iter::once(message.seq).chain(edits.into_iter().map(|row| row.seq)).collect())
+    let (mut seqs, mut op_ids) = (vec![message.seq], vec![message.op_id]);
+    for edit in edits {
+        seqs.push(edit.seq);
+        op_ids.push(edit.op_id);
+    }
+    Ok(Content { seqs, op_ids })
 }

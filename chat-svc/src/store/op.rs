@@ -59,3 +59,19 @@ pub(crate) async fn save<C: ConnectionTrait>(db: &C, answers: &[(Op, Bytes)]) ->
     Entity::insert_many(rows).exec_without_returning(db).await?;
     Ok(())
 }
+
+/// Replaces what some operations of a user are answered from now on: what the first answers held is gone.
+pub(crate) async fn replace<C: ConnectionTrait>(
+    db: &C,
+    user_id: Uuid,
+    op_ids: &[Uuid],
+    response: &[u8],
+) -> Result<(), DbErr> {
+    Entity::update_many()
+        .col_expr(Column::Response, Expr::value(response.to_vec()))
+        .filter(Column::UserId.eq(user_id))
+        .filter(Column::OpId.is_in(op_ids.iter().copied()))
+        .exec(db)
+        .await?;
+    Ok(())
+}

@@ -303,8 +303,8 @@ export const MessageService: GenService<{
     output: typeof EditMessageResponseSchema;
   },
   /**
-   * Deletes the caller's own message, or anybody's with the role admin or owner. The text is taken out of the log: the
-   * events that held it become `redacted`. Event: `message_deleted`. Deleting a deleted message is MESSAGE_NOT_FOUND.
+   * Deletes the caller's own message, or anybody's with the role admin or owner. The text is taken out of the log, where the
+   * events that held it become `redacted`, and out of the remembered answers: a repeated send is answered with what is left. Event: `message_deleted`. Deleting a deleted message is MESSAGE_NOT_FOUND.
    *
    * @generated from rpc loquat.chat.v1.MessageService.DeleteMessage
    */
