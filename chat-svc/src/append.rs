@@ -3,17 +3,19 @@
 //! Owns the order of events. There is no timer and no fixed batch size: while one transaction is being made durable, the next
 //! batch gathers. What is taken in is finished even if its caller hangs up.
 
+mod known;
 mod work;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use mesh::{clock::Clock, db::Db, outbox::Wake};
+use mesh::{bus::Interest, clock::Clock, db::Db, outbox::Wake};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use self::work::Work;
-use crate::{command::Command, errors::ChatError, live::Live, store};
+use self::known::Known;
+pub(crate) use self::work::{Told, Work};
+use crate::{command::Command, errors::ChatError, live::Live, store::op::Op};
 
 /// How many changes may wait; further callers wait in their own call, under its deadline.
 const QUEUE: usize = 4096;
@@ -38,12 +40,14 @@ pub(crate) struct Writer {
     clock: Clock,
     live: Arc<Live>,
     wake: Wake,
+    interest: Interest,
+    known: Known,
 }
 
 /// Makes the writer and the way to it.
-pub(crate) fn appender(db: Db, clock: Clock, live: Arc<Live>, wake: Wake) -> (Appender, Writer) {
+pub(crate) fn appender(db: Db, clock: Clock, live: Arc<Live>, wake: Wake, interest: Interest) -> (Appender, Writer) {
     let (sender, jobs) = mpsc::channel(QUEUE);
-    (Appender(sender), Writer { jobs, db, clock, live, wake })
+    (Appender(sender), Writer { jobs, db, clock, live, wake, interest, known: Known::default() })
 }
 
 impl Appender {
@@ -79,7 +83,7 @@ impl Writer {
 
     /// One transaction for all; if the database refuses it as a whole, one for each, so that what makes one fail does not
     /// fail the others.
-    async fn handle(&self, jobs: Vec<Job>) {
+    async fn handle(&mut self, jobs: Vec<Job>) {
         let commands: Vec<&Command> = jobs.iter().map(|job| &job.command).collect();
         match self.transact(&commands).await {
             Ok(answers) => jobs.into_iter().zip(answers).for_each(|(job, answer)| reply(job, answer)),
@@ -100,24 +104,33 @@ impl Writer {
     }
 
     /// Runs changes in one transaction. The outer error means that none of them happened.
-    async fn transact(&self, commands: &[&Command]) -> Result<Vec<Answer>, ChatError> {
+    async fn transact(&mut self, commands: &[&Command]) -> Result<Vec<Answer>, ChatError> {
+        let committed = self.commit(commands).await;
+        if committed.is_err() {
+            self.known.forget();
+        }
+        let (answers, told) = committed?;
+        self.live.tell(told.events);
+        if told.outbox {
+            self.wake.now();
+        }
+        Ok(answers)
+    }
+
+    async fn commit(&mut self, commands: &[&Command]) -> Result<(Vec<Answer>, Told), ChatError> {
         let tx = self.db.begin().await?;
         let mut feeds: Vec<_> = commands.iter().flat_map(|command| command.feeds()).collect();
         feeds.sort_unstable();
         feeds.dedup();
-        let heads = store::feed::heads(&tx, &feeds).await?;
-        let mut work = Work::new(&tx, self.clock.now(), heads);
+        let ops: Vec<&Op> = commands.iter().filter_map(|command| command.op.as_ref()).collect();
+        let mut work = Work::begin(&tx, self.clock.now(), &feeds, &ops, &mut self.known, &self.interest).await?;
         let mut answers = Vec::with_capacity(commands.len());
         for command in commands {
             answers.push(run(&mut work, command).await?);
         }
         let told = work.finish().await?;
         tx.commit().await?;
-        self.live.tell(told.events);
-        if told.outbox {
-            self.wake.now();
-        }
-        Ok(answers)
+        Ok((answers, told))
     }
 }
 
@@ -139,9 +152,7 @@ async fn run(work: &mut Work<'_>, command: &Command) -> Result<Answer, ChatError
     let before = work.mark();
     match command.run(work).await {
         Ok(response) => {
-            if let Some(op) = &command.op {
-                work.remember(op.clone(), response.clone());
-            }
+            work.remember(command.op.as_ref(), &response);
             Ok(Ok(response))
         }
         Err(cause @ (ChatError::StoreUnavailable(_) | ChatError::Internal(_))) => Err(cause),

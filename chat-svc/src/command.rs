@@ -116,8 +116,7 @@ impl Command {
                 messages::send(work, actor, *room_id, text, files, op_id).await
             }
             Action::EditMessage { room_id, message_id, text } => {
-                let op_id = self.op.as_ref().map(|op| op.op_id);
-                messages::edit(work, actor, *room_id, *message_id, text, op_id).await
+                messages::edit(work, actor, *room_id, *message_id, text).await
             }
             Action::DeleteMessage { room_id, message_id } => messages::delete(work, actor, *room_id, *message_id).await,
             Action::MarkRead { room_id, seq } => reads::mark_read(work, actor, *room_id, *seq).await,
@@ -129,7 +128,7 @@ impl Command {
     }
 }
 
-/// The operation that a request describes: who, which method, and a hash of the fields in the order of the contract.
+/// The operation that a request describes: who, and a hash of the method and of the fields in the order of the contract.
 pub(crate) fn op<M: prost::Message>(
     user_id: Uuid,
     op_id: Option<Uuid>,
@@ -137,5 +136,6 @@ pub(crate) fn op<M: prost::Message>(
     request: &M,
 ) -> Option<Op> {
     let op_id = op_id?;
-    Some(Op { user_id, op_id, method, hash: Sha256::digest(request.encode_to_vec()).into() })
+    let hash = Sha256::new().chain_update(method).chain_update([0]).chain_update(request.encode_to_vec()).finalize();
+    Some(Op { user_id, op_id, hash: hash.into() })
 }

@@ -104,7 +104,7 @@ pub async fn start(deps: Deps) -> Result<Service, StartError> {
     let stopping = tasks.stopping();
     let wake = Wake::default();
     let live = Arc::new(live::Live::default());
-    let (appender, writer) = append::appender(db.clone(), clock.clone(), live.clone(), wake.clone());
+    let (appender, writer) = append::appender(db.clone(), clock.clone(), live.clone(), wake.clone(), bus.interest());
     // The writer runs from the start and outlives the soft stop: what was taken in is finished.
     tasks.spawn("chat-writer", writer.run(tasks.stopping()));
 

@@ -18,7 +18,7 @@ use crate::{
     errors::ChatError,
     policy::{self, Action},
     rooms,
-    store::{self, message, op},
+    store::{self, message},
 };
 
 /// Posts a message.
@@ -30,12 +30,13 @@ pub(crate) async fn send(
     claims: &[FileClaim],
     op_id: Option<Uuid>,
 ) -> Result<Bytes, ChatError> {
-    rooms::open(work.tx, room_id, actor, Action::Post).await?;
+    work.open(room_id, actor, Action::Post).await?;
     let files = resolve(work.tx, room_id, claims).await?;
     let ordinal = work.next_ordinal(room_id);
     let seq = work.next_seq(room_id);
+    let id = mesh::ids::new_id();
     let message = Message {
-        id: mesh::ids::new_id().to_string(),
+        id: id.to_string(),
         room_id: room_id.to_string(),
         seq,
         ordinal,
@@ -48,18 +49,19 @@ pub(crate) async fn send(
     };
     let posted = MessagePosted { message: Some(message.clone()) };
     work.publish(room_id, &posted)?;
-    work.append(room_id, actor.user_id, Body::MessagePosted(posted), None);
-    work.insert_message(message::Model {
-        id: Uuid::try_parse(&message.id).map_err(ChatError::internal)?,
-        room_id,
-        seq: store::signed(seq),
-        ordinal: store::signed(ordinal),
-        author_id: actor.user_id,
-        created_at: store::micros(work.now),
-        current_seq: store::signed(seq),
-        deleted_at: 0,
-        op_id: op_id.unwrap_or_default(),
-    });
+    work.post(
+        message::Model {
+            id,
+            room_id,
+            seq: store::signed(seq),
+            ordinal: store::signed(ordinal),
+            author_id: actor.user_id,
+            created_at: store::micros(work.now),
+            current_seq: store::signed(seq),
+            deleted_at: 0,
+        },
+        Body::MessagePosted(posted),
+    );
     Ok(SendMessageResponse { message: Some(message) }.encode_to_vec().into())
 }
 
@@ -84,9 +86,8 @@ pub(crate) async fn edit(
     room_id: Uuid,
     message_id: Uuid,
     text: &str,
-    op_id: Option<Uuid>,
 ) -> Result<Bytes, ChatError> {
-    rooms::open(work.tx, room_id, actor, Action::Post).await?;
+    work.open(room_id, actor, Action::Post).await?;
     let row = living(work, room_id, message_id).await?;
     if row.author_id != actor.user_id {
         return Err(ChatError::NotTheAuthor);
@@ -100,12 +101,13 @@ pub(crate) async fn edit(
     let edited = MessageEdited { message: Some(message.clone()) };
     work.publish(room_id, &edited)?;
     work.append(room_id, actor.user_id, Body::MessageEdited(edited), None);
-    message::edited(work.tx, message_id, edited_seq, op_id.unwrap_or_default()).await?;
+    message::edited(work.tx, message_id, edited_seq).await?;
     work.wrote();
+    work.answered_with(message_id, edited_seq);
     Ok(EditMessageResponse { message: Some(message) }.encode_to_vec().into())
 }
 
-/// Deletes a message and takes its text out of the log and out of remembered answers.
+/// Deletes a message and takes its text out of the log. Remembered answers only name the log.
 pub(crate) async fn delete(
     work: &mut Work<'_>,
     actor: Actor,
@@ -123,12 +125,8 @@ pub(crate) async fn delete(
     let seq = work.append(room_id, actor.user_id, Body::MessageDeleted(deleted), None);
     work.flush().await?;
     let content = message::content(work.tx, &row).await?;
-    store::event::redact(work.tx, room_id, &content.seqs).await?;
-    let row = message::Model { deleted_at: store::micros(work.now), ..row };
-    // A repeated send or edit is still answered, but with what is left. Both answers have the message as their first field.
-    let left = SendMessageResponse { message: Some(tombstone(&row)) }.encode_to_vec();
-    op::replace(work.tx, row.author_id, &content.op_ids, &left).await?;
-    message::deleted(work.tx, message_id, row.deleted_at).await?;
+    store::event::redact(work.tx, room_id, &content).await?;
+    message::deleted(work.tx, message_id, store::micros(work.now)).await?;
     work.wrote();
     Ok(DeleteMessageResponse { seq }.encode_to_vec().into())
 }
@@ -153,6 +151,16 @@ fn content(bytes: &[u8]) -> Option<Message> {
         Body::MessageEdited(edited) => edited.message,
         _ => None,
     }
+}
+
+/// The answer to a send or an edit that was answered before: the message as that event has it, or what is left of it.
+pub(crate) async fn answer_again<C: ConnectionTrait>(db: &C, message_id: Uuid, seq: i64) -> Result<Bytes, ChatError> {
+    let row =
+        message::by_id(db, message_id).await?.ok_or_else(|| ChatError::internal("an answer without a message"))?;
+    let events = store::event::some(db, row.room_id, &[seq]).await?;
+    let message = events.first().and_then(|event| content(&event.bytes)).unwrap_or_else(|| tombstone(&row));
+    // Both answers have the message as their first field.
+    Ok(SendMessageResponse { message: Some(message) }.encode_to_vec().into())
 }
 
 /// Where a page lies.

@@ -1,6 +1,6 @@
 //! The tables of chat-svc's database.
 
-use sea_orm_migration::{prelude::*, schema::*};
+use sea_orm_migration::{prelude::*, schema::*, sea_orm::DbBackend};
 
 /// Every migration, oldest first.
 pub struct Migrator;
@@ -23,14 +23,15 @@ impl MigrationName for Chat {
 #[async_trait::async_trait]
 impl MigrationTrait for Chat {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        for table in tables() {
+        for mut table in tables() {
+            // Rows live in the tree of their key: one page is written for a row instead of two.
+            if manager.get_database_backend() == DbBackend::Sqlite {
+                table.extra("WITHOUT ROWID");
+            }
             manager.create_table(table).await?;
         }
         let by_user = Index::create().name("member_user").table("member").col("user_id").to_owned();
         manager.create_index(by_user).await?;
-        let by_seq =
-            Index::create().name("message_room_seq").table("message").col("room_id").col("seq").unique().to_owned();
-        manager.create_index(by_seq).await?;
         let by_name = Index::create().name("room_sort_name").table("room").col("sort_name").to_owned();
         manager.create_index(by_name).await
     }
@@ -44,6 +45,7 @@ fn tables() -> Vec<TableCreateStatement> {
             .col(uuid("id").primary_key())
             .col(big_integer("head"))
             .col(big_integer("ordinal"))
+            .col(big_integer("changed"))
             .to_owned(),
         Table::create()
             .table("event")
@@ -51,6 +53,7 @@ fn tables() -> Vec<TableCreateStatement> {
             .col(big_integer("seq"))
             .col(blob("bytes"))
             .col(blob("hash"))
+            .col(uuid_null("message_id"))
             .primary_key(Index::create().col("feed_id").col("seq"))
             .to_owned(),
         Table::create()
@@ -85,23 +88,23 @@ fn tables() -> Vec<TableCreateStatement> {
             .col(big_integer("created_at"))
             .col(big_integer("current_seq"))
             .col(big_integer("deleted_at"))
-            .col(uuid("op_id"))
             .to_owned(),
         Table::create()
             .table("message_edit")
             .col(uuid("message_id"))
             .col(big_integer("seq"))
-            .col(uuid("op_id"))
             .primary_key(Index::create().col("message_id").col("seq"))
             .to_owned(),
         Table::create()
             .table("op")
-            .col(uuid("user_id"))
             .col(uuid("op_id"))
-            .col(string("method"))
+            .col(uuid("user_id"))
             .col(blob("hash"))
-            .col(blob("response"))
-            .primary_key(Index::create().col("user_id").col("op_id"))
+            .col(blob_null("response"))
+            .col(uuid_null("message_id"))
+            .col(big_integer_null("seq"))
+            // Ids made by time come one after the other, so that new rows share pages whoever sends.
+            .primary_key(Index::create().col("op_id").col("user_id"))
             .to_owned(),
         Table::create()
             .table("read_marker")

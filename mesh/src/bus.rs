@@ -60,6 +60,23 @@ impl Default for RetryPolicy {
     }
 }
 
+/// Which kinds of events anybody wants. An event of another kind would be dropped by the bus, so it need not be written.
+/// Cheap to clone.
+#[derive(Clone)]
+pub struct Interest(Option<MemoryBus>);
+
+impl Interest {
+    /// In everything: for a process that cannot know who listens.
+    pub const fn everything() -> Self {
+        Self(None)
+    }
+
+    /// Whether an event of this kind may be wanted.
+    pub fn wants(&self, kind: &str) -> bool {
+        self.0.as_ref().is_none_or(|bus| bus.is_bound(kind))
+    }
+}
+
 /// A message as a handler gets it.
 #[derive(Clone, Debug)]
 pub struct Delivery {
@@ -133,6 +150,13 @@ impl Bus {
     /// When the database refuses.
     pub async fn open_memory(db: Db, clock: Clock) -> Result<Self, BusError> {
         Ok(Self(Kind::Memory(MemoryBus::open(db, clock).await?)))
+    }
+
+    /// Which kinds anybody has declared a queue for.
+    pub fn interest(&self) -> Interest {
+        match &self.0 {
+            Kind::Memory(bus) => Interest(Some(bus.clone())),
+        }
     }
 
     /// Publishes messages. OK means that every queue that was declared for their kinds holds them durably.

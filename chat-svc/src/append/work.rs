@@ -3,7 +3,10 @@
 use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
-use mesh::outbox::{self, OutboxMessage};
+use mesh::{
+    bus::Interest,
+    outbox::{self, OutboxMessage},
+};
 use prost::{Message as _, Name};
 use proto::chat::{
     internal::v1::AudienceChange,
@@ -13,15 +16,21 @@ use sea_orm::DatabaseTransaction;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use super::Known;
 use crate::{
+    command::Actor,
     errors::ChatError,
     live::Committed,
+    messages,
+    policy::{self, Action},
+    rooms::Seen,
     store::{
         self,
         event::NewEvent,
         feed::Head,
-        message,
-        op::{self, Op},
+        member, message,
+        op::{self, Answered, Op},
+        room,
     },
 };
 
@@ -31,13 +40,23 @@ pub(crate) struct Work<'t> {
     pub(crate) tx: &'t DatabaseTransaction,
     /// When it happens, for all of it.
     pub(crate) now: OffsetDateTime,
+    known: &'t mut Known,
+    interest: &'t Interest,
     heads: HashMap<Uuid, Head>,
     moved: HashSet<Uuid>,
     events: Vec<Committed>,
+    /// The messages that `events` post, by their place in it.
+    posted: HashMap<usize, Uuid>,
     /// How many of `events` are written already.
     written: usize,
     messages: Vec<message::Model>,
-    answers: Vec<(Op, Bytes)>,
+    /// Answers of earlier transactions to operations of this batch.
+    before: HashMap<(Uuid, Uuid), op::Model>,
+    answers: Vec<Answered>,
+    /// Where in `answers` an operation of this transaction is.
+    answered: HashMap<(Uuid, Uuid), usize>,
+    /// The message that the answer under way consists of, and its event.
+    answer: Option<(Uuid, u64)>,
     outbox: Vec<OutboxMessage>,
     /// Counts everything that was gathered or written.
     changes: u64,
@@ -52,19 +71,59 @@ pub(crate) struct Told {
 }
 
 impl<'t> Work<'t> {
-    pub(crate) fn new(tx: &'t DatabaseTransaction, now: OffsetDateTime, heads: HashMap<Uuid, Head>) -> Self {
-        Self {
+    /// Locks the counters of `feeds`, which must be sorted, and looks up which of `ops` were answered before.
+    pub(crate) async fn begin(
+        tx: &'t DatabaseTransaction,
+        now: OffsetDateTime,
+        feeds: &[Uuid],
+        ops: &[&Op],
+        known: &'t mut Known,
+        interest: &'t Interest,
+    ) -> Result<Self, ChatError> {
+        let heads = store::feed::lock(tx, feeds).await?;
+        let before = op::some(tx, ops).await?.into_iter().map(|row| ((row.user_id, row.op_id), row)).collect();
+        Ok(Self {
             tx,
             now,
+            known,
+            interest,
             heads,
             moved: HashSet::new(),
             events: Vec::new(),
+            posted: HashMap::new(),
             written: 0,
             messages: Vec::new(),
+            before,
             answers: Vec::new(),
+            answered: HashMap::new(),
+            answer: None,
             outbox: Vec::new(),
             changes: 0,
-        }
+        })
+    }
+
+    /// A room for somebody who wants to do something there, if they may; from memory when nothing changed since.
+    pub(crate) async fn open(&mut self, room_id: Uuid, actor: Actor, action: Action) -> Result<Seen, ChatError> {
+        let changed = self.head(room_id).changed;
+        let room = match self.known.room(room_id, changed) {
+            Some(room) => room.clone(),
+            None => {
+                let room = room::find(self.tx, room_id).await?.ok_or(ChatError::RoomNotFound)?;
+                self.known.learn_room(changed, room.clone());
+                room
+            }
+        };
+        let member = match self.known.member(room_id, actor.user_id, changed) {
+            Some(member) => member.clone(),
+            None => {
+                let member = member::find(self.tx, room_id, actor.user_id).await?;
+                self.known.learn_member(room_id, actor.user_id, changed, member.clone());
+                member
+            }
+        };
+        let seen = Seen { room, member };
+        policy::allow(action, seen.room.kind(), seen.asker(actor))?;
+        Ok(seen)
     }
 
     /// Where a feed stands, changes of this transaction included.
@@ -87,6 +146,9 @@ impl<'t> Work<'t> {
         let head = self.heads.entry(feed).or_default();
         head.seq += 1;
         let seq = head.seq;
+        if audience.is_some() || changes_room(&body) {
+            head.changed = seq;
+        }
         self.moved.insert(feed);
         self.changes += 1;
         let event = Event {
@@ -100,6 +162,19 @@ impl<'t> Work<'t> {
         seq
     }
 
+    /// Appends the event that posts a message, whose answer is that message.
+    pub(crate) fn post(&mut self, row: message::Model, body: Body) {
+        let seq = self.append(row.room_id, row.author_id, body, None);
+        self.posted.insert(self.events.len() - 1, row.id);
+        self.answered_with(row.id, seq);
+        self.messages.push(row);
+    }
+
+    /// Says that the answer is the message as an event has it.
+    pub(crate) fn answered_with(&mut self, message_id: Uuid, seq: u64) {
+        self.answer = Some((message_id, seq));
+    }
+
     /// Counts one more message in a feed.
     pub(crate) fn next_ordinal(&mut self, feed: Uuid) -> u64 {
         let head = self.heads.entry(feed).or_default();
@@ -109,16 +184,13 @@ impl<'t> Work<'t> {
         head.ordinal
     }
 
-    /// Keeps a new message's row for the end of the transaction.
-    pub(crate) fn insert_message(&mut self, row: message::Model) {
-        self.messages.push(row);
-        self.changes += 1;
-    }
-
     /// Sends an event to other services, once the transaction is committed.
     pub(crate) fn publish<M: prost::Message + Name>(&mut self, key: Uuid, event: &M) -> Result<(), ChatError> {
-        let body = proto::to_json(event).map_err(ChatError::internal)?;
-        self.outbox.push(OutboxMessage::new(proto::event_kind::<M>(), body, key));
+        let kind = proto::event_kind::<M>();
+        if self.interest.wants(&kind) {
+            let body = proto::to_json(event).map_err(ChatError::internal)?;
+            self.outbox.push(OutboxMessage::new(kind, body, key));
+        }
         self.changes += 1;
         Ok(())
     }
@@ -135,29 +207,50 @@ impl<'t> Work<'t> {
 
     /// The first answer to an operation: from this very transaction or from an earlier one.
     pub(crate) async fn answered(&self, op: &Op) -> Result<Option<Bytes>, ChatError> {
-        let here = self.answers.iter().find(|(known, _)| known.user_id == op.user_id && known.op_id == op.op_id);
-        match here {
-            Some((known, first)) if known.method == op.method && known.hash == op.hash => Ok(Some(first.clone())),
-            Some(_) => Err(ChatError::OpIdReused),
-            None => op::answered(self.tx, op).await,
+        let key = (op.user_id, op.op_id);
+        if let Some(first) = self.answered.get(&key).and_then(|place| self.answers.get(*place)) {
+            return if first.op.hash == op.hash {
+                Ok(Some(first.response.clone()))
+            } else {
+                Err(ChatError::OpIdReused)
+            };
+        }
+        let Some(first) = self.before.get(&key) else {
+            return Ok(None);
+        };
+        first.check(op)?;
+        match (&first.response, first.message_id, first.seq) {
+            (Some(response), ..) => Ok(Some(response.clone().into())),
+            (None, Some(message_id), Some(seq)) => messages::answer_again(self.tx, message_id, seq).await.map(Some),
+            _ => Err(ChatError::internal("an operation without its answer")),
         }
     }
 
-    /// Remembers the answer to an operation.
-    pub(crate) fn remember(&mut self, op: Op, response: Bytes) {
-        self.answers.push((op, response));
+    /// Remembers the answer to an operation; also forgets what the answer consists of, which the next one must say anew.
+    pub(crate) fn remember(&mut self, op: Option<&Op>, response: &Bytes) {
+        let message = self.answer.take();
+        if let Some(op) = op {
+            self.answered.insert((op.user_id, op.op_id), self.answers.len());
+            self.answers.push(Answered { op: op.clone(), response: response.clone(), message });
+        }
     }
 
     /// Writes the events and messages gathered so far, for rules that look at them.
     pub(crate) async fn flush(&mut self) -> Result<(), ChatError> {
         let new: Vec<NewEvent> = self.events[self.written..]
             .iter()
-            .map(|event| NewEvent { feed_id: event.feed_id, seq: event.seq, bytes: event.bytes.clone() })
+            .zip(self.written..)
+            .map(|(event, place)| NewEvent {
+                feed_id: event.feed_id,
+                seq: event.seq,
+                bytes: event.bytes.clone(),
+                message_id: self.posted.get(&place).copied(),
+            })
             .collect();
         self.written = self.events.len();
         store::event::insert(self.tx, &new).await?;
         let rows = std::mem::take(&mut self.messages);
-        message::insert(self.tx, rows).await?;
+        message::insert(self.tx, &rows).await?;
         Ok(())
     }
 
@@ -166,13 +259,23 @@ impl<'t> Work<'t> {
         self.flush().await?;
         let mut heads: Vec<(Uuid, Head)> = self.moved.iter().map(|feed| (*feed, self.head(*feed))).collect();
         heads.sort_unstable_by_key(|(feed, _)| *feed);
-        if !heads.is_empty() {
-            store::feed::save(self.tx, &heads).await?;
-        }
+        store::feed::save(self.tx, &heads).await?;
         op::save(self.tx, &self.answers).await?;
         if !self.outbox.is_empty() {
             outbox::add(self.tx, &self.outbox, self.now).await?;
         }
         Ok(Told { outbox: !self.outbox.is_empty(), events: self.events })
     }
+}
+
+/// Whether an event changes what the writer remembers of a room and its members.
+fn changes_room(body: &Body) -> bool {
+    matches!(
+        body,
+        Body::RoomCreated(_)
+            | Body::RoomUpdated(_)
+            | Body::MemberJoined(_)
+            | Body::MemberLeft(_)
+            | Body::MemberRoleChanged(_)
+    )
 }

@@ -17,6 +17,8 @@ pub(crate) struct Model {
     pub(crate) seq: i64,
     pub(crate) bytes: Vec<u8>,
     pub(crate) hash: Vec<u8>,
+    /// The message that the event posted; nothing for every other event.
+    pub(crate) message_id: Option<Uuid>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -30,19 +32,18 @@ pub(crate) struct NewEvent {
     pub(crate) feed_id: Uuid,
     pub(crate) seq: u64,
     pub(crate) bytes: Bytes,
+    pub(crate) message_id: Option<Uuid>,
 }
-
-/// Rows of one statement: SQLite takes 32,766 parameters, four a row.
-const ROWS_PER_INSERT: usize = 4000;
 
 /// Writes events.
 pub(crate) async fn insert<C: ConnectionTrait>(db: &C, events: &[NewEvent]) -> Result<(), DbErr> {
-    for chunk in events.chunks(ROWS_PER_INSERT) {
-        let rows = chunk.iter().map(|event| ActiveModel {
+    for some in super::portions(events) {
+        let rows = some.iter().map(|event| ActiveModel {
             feed_id: Set(event.feed_id),
             seq: Set(signed(event.seq)),
             bytes: Set(event.bytes.to_vec()),
             hash: Set(Sha256::digest(&event.bytes).to_vec()),
+            message_id: Set(event.message_id),
         });
         Entity::insert_many(rows).exec_without_returning(db).await?;
     }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use sea_orm::{Set, entity::prelude::*, sea_query::OnConflict};
+use sea_orm::{QueryOrder as _, QuerySelect as _, Set, entity::prelude::*, sea_query::OnConflict};
 
 use super::{signed, unsigned};
 
@@ -13,6 +13,7 @@ pub(crate) struct Model {
     pub(crate) id: Uuid,
     pub(crate) head: i64,
     pub(crate) ordinal: i64,
+    pub(crate) changed: i64,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -27,28 +28,70 @@ pub(crate) struct Head {
     pub(crate) seq: u64,
     /// The ordinal of the newest message.
     pub(crate) ordinal: u64,
+    /// The number of the newest event that changed the room or its members: what was known of them at this number still holds.
+    pub(crate) changed: u64,
+}
+
+impl From<Model> for Head {
+    fn from(row: Model) -> Self {
+        Self { seq: unsigned(row.head), ordinal: unsigned(row.ordinal), changed: unsigned(row.changed) }
+    }
 }
 
 /// Where these feeds stand; those without events are left out.
 pub(crate) async fn heads<C: ConnectionTrait>(db: &C, ids: &[Uuid]) -> Result<HashMap<Uuid, Head>, DbErr> {
-    let rows = Entity::find().filter(Column::Id.is_in(ids.iter().copied())).all(db).await?;
-    Ok(rows.into_iter().map(|row| (row.id, Head { seq: unsigned(row.head), ordinal: unsigned(row.ordinal) })).collect())
+    let mut heads = HashMap::with_capacity(ids.len());
+    for some in super::portions(ids) {
+        let rows = Entity::find().filter(Column::Id.is_in(some.iter().copied())).all(db).await?;
+        heads.extend(rows.into_iter().map(|row| (row.id, row.into())));
+    }
+    Ok(heads)
+}
+
+/// Locks the counters of these feeds, which must be sorted, and tells where they stand. Whoever else wants one of them waits
+/// until the transaction ends; as everybody locks by rising id, nobody waits in a circle. Feeds without a counter get one.
+pub(crate) async fn lock<C: ConnectionTrait>(db: &C, ids: &[Uuid]) -> Result<HashMap<Uuid, Head>, DbErr> {
+    let mut heads = HashMap::with_capacity(ids.len());
+    for some in super::portions(ids) {
+        let mut rows = locked(db, some).await?;
+        if rows.len() < some.len() {
+            let known: std::collections::HashSet<Uuid> = rows.iter().map(|row| row.id).collect();
+            let new = some.iter().filter(|id| !known.contains(id)).map(|id| ActiveModel {
+                id: Set(*id),
+                head: Set(0),
+                ordinal: Set(0),
+                changed: Set(0),
+            });
+            Entity::insert_many(new).on_conflict_do_nothing_on([Column::Id]).exec_without_returning(db).await?;
+            rows = locked(db, some).await?;
+        }
+        heads.extend(rows.into_iter().map(|row| (row.id, row.into())));
+    }
+    Ok(heads)
+}
+
+async fn locked<C: ConnectionTrait>(db: &C, ids: &[Uuid]) -> Result<Vec<Model>, DbErr> {
+    // SQLite has no row locks and needs none: one connection writes.
+    Entity::find().filter(Column::Id.is_in(ids.iter().copied())).order_by_asc(Column::Id).lock_exclusive().all(db).await
 }
 
 /// Where one feed stands.
 pub(crate) async fn head<C: ConnectionTrait>(db: &C, id: Uuid) -> Result<Head, DbErr> {
-    let row = Entity::find_by_id(id).one(db).await?;
-    Ok(row.map_or_else(Head::default, |row| Head { seq: unsigned(row.head), ordinal: unsigned(row.ordinal) }))
+    Ok(Entity::find_by_id(id).one(db).await?.map_or_else(Head::default, Head::from))
 }
 
 /// Moves counters on.
 pub(crate) async fn save<C: ConnectionTrait>(db: &C, heads: &[(Uuid, Head)]) -> Result<(), DbErr> {
-    let rows = heads.iter().map(|(id, head)| ActiveModel {
-        id: Set(*id),
-        head: Set(signed(head.seq)),
-        ordinal: Set(signed(head.ordinal)),
-    });
-    let conflict = OnConflict::column(Column::Id).update_columns([Column::Head, Column::Ordinal]).to_owned();
-    Entity::insert_many(rows).on_conflict(conflict).exec_without_returning(db).await?;
+    for some in super::portions(heads) {
+        let rows = some.iter().map(|(id, head)| ActiveModel {
+            id: Set(*id),
+            head: Set(signed(head.seq)),
+            ordinal: Set(signed(head.ordinal)),
+            changed: Set(signed(head.changed)),
+        });
+        let moved = [Column::Head, Column::Ordinal, Column::Changed];
+        let conflict = OnConflict::column(Column::Id).update_columns(moved).to_owned();
+        Entity::insert_many(rows).on_conflict(conflict).exec_without_returning(db).await?;
+    }
     Ok(())
 }

@@ -1,20 +1,27 @@
 //! `op`: what every operation id was used for, for ever.
+//!
+//! The answer to a send or an edit is the message as the event has it, so only the event is named: when it is redacted, a
+//! repeated call is answered with what is left, and nothing has to be hunted down.
 
 use bytes::Bytes;
-use sea_orm::{Set, entity::prelude::*};
+use sea_orm::{Condition, Set, entity::prelude::*};
 
+use super::signed;
 use crate::errors::ChatError;
 
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "op")]
 pub(crate) struct Model {
     #[sea_orm(primary_key, auto_increment = false)]
-    pub(crate) user_id: Uuid,
-    #[sea_orm(primary_key, auto_increment = false)]
     pub(crate) op_id: Uuid,
-    pub(crate) method: String,
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub(crate) user_id: Uuid,
     pub(crate) hash: Vec<u8>,
-    pub(crate) response: Vec<u8>,
+    /// The first answer; nothing when it is an event's message.
+    pub(crate) response: Option<Vec<u8>>,
+    pub(crate) message_id: Option<Uuid>,
+    /// The event with the message as it was answered.
+    pub(crate) seq: Option<i64>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -27,51 +34,51 @@ impl ActiveModelBehavior for ActiveModel {}
 pub(crate) struct Op {
     pub(crate) user_id: Uuid,
     pub(crate) op_id: Uuid,
-    pub(crate) method: &'static str,
-    /// SHA-256 of the request's fields in the order of the contract.
+    /// SHA-256 of the method and the request's fields in the order of the contract.
     pub(crate) hash: [u8; 32],
 }
 
-/// The first answer to an operation, if there was one.
-pub(crate) async fn answered<C: ConnectionTrait>(db: &C, op: &Op) -> Result<Option<Bytes>, ChatError> {
-    let Some(row) = Entity::find_by_id((op.user_id, op.op_id)).one(db).await? else {
-        return Ok(None);
-    };
-    if row.method != op.method || row.hash != op.hash {
-        return Err(ChatError::OpIdReused);
+/// How an operation was answered.
+#[derive(Clone, Debug)]
+pub(crate) struct Answered {
+    pub(crate) op: Op,
+    pub(crate) response: Bytes,
+    /// The message that the answer consists of, and the event that holds it.
+    pub(crate) message: Option<(Uuid, u64)>,
+}
+
+/// Those of some operations that were answered before.
+pub(crate) async fn some<C: ConnectionTrait>(db: &C, ops: &[&Op]) -> Result<Vec<Model>, DbErr> {
+    let mut known = Vec::new();
+    for some in super::portions(ops) {
+        let ids = some.iter().map(|op| op.op_id);
+        let users = some.iter().map(|op| op.user_id);
+        let these = Condition::all().add(Column::OpId.is_in(ids)).add(Column::UserId.is_in(users));
+        known.extend(Entity::find().filter(these).all(db).await?);
     }
-    Ok(Some(row.response.into()))
+    Ok(known)
+}
+
+impl Model {
+    /// Refuses an operation that is another one under the same id.
+    pub(crate) fn check(&self, op: &Op) -> Result<(), ChatError> {
+        if self.hash == op.hash { Ok(()) } else { Err(ChatError::OpIdReused) }
+    }
 }
 
 /// Remembers answers. Fails when one of the operations was answered meanwhile by another process: the batch is then run
 /// again and finds that answer.
-pub(crate) async fn save<C: ConnectionTrait>(db: &C, answers: &[(Op, Bytes)]) -> Result<(), DbErr> {
-    if answers.is_empty() {
-        return Ok(());
+pub(crate) async fn save<C: ConnectionTrait>(db: &C, answers: &[Answered]) -> Result<(), DbErr> {
+    for some in super::portions(answers) {
+        let rows = some.iter().map(|answered| ActiveModel {
+            op_id: Set(answered.op.op_id),
+            user_id: Set(answered.op.user_id),
+            hash: Set(answered.op.hash.to_vec()),
+            response: Set(answered.message.is_none().then(|| answered.response.to_vec())),
+            message_id: Set(answered.message.map(|(id, _)| id)),
+            seq: Set(answered.message.map(|(_, seq)| signed(seq))),
+        });
+        Entity::insert_many(rows).exec_without_returning(db).await?;
     }
-    let rows = answers.iter().map(|(op, response)| ActiveModel {
-        user_id: Set(op.user_id),
-        op_id: Set(op.op_id),
-        method: Set(op.method.into()),
-        hash: Set(op.hash.to_vec()),
-        response: Set(response.to_vec()),
-    });
-    Entity::insert_many(rows).exec_without_returning(db).await?;
-    Ok(())
-}
-
-/// Replaces what some operations of a user are answered from now on: what the first answers held is gone.
-pub(crate) async fn replace<C: ConnectionTrait>(
-    db: &C,
-    user_id: Uuid,
-    op_ids: &[Uuid],
-    response: &[u8],
-) -> Result<(), DbErr> {
-    Entity::update_many()
-        .col_expr(Column::Response, Expr::value(response.to_vec()))
-        .filter(Column::UserId.eq(user_id))
-        .filter(Column::OpId.is_in(op_ids.iter().copied()))
-        .exec(db)
-        .await?;
     Ok(())
 }

@@ -68,6 +68,11 @@ impl MemoryBus {
         Ok(())
     }
 
+    /// Whether a queue takes this kind.
+    pub(super) fn is_bound(&self, kind: &str) -> bool {
+        self.state().bindings.contains_key(kind)
+    }
+
     pub(super) async fn publish(&self, messages: &[Envelope]) -> Result<(), BusError> {
         let mut rows = Vec::new();
         let mut woken = HashSet::new();

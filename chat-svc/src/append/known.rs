@@ -1,0 +1,54 @@
+//! What the writer remembers of rooms and members between transactions.
+//!
+//! A feed's counter row carries the number of the newest event that changed the room or its members. The row is locked while
+//! a transaction decides, so what was read at that number still holds, whichever process wrote last. Bounded in entries.
+
+use std::collections::HashMap;
+
+use uuid::Uuid;
+
+use crate::store::{member, room};
+
+/// How many rooms, and how many memberships, are remembered; then everything is forgotten and read again.
+const MAX_ENTRIES: usize = 50_000;
+
+/// Rooms and memberships, each with the number at which it was read.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    rooms: HashMap<Uuid, (u64, room::Model)>,
+    members: HashMap<(Uuid, Uuid), (u64, Option<member::Model>)>,
+}
+
+impl Known {
+    /// A room as it is at `changed`.
+    pub(crate) fn room(&self, id: Uuid, changed: u64) -> Option<&room::Model> {
+        self.rooms.get(&id).filter(|(at, _)| *at == changed).map(|(_, room)| room)
+    }
+
+    /// A membership as it is at `changed`: the inner nothing says that there is none.
+    pub(crate) fn member(&self, room_id: Uuid, user_id: Uuid, changed: u64) -> Option<&Option<member::Model>> {
+        self.members.get(&(room_id, user_id)).filter(|(at, _)| *at == changed).map(|(_, member)| member)
+    }
+
+    /// Remembers a room.
+    pub(crate) fn learn_room(&mut self, changed: u64, room: room::Model) {
+        if self.rooms.len() >= MAX_ENTRIES {
+            self.rooms.clear();
+        }
+        self.rooms.insert(room.id, (changed, room));
+    }
+
+    /// Remembers a membership, or that there is none.
+    pub(crate) fn learn_member(&mut self, room_id: Uuid, user_id: Uuid, changed: u64, member: Option<member::Model>) {
+        if self.members.len() >= MAX_ENTRIES {
+            self.members.clear();
+        }
+        self.members.insert((room_id, user_id), (changed, member));
+    }
+
+    /// Forgets everything: what was read in a transaction that did not happen may never have been true.
+    pub(crate) fn forget(&mut self) {
+        self.rooms.clear();
+        self.members.clear();
+    }
+}
