@@ -5,6 +5,7 @@
 mod accounts;
 mod errors;
 mod fields;
+mod import;
 mod limits;
 mod migration;
 mod passwords;
@@ -32,6 +33,7 @@ use self::store::{account, secret};
 pub use self::{
     accounts::{NewAccount, add_account},
     errors::AuthError,
+    import::{Imported, import_accounts},
     migration::Migrator,
     rpc::METHODS,
 };

@@ -1,6 +1,10 @@
 //! `loquat`: the one binary.
 
-use std::{io::Write as _, path::PathBuf, process::ExitCode};
+use std::{
+    io::Write as _,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use clap::{Parser, Subcommand};
 use mesh::{clock::Clock, db::Db};
@@ -68,6 +72,14 @@ enum UserCommand {
         #[arg(long)]
         admin: bool,
     },
+    /// Makes many accounts without passwords while the server is stopped; names that are there already are kept.
+    Import {
+        /// A file with one account a line: the username, and behind a comma, if wanted, what people see.
+        file: PathBuf,
+        /// Opens a session for each, and writes one JSON object a line here: username, user_id, access_token, refresh_token.
+        #[arg(long)]
+        sessions: Option<PathBuf>,
+    },
 }
 
 #[tokio::main]
@@ -101,6 +113,9 @@ async fn run(arguments: Arguments) -> Outcome {
         Command::User { command: UserCommand::Add { name, display_name, admin } } => {
             let role = if admin { WorkspaceRole::Admin } else { WorkspaceRole::Member };
             add_user(&config.complete(), name, display_name, role).await
+        }
+        Command::User { command: UserCommand::Import { file, sessions } } => {
+            import_users(&config.complete(), &file, sessions.as_deref()).await
         }
     }
 }
@@ -196,4 +211,39 @@ async fn add_user(config: &Config, username: String, display_name: String, role:
     let new = auth_svc::NewAccount { username, display_name, password, role };
     let user = auth_svc::add_account(&db, &new, Clock::system().now()).await?;
     say(&format!("{} is {} ({})", user.username, user.id, user.role().as_str_name()))
+}
+
+async fn import_users(config: &Config, file: &Path, sessions: Option<&Path>) -> Outcome {
+    let text = std::fs::read_to_string(file).map_err(|cause| format!("{}: {cause}", file.display()))?;
+    let names: Vec<(String, String)> = text
+        .lines()
+        .map(|line| line.split_once(',').unwrap_or((line, "")))
+        .map(|(username, display_name)| (username.trim().to_owned(), display_name.trim().to_owned()))
+        .filter(|(username, _)| !username.is_empty())
+        .collect();
+    let db = Db::open(&config.auth.db).await?;
+    let imported = auth_svc::import_accounts(&db, &config.auth.issuer, &names, Clock::system().now()).await?;
+    db.close().await?;
+    if let Some(path) = sessions {
+        let mut lines = String::new();
+        for one in &imported {
+            let line = serde_json::json!({
+                "username": one.user.username,
+                "user_id": one.user.id,
+                "access_token": one.access_token,
+                "refresh_token": one.refresh_token,
+            });
+            lines.push_str(&line.to_string());
+            lines.push('\n');
+        }
+        write_secret(path, &lines)?;
+    }
+    say(&format!("{} accounts are there", imported.len()))
+}
+
+/// Tokens are for their owner's eyes only.
+fn write_secret(path: &Path, text: &str) -> std::io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let mut file = std::fs::File::options().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    file.write_all(text.as_bytes())
 }

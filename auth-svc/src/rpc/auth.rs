@@ -102,7 +102,8 @@ async fn login(shared: std::sync::Arc<Shared>, request: LoginRequest) -> Result<
     let username = request.username.trim().to_lowercase();
     limits::count(&shared.cache, &username, shared.tries_per_account, shared.tries_altogether).await?;
     let account = account::by_username(shared.db.reader(), &username).await?.filter(|account| !account.disabled);
-    let stored = account.as_ref().map(|account| account.password.clone());
+    // An account without a password takes as long to refuse as one that is not there.
+    let stored = account.as_ref().map(|account| account.password.clone()).filter(|stored| !stored.is_empty());
     let right = shared.passwords.verify(&request.password, stored).await?;
     let account = account.filter(|_| right).ok_or(AuthError::BadCredentials)?;
     let tx = shared.db.begin().await?;

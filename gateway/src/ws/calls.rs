@@ -1,5 +1,7 @@
 //! A `Call` frame carries any unary method by its path, so that there is no code per method.
 
+use std::{collections::HashSet, sync::LazyLock};
+
 use bytes::Bytes;
 use http::{HeaderValue, uri::PathAndQuery};
 use mesh::{errors, rpc::MAX_MESSAGE_BYTES};
@@ -33,12 +35,13 @@ pub(super) async fn unary(state: &State, token: &str, method: &str, payload: Byt
 
 /// Whether a path names a method without streams.
 fn unary_method(path: &str) -> bool {
-    let Some((service, method)) = path.strip_prefix('/').and_then(|path| path.split_once('/')) else {
-        return false;
-    };
-    let service = proto::descriptors().get_service_by_name(service);
-    let method = service.and_then(|service| service.methods().find(|known| known.name() == method));
-    method.is_some_and(|method| !method.is_client_streaming() && !method.is_server_streaming())
+    static UNARY: LazyLock<HashSet<String>> = LazyLock::new(|| {
+        let pool = proto::descriptors();
+        let methods = pool.services().flat_map(|service| service.methods().collect::<Vec<_>>());
+        let unary = methods.filter(|method| !method.is_client_streaming() && !method.is_server_streaming());
+        unary.map(|method| format!("/{}/{}", method.parent_service().full_name(), method.name())).collect()
+    });
+    UNARY.contains(path)
 }
 
 #[cfg(test)]
