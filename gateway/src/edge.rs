@@ -14,7 +14,7 @@ use tonic::{Code, Request, Response, Status, server::ServerStreamingService};
 use tower::util::BoxCloneSyncService;
 
 use crate::{
-    hub::{Batch, Entry, Registered, Subscriber},
+    hub::{End, Registered, Subscriber, Word, frame::Frame},
     raw::FramesCodec,
     state::State,
 };
@@ -75,10 +75,10 @@ impl ServerStreamingService<SubscribeRequest> for Subscribe {
         }
         let hub = self.state.hub.clone();
         let start = async move {
-            let registered = hub.register(user.user_id, user.session_id).await;
-            registered.session.push(Entry::Subscribe(request));
+            let registered = hub.register(user.user_id, user.session_id, None).await;
+            registered.session.tell(Word::Subscribe(request));
             let subscriber = registered.subscriber();
-            Live { registered, subscriber, waiting: Vec::new().into_iter(), end: None }
+            Live { registered, subscriber, waiting: Vec::new().into_iter(), ended: false }
         };
         let frames = stream::StreamExt::flatten(stream::once(async move { stream::unfold(start.await, Live::next) }));
         std::future::ready(Ok(Response::new(Box::pin(frames))))
@@ -90,8 +90,8 @@ struct Live {
     #[allow(dead_code, reason = "held so that the hub knows that the client is there")]
     registered: Registered,
     subscriber: Subscriber,
-    waiting: std::vec::IntoIter<Bytes>,
-    end: Option<Option<Status>>,
+    waiting: std::vec::IntoIter<Frame>,
+    ended: bool,
 }
 
 impl Live {
@@ -99,28 +99,27 @@ impl Live {
     async fn next(mut self) -> Option<(Result<Bytes, Status>, Self)> {
         loop {
             if let Some(frame) = self.waiting.next() {
-                return Some((Ok(frame), self));
+                return Some((Ok(frame.body()), self));
             }
-            match self.end.take() {
-                Some(Some(status)) => {
-                    self.end = Some(None);
-                    return Some((Err(status), self));
-                }
-                Some(None) => return None,
-                None => {}
+            if self.ended {
+                return None;
             }
             match self.subscriber.next().await {
-                Batch::Frames(frames) => self.waiting = frames.into_iter(),
-                Batch::GoAway(frames) => {
-                    self.waiting = frames.into_iter();
-                    let again = std::time::Duration::from_secs(1);
-                    self.end = Some(Some(errors::unavailable("GOING_AWAY", "The server is going away.", again)));
-                }
-                Batch::Revoked => {
-                    let ended = errors::plain(Code::Unauthenticated, "SESSION_ENDED", "The session has ended.");
-                    self.end = Some(Some(ended));
+                Ok(frames) => self.waiting = frames.into_iter(),
+                Err(end) => {
+                    self.ended = true;
+                    return Some((Err(status_of(end)), self));
                 }
             }
         }
+    }
+}
+
+fn status_of(end: End) -> Status {
+    let again = std::time::Duration::from_secs(1);
+    match end {
+        End::GoingAway => errors::unavailable("GOING_AWAY", "The server is going away.", again),
+        End::TooSlow | End::Silent => errors::unavailable("TOO_SLOW", "Too slow; subscribe again and resume.", again),
+        End::Revoked => errors::plain(Code::Unauthenticated, "SESSION_ENDED", "The session has ended."),
     }
 }

@@ -1,8 +1,8 @@
 //! The hub: which clients of this gateway need which feeds, and the one stream from chat-svc that brings them.
 //!
 //! It knows feeds, numbers, users and bytes, and decodes no event. One task owns everything, so that joins, departures and
-//! events of a feed have one order; each client's queue is bounded (`session`), and each client reads the log by itself when it
-//! fell behind (`subscriber`). Nothing here is durable.
+//! events of a feed have one order. What several items bring to one socket is written with one call. Each client's frames are
+//! bounded (`session`), and each client reads the log by itself when it fell behind (`subscriber`). Nothing here is durable.
 
 pub(crate) mod frame;
 mod session;
@@ -12,25 +12,33 @@ mod subscriber;
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU32, AtomicU64, Ordering},
     },
     time::Duration,
 };
 
+use futures::FutureExt as _;
 use mesh::rpc::Upstream;
-use proto::chat::internal::v1::{AttachRequest, feed_service_client::FeedServiceClient};
-use tokio::sync::{mpsc, oneshot};
+use proto::chat::internal::v1::{AttachRequest, AttachResponse, feed_service_client::FeedServiceClient};
+use tokio::{
+    net::TcpStream,
+    sync::{mpsc, oneshot},
+};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
-use tonic::Streaming;
+use tonic::{Status, Streaming};
 use uuid::Uuid;
 
-pub(crate) use self::session::{Entry, Session};
 use self::state::State;
-pub(crate) use self::subscriber::{Batch, Subscriber};
+pub(crate) use self::{
+    session::{End, Session, Word},
+    subscriber::{Admission, Subscriber},
+};
 
 /// How many orders may wait for the hub; further ones wait with their clients.
 const ORDERS: usize = 1024;
+/// How many items are passed on before sockets are written to.
+const ITEMS_AT_ONCE: usize = 256;
 /// Waited before the stream is opened again.
 const REATTACH: [Duration; 5] = [
     Duration::from_millis(50),
@@ -39,10 +47,8 @@ const REATTACH: [Duration; 5] = [
     Duration::from_millis(500),
     Duration::from_secs(1),
 ];
-/// How often clients are looked for that are gone without a word.
-const SWEEP_EVERY: Duration = Duration::from_secs(5);
-/// Over this time clients are told to come back after a drain, so that not everybody comes at once.
-const GO_AWAY_WINDOW_MS: u64 = 3000;
+/// The hub's clock: every client is looked at once a second, without a timer of its own.
+const TICK: Duration = Duration::from_secs(1);
 
 /// What clients ask of the hub.
 enum Order {
@@ -58,6 +64,8 @@ enum Order {
     Revoke { session_ids: Vec<Uuid>, user_ids: Vec<Uuid> },
     /// Which sessions are there?
     Sessions(oneshot::Sender<Vec<Uuid>>),
+    /// Tell everybody to come back, spread over this time; answered when they are gone or the time is over.
+    Drain { window: Duration, drained: oneshot::Sender<()> },
 }
 
 /// The way to the hub. Cheap to clone.
@@ -65,29 +73,47 @@ enum Order {
 pub(crate) struct Hub {
     orders: mpsc::Sender<Order>,
     next: Arc<AtomicU64>,
+    /// Seconds since the hub began.
+    now: Arc<AtomicU32>,
     feeds: FeedServiceClient<Upstream>,
+    admission: Arc<Admission>,
 }
 
 /// The hub's own task.
 pub(crate) struct HubTask {
     orders: mpsc::Receiver<Order>,
+    now: Arc<AtomicU32>,
     feeds: FeedServiceClient<Upstream>,
 }
 
 /// Makes the hub; `chat` is chat-svc, called as `service:gateway`.
-pub(crate) fn hub(chat: Upstream) -> (Hub, HubTask) {
+pub(crate) fn hub(chat: Upstream, admission: Admission) -> (Hub, HubTask) {
     let (sender, orders) = mpsc::channel(ORDERS);
     let feeds = FeedServiceClient::new(chat).max_decoding_message_size(16 * 1024 * 1024);
-    (Hub { orders: sender, next: Arc::default(), feeds: feeds.clone() }, HubTask { orders, feeds })
+    let now = Arc::<AtomicU32>::default();
+    let hub = Hub {
+        orders: sender,
+        next: Arc::default(),
+        now: now.clone(),
+        feeds: feeds.clone(),
+        admission: Arc::new(admission),
+    };
+    (hub, HubTask { orders, now, feeds })
 }
 
 impl Hub {
-    /// Says that a client is there. Dropping the guard says that it is gone.
-    pub(crate) async fn register(&self, user_id: Uuid, session_id: Uuid) -> Registered {
+    /// Says that a client is there. Dropping the guard says that it is gone. Frames for a socket are written to it; any other
+    /// transport takes them itself.
+    pub(crate) async fn register(&self, user_id: Uuid, session_id: Uuid, socket: Option<Arc<TcpStream>>) -> Registered {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
-        let session = Arc::new(Session::new(id, user_id, session_id));
+        let session = Arc::new(Session::new(id, user_id, session_id, socket, self.now()));
         self.order(Order::Register(session.clone())).await;
         Registered { hub: self.clone(), session }
+    }
+
+    /// Seconds since the hub began.
+    pub(crate) fn now(&self) -> u32 {
+        self.now.load(Ordering::Relaxed)
     }
 
     /// Follows feeds; returns once their events are flowing. False when the hub has stopped.
@@ -98,7 +124,9 @@ impl Hub {
     }
 
     async fn unfollow(&self, session: &Arc<Session>, feeds: Vec<Uuid>) {
-        self.order(Order::Unfollow { session: session.clone(), feeds }).await;
+        if !feeds.is_empty() {
+            self.order(Order::Unfollow { session: session.clone(), feeds }).await;
+        }
     }
 
     /// Ends the streams of ended sessions.
@@ -111,6 +139,14 @@ impl Hub {
         let (answer, answered) = oneshot::channel();
         self.order(Order::Sessions(answer)).await;
         answered.await.unwrap_or_default()
+    }
+
+    /// Tells every client to come back, spread over `window`, and returns when they are gone or it is over.
+    pub(crate) async fn drain(&self, window: Duration) {
+        let (drained, done) = oneshot::channel();
+        self.order(Order::Drain { window, drained }).await;
+        // An error means that the hub has stopped: there is nobody left.
+        let _ = done.await;
     }
 
     async fn order(&self, order: Order) {
@@ -127,22 +163,22 @@ pub(crate) struct Registered {
 }
 
 impl Registered {
-    /// What turns the queue and the log into frames.
+    /// What follows feeds for it and reads the log.
     pub(crate) fn subscriber(&self) -> Subscriber {
-        Subscriber::new(self.hub.clone(), self.session.clone(), self.hub.feeds.clone())
+        Subscriber::new(self.hub.clone(), self.session.clone())
     }
 }
 
 impl Drop for Registered {
     fn drop(&mut self) {
         self.session.leave();
-        // When the hub is too busy to hear it now, it finds out by its sweep.
+        // When the hub is too busy to hear it now, it finds out at its next tick.
         let _ = self.hub.orders.try_send(Order::Unregister(self.session.clone()));
     }
 }
 
 impl HubTask {
-    /// Runs until `stop`; then tells every client to come back later.
+    /// Runs until `stop`; then ends every client.
     pub(crate) async fn run(mut self, stop: CancellationToken) {
         let mut state = State::default();
         let mut failures = 0;
@@ -153,32 +189,40 @@ impl HubTask {
                 Ok(stream) => {
                     failures = 0;
                     state.attached(asks);
-                    self.pump(&mut state, stream.into_inner(), &stop).await;
+                    self.pump(&mut state, Some(stream.into_inner()), Duration::MAX, &stop).await;
                     state.detached();
                 }
                 Err(cause) => {
                     tracing::warn!(code = ?cause.code(), "chat-svc cannot be attached to: {}", cause.message());
                 }
             }
-            self.wait(&mut state, REATTACH[failures.min(REATTACH.len() - 1)], &stop).await;
+            let pause = REATTACH[failures.min(REATTACH.len() - 1)];
+            self.pump(&mut state, None, pause, &stop).await;
             failures += 1;
         }
-        state.go_away(GO_AWAY_WINDOW_MS);
+        state.end_all();
     }
 
-    /// Passes items on and does what clients ask, until the stream ends.
+    /// Passes items on and does what clients ask: until the stream ends, or without one until the time is over.
     async fn pump(
         &mut self,
         state: &mut State,
-        mut stream: Streaming<proto::chat::internal::v1::AttachResponse>,
+        mut stream: Option<Streaming<AttachResponse>>,
+        time: Duration,
         stop: &CancellationToken,
     ) {
-        let mut sweep = tokio::time::interval(SWEEP_EVERY);
+        let mut tick = tokio::time::interval_at(tokio::time::Instant::now() + TICK, TICK);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+        let mut over = std::pin::pin!(tokio::time::sleep(time.min(Duration::from_secs(86_400 * 365))));
         loop {
             tokio::select! {
-                _ = sweep.tick() => state.sweep(),
-                item = stream.message() => match item {
-                    Ok(Some(item)) => state.item(item),
+                item = next(&mut stream) => match item {
+                    Ok(Some(item)) => {
+                        state.item(item);
+                        if let Some(stream) = &mut stream {
+                            drain_ready(stream, state);
+                        }
+                    }
                     Ok(None) => return,
                     Err(cause) => {
                         tracing::warn!(code = ?cause.code(), "the stream from chat-svc ended: {}", cause.message());
@@ -186,29 +230,44 @@ impl HubTask {
                     }
                 },
                 order = self.orders.recv() => match order {
-                    Some(order) => state.order(order),
+                    Some(order) => {
+                        state.order(order);
+                        // Many at once become one request to chat-svc.
+                        while let Ok(order) = self.orders.try_recv() {
+                            state.order(order);
+                        }
+                    }
                     None => return,
                 },
+                _ = tick.tick() => {
+                    let now = self.now.fetch_add(1, Ordering::Relaxed) + 1;
+                    state.tick(now);
+                }
+                () = &mut over => return,
                 () = stop.cancelled() => return,
             }
-            if !state.flush().await {
+            state.flush_clients();
+            if stream.is_some() && !state.flush_asks().await {
                 return;
             }
         }
     }
+}
 
-    /// Waits before the next try, without letting clients wait.
-    async fn wait(&mut self, state: &mut State, pause: Duration, stop: &CancellationToken) {
-        let mut pause = std::pin::pin!(tokio::time::sleep(pause));
-        loop {
-            tokio::select! {
-                () = &mut pause => return,
-                () = stop.cancelled() => return,
-                order = self.orders.recv() => match order {
-                    Some(order) => state.order(order),
-                    None => return,
-                },
-            }
+/// The next item; never without a stream.
+async fn next(stream: &mut Option<Streaming<AttachResponse>>) -> Result<Option<AttachResponse>, Status> {
+    match stream {
+        Some(stream) => stream.message().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Passes on what is there already, so that a socket gets it with one write. The end of the stream shows at the next item.
+fn drain_ready(stream: &mut Streaming<AttachResponse>, state: &mut State) {
+    for _ in 0..ITEMS_AT_ONCE {
+        match stream.message().now_or_never() {
+            Some(Ok(Some(item))) => state.item(item),
+            _ => return,
         }
     }
 }

@@ -13,7 +13,7 @@ mod session;
 mod state;
 mod ws;
 
-use std::{convert::Infallible, sync::Arc};
+use std::{convert::Infallible, num::NonZeroU32, sync::Arc, time::Duration};
 
 use ::http::{Request, Response};
 use futures::future::BoxFuture;
@@ -24,11 +24,15 @@ use mesh::{
     rpc::{Body, Upstream},
 };
 use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
 use tonic_health::{ServingStatus, server::HealthReporter};
 use tower::util::BoxCloneSyncService;
 
-use self::state::State;
 pub use self::state::Upstreams;
+use self::{
+    hub::{Admission, Hub},
+    state::State,
+};
 
 /// The section `gateway` of the configuration.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -38,11 +42,23 @@ pub struct Config {
     pub listen: String,
     /// Connections at a time. Default 20,000.
     pub max_connections: usize,
+    /// How many clients may begin a second without cursors; further ones wait for their turn. Default 2,000.
+    pub sign_ons_per_second: NonZeroU32,
+    /// How many clients may resume a second from cursors; further ones wait for their turn. Default 10,000.
+    pub resumes_per_second: NonZeroU32,
+    /// Over how many seconds clients are told to come back when the process stops. Default 2.
+    pub drain_seconds: u64,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { listen: "127.0.0.1:8080".into(), max_connections: 20_000 }
+        Self {
+            listen: "127.0.0.1:8080".into(),
+            max_connections: 20_000,
+            sign_ons_per_second: NonZeroU32::new(2000).unwrap_or(NonZeroU32::MIN),
+            resumes_per_second: NonZeroU32::new(10_000).unwrap_or(NonZeroU32::MIN),
+            drain_seconds: 2,
+        }
     }
 }
 
@@ -68,19 +84,42 @@ pub struct Gateway {
     pub service: BoxCloneSyncService<Request<Incoming>, Response<Body>, Infallible>,
     /// What it does by itself, by name.
     pub background: Vec<(&'static str, BoxFuture<'static, ()>)>,
+    /// How its clients are told to go.
+    pub drain: Drain,
+}
+
+/// Tells the clients of a gateway to go. Cheap to clone.
+#[derive(Clone)]
+pub struct Drain {
+    hub: Hub,
+    window: Duration,
+    /// From the beginning on, nothing is serving any more as far as health checks are told.
+    begun: CancellationToken,
+}
+
+impl Drain {
+    /// Tells every client to come back, spread over the window, while events go on; returns when they are gone or it is over.
+    pub async fn run(&self) {
+        self.begun.cancel();
+        let most = self.window + Duration::from_secs(2);
+        let _ = tokio::time::timeout(most, self.hub.drain(self.window)).await;
+    }
 }
 
 /// Makes the gateway ready.
 ///
 /// # Errors
 /// When the descriptors cannot be read, which a build rules out.
-pub fn start(deps: Deps) -> Result<Gateway, String> {
+pub fn start(config: &Config, deps: Deps) -> Result<Gateway, String> {
     let Deps { upstreams, auth, chat, authn, tasks, public_url } = deps;
-    let (hub, hub_task) = hub::hub(chat);
+    let admission = Admission::new(config.sign_ons_per_second, config.resumes_per_second);
+    let (hub, hub_task) = hub::hub(chat, admission);
+    let begun = CancellationToken::new();
+    let drain = Drain { hub: hub.clone(), window: Duration::from_secs(config.drain_seconds), begun: begun.clone() };
     let (own, health) = grpc::own()?;
     let stopping = tasks.stopping();
     let revocations = revocations::watch(hub.clone(), auth.clone(), stopping.clone());
-    let health = serve_health(health, stopping.clone());
+    let health = serve_health(health, begun);
     let cookies = session::Cookies::new(&public_url, auth);
     let state = Arc::new(State { upstreams, authn, tasks, hub, cookies, own });
     let grpc = grpc::service(state.clone());
@@ -92,11 +131,12 @@ pub fn start(deps: Deps) -> Result<Gateway, String> {
             ("revocations", Box::pin(revocations)),
             ("health", Box::pin(health)),
         ],
+        drain,
     })
 }
 
 /// Says that every public service is serving, and that none is once the process stops.
-async fn serve_health(reporter: HealthReporter, stopping: tokio_util::sync::CancellationToken) {
+async fn serve_health(reporter: HealthReporter, begun: CancellationToken) {
     let pool = proto::descriptors();
     let public = pool.services().filter(|service| !service.package_name().contains(".internal."));
     let names: Vec<String> = public.map(|service| service.full_name().to_owned()).collect();
@@ -105,7 +145,7 @@ async fn serve_health(reporter: HealthReporter, stopping: tokio_util::sync::Canc
             reporter.set_service_status(name, status).await;
         }
         if status == ServingStatus::Serving {
-            stopping.cancelled().await;
+            begun.cancelled().await;
         }
     }
 }

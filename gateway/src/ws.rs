@@ -5,21 +5,17 @@
 //! five seconds, or close 4401.
 
 mod calls;
+mod io;
 mod socket;
 
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
-use hyper_util::rt::TokioIo;
+use hyper_util::{rt::TokioIo, server::conn::auto::upgrade::downcast};
 use mesh::{authn, errors, rpc::Body};
-use tokio_tungstenite::{
-    WebSocketStream,
-    tungstenite::{
-        handshake::derive_accept_key,
-        protocol::{Role, WebSocketConfig},
-    },
-};
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::{handshake::derive_accept_key, protocol::WebSocketConfig};
 use tonic::{Code, Status};
 
 use crate::{http::error_response, state::State};
@@ -44,13 +40,13 @@ pub(crate) async fn upgrade(state: Arc<State>, mut request: Request<Incoming>) -
     let upgraded = hyper::upgrade::on(&mut request);
     let tasks = state.tasks.clone();
     tasks.spawn("socket", async move {
-        match upgraded.await {
-            Ok(upgraded) => {
-                let stream =
-                    WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(limits())).await;
-                socket::serve(state, stream, signed_in).await;
-            }
-            Err(cause) => tracing::debug!(%cause, "an upgrade was not finished"),
+        let upgraded = match upgraded.await {
+            Ok(upgraded) => upgraded,
+            Err(cause) => return tracing::debug!(%cause, "an upgrade was not finished"),
+        };
+        match downcast::<TokioIo<TcpStream>>(upgraded) {
+            Ok(parts) => socket::serve(state, parts.io.into_inner(), parts.read_buf, signed_in).await,
+            Err(_) => tracing::error!("an upgraded connection that is no TCP stream"),
         }
     });
     let mut response = Response::new(Body::empty());
@@ -70,9 +66,10 @@ fn limits() -> WebSocketConfig {
     WebSocketConfig::default()
         .max_message_size(Some(MAX_FRAME_BYTES))
         .max_frame_size(Some(MAX_FRAME_BYTES))
-        .read_buffer_size(4 * 1024)
-        .write_buffer_size(16 * 1024)
-        .max_write_buffer_size(8 * 1024 * 1024)
+        // One for each connection: what is larger is read in pieces.
+        .read_buffer_size(1024)
+        .write_buffer_size(0)
+        .max_write_buffer_size(64 * 1024)
 }
 
 /// Checks the upgrade (RFC 6455 section 4.2.1) and returns the answer to its key.

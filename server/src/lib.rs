@@ -15,6 +15,7 @@ use mesh::{
     rpc::{Body, Limits, Upstream, serve},
 };
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use tower::{ServiceExt as _, util::BoxCloneSyncService};
 
@@ -28,6 +29,9 @@ pub struct Server {
     pub ops: SocketAddr,
     tasks: Tasks,
     databases: Vec<(&'static str, mesh::db::Db)>,
+    drain: Option<gateway::Drain>,
+    /// Not ready from the beginning of a stop on.
+    draining: CancellationToken,
     stop_within: Duration,
 }
 
@@ -59,6 +63,7 @@ impl Server {
         config.check(roles).map_err(StartError::new)?;
         let bound = bind(&config, roles).await?;
         let tasks = Tasks::new();
+        let draining = CancellationToken::new();
         let public = bound.public.as_ref().and_then(|listener| listener.local_addr().ok());
         let ops_address = bound.ops.local_addr().map_err(StartError::new)?;
         let wired = wiring::wire(&config, roles, &tasks, &bound.services).await?;
@@ -66,7 +71,7 @@ impl Server {
         let ops = ops::Ops {
             metrics: mesh::telemetry::start_metrics(),
             databases: wired.databases.clone(),
-            stopping: tasks.stopping(),
+            stopping: draining.clone(),
             reflection: ops::reflection().map_err(StartError::new)?,
         };
         let ops = BoxCloneSyncService::new(tower::service_fn(move |request| ops.clone().answer(request)));
@@ -79,19 +84,27 @@ impl Server {
         for (name, future) in wired.background {
             tasks.spawn(name, future);
         }
+        let mut drain = None;
         if let (Some(listener), Some(gateway)) = (bound.public, wired.gateway) {
+            drain = Some(gateway.drain);
             for (name, future) in gateway.background {
                 tasks.spawn(name, future);
             }
             let limits = Limits { connections: config.gateway.max_connections, ..Limits::default() };
-            spawn_listener(&tasks, "public-listener", listener, gateway.service, limits);
+            let serving = serve(listener, gateway.service, limits, tasks.clone(), draining.clone());
+            tasks.spawn("public-listener", serving);
         }
         let stop_within = Duration::from_secs(config.mesh.stop_seconds);
-        Ok(Self { public, ops: ops_address, tasks, databases: wired.databases, stop_within })
+        Ok(Self { public, ops: ops_address, tasks, databases: wired.databases, drain, draining, stop_within })
     }
 
-    /// Stops: accepts nothing more, finishes what is under way, and ends the rest after `mesh.stop_seconds`.
+    /// Stops: is no longer ready, accepts no more clients, tells those that are there to come back elsewhere or later while
+    /// everything still works for them, finishes what is under way, and ends the rest after `mesh.stop_seconds`.
     pub async fn stop(self) {
+        self.draining.cancel();
+        if let Some(drain) = &self.drain {
+            drain.run().await;
+        }
         let aborted = self.tasks.stop(self.stop_within).await;
         if !aborted.is_empty() {
             tracing::warn!(?aborted, "these did not stop in time");

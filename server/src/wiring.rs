@@ -129,15 +129,15 @@ fn start_gateway(parts: &Parts<'_>, wired: &Wired) -> Result<Gateway, StartError
         file: parts.upstream(wired, Role::File)?,
         worker: parts.upstream(wired, Role::Worker)?,
     };
-    gateway::start(gateway::Deps {
+    let deps = gateway::Deps {
         upstreams,
         auth: parts.calling(wired, Role::Auth, "gateway")?,
         chat: parts.calling(wired, Role::Chat, "gateway")?,
         authn: parts.authn.clone(),
         tasks: parts.tasks.clone(),
         public_url: parts.config.public_url.clone(),
-    })
-    .map_err(StartError::new)
+    };
+    gateway::start(&parts.config.gateway, deps).map_err(StartError::new)
 }
 
 async fn open(name: &'static str, config: &DbConfig, wired: &mut Wired) -> Result<Db, StartError> {

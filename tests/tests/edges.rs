@@ -68,7 +68,7 @@ async fn a_socket_calls_and_listens(town: Town) {
     assert!(!refused.details.is_empty());
     let unknown = socket.call::<_, chat::SendMessageResponse>("/loquat.chat.internal.v1.FeedService/ReadFeed", &wrong);
     assert_eq!(unknown.await.unwrap_err().code, Code::Unimplemented as i32);
-    socket.send(client_frame::Frame::Ping(Ping { nonce: 7 })).await;
+    socket.send(client_frame::Frame::Ping(Ping { nonce: 7, cursors: Vec::new() })).await;
     let said = alice.says(&room, "over gRPC").await;
     let (mut pong, mut newest) = (false, sent.message.unwrap().seq);
     while !pong || newest < said.seq {

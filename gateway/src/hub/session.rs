@@ -1,49 +1,56 @@
-//! What waits for one client: bounded by count and bytes. When it is full, events are forgotten and only the feeds they
-//! belong to are remembered; the client's subscriber reads those from the log instead.
+//! One client: where it stands in each feed, what waits to be sent to it, and what its task has to do.
+//!
+//! The hub puts an event straight into the outgoing frames of a client that has everything before it; for a socket it also
+//! writes them, so that no task is woken for a delivery. A client that has a hole, or cannot keep up, only notes how far its
+//! feed has come; its own task (`subscriber`) reads the log until it has caught up. What waits is bounded by count and bytes.
+
+mod out;
+mod places;
 
 use std::{
-    collections::{HashSet, VecDeque},
+    collections::VecDeque,
     sync::{
-        Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
 };
 
-use bytes::Bytes;
-use proto::edge::v1::SubscribeRequest;
-use tokio::sync::Notify;
+use proto::edge::v1::{Cursor, SubscribeRequest};
+use tokio::{net::TcpStream, sync::Notify};
 use uuid::Uuid;
 
-/// How many events may wait.
-const MAX_FRAMES: usize = 256;
+use self::{out::Out, places::Places};
+use super::frame::{self, Frame};
+
 /// How many frames of a socket's own may wait before it is not read any further.
 const MAX_OWN_FRAMES: usize = 64;
-/// How many bytes of events may wait.
-const MAX_BYTES: usize = 1024 * 1024;
 
-/// Something that waits for a client.
+/// Something that a client's task has to do.
 #[derive(Debug)]
-pub(crate) enum Entry {
-    /// A numbered event, as a frame.
-    Event { feed: Uuid, seq: u64, frame: Bytes },
-    /// Something passing, as a frame.
-    Ephemeral(Bytes),
-    /// A frame of the socket's own: a reply, an error, a pong.
-    Frame(Bytes),
-    /// The feed is further than what was told: read the log.
-    Head { feed: Uuid, seq: u64 },
+pub(crate) enum Word {
     /// The user is in this room from the next event on.
     Joined(Uuid),
-    /// The user sees nothing of this room after what was told.
-    Left(Uuid),
     /// The stream from chat-svc was interrupted: ask anew where everything stands.
     Resync,
     /// The client asks for the live stream.
     Subscribe(SubscribeRequest),
+    /// The client says what it holds.
+    Holds(Vec<Cursor>),
+    /// Nothing more is sent.
+    End(End),
+}
+
+/// Why a client's stream ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
     /// The server goes away.
-    GoAway { after_ms: u32 },
+    GoingAway,
     /// The session has ended.
     Revoked,
+    /// The client took nothing for too long.
+    TooSlow,
+    /// Nothing was heard of it for too long.
+    Silent,
 }
 
 /// One client.
@@ -55,72 +62,287 @@ pub(crate) struct Session {
     pub(crate) user_id: Uuid,
     /// The session of the account, for revocation.
     pub(crate) session_id: Uuid,
-    queue: Mutex<Queue>,
+    /// The socket that frames are written to at once; nothing for a client whose transport takes them itself.
+    socket: Option<Arc<TcpStream>>,
+    inner: Mutex<Inner>,
+    /// There is something for the client's task.
     filled: Notify,
     emptied: Notify,
     gone: AtomicBool,
+    /// When something was heard of the client, in the hub's seconds.
+    heard: AtomicU32,
 }
 
 #[derive(Debug, Default)]
-struct Queue {
-    entries: VecDeque<Entry>,
-    frames: usize,
-    bytes: usize,
-    own_frames: usize,
-    /// Feeds of events that were forgotten.
-    behind: HashSet<Uuid>,
+struct Inner {
+    words: VecDeque<Word>,
+    places: Places,
+    out: Out,
+    /// The socket takes no more for now; the client's task waits for it.
+    blocked: bool,
+    /// Frames were added since the last flush.
+    dirty: bool,
+    /// When the client last took something while more was waiting, in the hub's seconds.
+    progress: u32,
+}
+
+/// What a client's task finds to do.
+#[derive(Debug, Default)]
+pub(super) struct Todo {
+    pub(super) words: VecDeque<Word>,
+    /// A feed to read from the log, and the number after which.
+    pub(super) read: Option<(Uuid, u64)>,
+    /// The socket must become writable before anything more is sent.
+    pub(super) blocked: bool,
 }
 
 impl Session {
-    pub(crate) fn new(id: u64, user_id: Uuid, session_id: Uuid) -> Self {
+    pub(crate) fn new(id: u64, user_id: Uuid, session_id: Uuid, socket: Option<Arc<TcpStream>>, now: u32) -> Self {
         Self {
             id,
             user_id,
             session_id,
-            queue: Mutex::default(),
+            socket,
+            inner: Mutex::default(),
             filled: Notify::new(),
             emptied: Notify::new(),
             gone: AtomicBool::new(false),
+            heard: AtomicU32::new(now),
         }
     }
 
-    /// Adds an event, or only remembers its feed when too much waits already.
-    pub(crate) fn push_event(&self, feed: Uuid, seq: u64, frame: Bytes) {
-        let mut queue = self.queue();
-        if queue.behind.is_empty() && queue.frames < MAX_FRAMES && queue.bytes + frame.len() <= MAX_BYTES {
-            queue.frames += 1;
-            queue.bytes += frame.len();
-            queue.entries.push_back(Entry::Event { feed, seq, frame });
-        } else {
-            queue.fall_behind(feed);
+    /// Passes an event on, or notes that there is one. True when the client must be flushed and was not yet to be.
+    pub(super) fn event(&self, feed: Uuid, seq: u64, frame: &Frame) -> bool {
+        let mut inner = self.inner();
+        let Some(place) = inner.places.get(feed) else {
+            return false;
+        };
+        if place.is_next(seq) && inner.out.takes_event(frame.len()) {
+            inner.places.sent(feed, seq);
+            inner.out.push(frame.clone());
+            return self.dirty(&mut inner);
         }
-        drop(queue);
-        self.filled.notify_one();
+        if inner.places.told(feed, seq) {
+            metrics::counter!("loquat_gateway_sessions_behind_total").increment(1);
+            drop(inner);
+            self.filled.notify_one();
+        }
+        false
     }
 
-    /// Adds something passing, unless much waits already.
-    pub(crate) fn push_ephemeral(&self, frame: Bytes) {
-        let mut queue = self.queue();
-        if queue.entries.len() < MAX_FRAMES / 4 {
-            queue.entries.push_back(Entry::Ephemeral(frame));
-            drop(queue);
+    /// Passes something passing on, unless much waits already. True as in [`Session::event`].
+    pub(super) fn ephemeral(&self, frame: &Frame) -> bool {
+        let mut inner = self.inner();
+        if !inner.out.takes_ephemeral() {
+            return false;
+        }
+        inner.out.push(frame.clone());
+        self.dirty(&mut inner)
+    }
+
+    /// A client without a socket takes its frames itself and is only told.
+    fn dirty(&self, inner: &mut Inner) -> bool {
+        if self.socket.is_none() {
+            self.filled.notify_one();
+            return false;
+        }
+        !std::mem::replace(&mut inner.dirty, true)
+    }
+
+    /// Sends a frame that belongs to no feed. How many of these there can be is bounded where they come from: unanswered
+    /// calls, rooms, and single words of the hub.
+    pub(crate) fn send(&self, frame: Frame) {
+        let mut inner = self.inner();
+        inner.out.push(frame);
+        self.write(&mut inner);
+        if self.socket.is_none() {
             self.filled.notify_one();
         }
     }
 
-    /// Adds anything else. How many of these there can be is bounded where they come from: unanswered calls, rooms, and
-    /// single words of the hub.
-    pub(crate) fn push(&self, entry: Entry) {
-        let mut queue = self.queue();
-        queue.own_frames += usize::from(matches!(entry, Entry::Frame(_)));
-        queue.entries.push_back(entry);
-        drop(queue);
+    /// Gives the client's task something to do.
+    pub(crate) fn tell(&self, word: Word) {
+        self.inner().words.push_back(word);
         self.filled.notify_one();
+    }
+
+    /// Writes what waits to the socket, as far as it takes it.
+    pub(crate) fn flush(&self) {
+        let mut inner = self.inner();
+        inner.dirty = false;
+        self.write(&mut inner);
+    }
+
+    fn write(&self, inner: &mut Inner) {
+        let Some(socket) = self.socket.as_ref().filter(|_| !inner.blocked) else {
+            return;
+        };
+        while !inner.out.is_empty() {
+            match inner.out.write(socket) {
+                Ok(()) => inner.progress = 0,
+                Err(cause) if cause.kind() == std::io::ErrorKind::WouldBlock => {
+                    inner.blocked = true;
+                    self.filled.notify_one();
+                    return;
+                }
+                Err(_) => {
+                    // The reading half finds out by itself and ends the socket.
+                    inner.out.clear();
+                    return;
+                }
+            }
+        }
+        self.emptied.notify_one();
+        if inner.places.reading() {
+            self.filled.notify_one();
+        }
+    }
+
+    /// Waits until the socket takes more, and writes.
+    pub(crate) async fn unblock(&self) {
+        if let Some(socket) = &self.socket {
+            // An error shows on the next write.
+            let _ = socket.writable().await;
+            let mut inner = self.inner();
+            inner.blocked = false;
+            self.write(&mut inner);
+        }
+    }
+
+    /// Whether nothing waits to be written.
+    pub(crate) fn is_flushed(&self) -> bool {
+        self.inner().out.is_empty()
+    }
+
+    /// The frames of a client that takes them itself.
+    pub(super) fn take_frames(&self) -> Vec<Frame> {
+        let mut inner = self.inner();
+        inner.progress = 0;
+        self.emptied.notify_one();
+        inner.out.take()
+    }
+
+    /// What its task has to do now.
+    pub(super) fn todo(&self) -> Todo {
+        let mut inner = self.inner();
+        let read = if inner.out.takes_page() { inner.places.next_to_read() } else { None };
+        Todo { words: std::mem::take(&mut inner.words), read, blocked: inner.blocked }
+    }
+
+    /// Waits until there may be something to do.
+    pub(super) async fn filled(&self) {
+        self.filled.notified().await;
+    }
+
+    /// Follows feeds whose beginning is not known yet: events are counted and not passed on.
+    pub(super) fn open(&self, feeds: &[Uuid]) {
+        let mut inner = self.inner();
+        feeds.iter().for_each(|feed| inner.places.open(*feed));
+    }
+
+    /// Counts events of all feeds and passes none on until each has its beginning again.
+    pub(super) fn suspend(&self) {
+        let mut inner = self.inner();
+        inner.places.suspend();
+        inner.words.push_back(Word::Resync);
+        drop(inner);
+        self.filled.notify_one();
+    }
+
+    /// Begins a feed: everything up to `sent` is there, and the log reached `head`.
+    pub(super) fn begin(&self, feed: Uuid, sent: u64, head: u64) {
+        self.inner().places.begin(feed, sent, head);
+    }
+
+    /// A page of the log: what came after `after`, up to `sent`, when the log reached `head`. Not taken when the feed was given
+    /// up or begun anew meanwhile.
+    pub(super) fn page(&self, feed: Uuid, after: u64, frames: Vec<Frame>, sent: u64, head: u64) {
+        let mut inner = self.inner();
+        if inner.places.page(feed, after, sent, head) {
+            frames.into_iter().for_each(|frame| inner.out.push(frame));
+            self.write(&mut inner);
+        }
+    }
+
+    /// The client holds less than was sent before the last heartbeat: the rest is read from the log.
+    pub(super) fn holds(&self, feed: Uuid, seq: u64) {
+        if self.inner().places.holds(feed, seq) {
+            tracing::warn!(%feed, seq, "a client did not get what was sent to it; it reads the log");
+            self.filled.notify_one();
+        }
+    }
+
+    /// Nothing of this feed is sent any more.
+    pub(super) fn close(&self, feed: Uuid) {
+        self.inner().places.close(feed);
+    }
+
+    /// Every feed is given up.
+    pub(super) fn close_all(&self) -> Vec<Uuid> {
+        self.inner().places.close_all()
+    }
+
+    /// Whether the beginning of a feed that is followed is not known yet.
+    pub(super) fn is_opening(&self, feed: Uuid) -> bool {
+        self.inner().places.is_opening(feed)
+    }
+
+    /// Something of this feed may have been missed: the log is looked at.
+    pub(super) fn look(&self, feed: Uuid) {
+        self.inner().places.look(feed);
+        self.filled.notify_one();
+    }
+
+    /// What was sent of each feed.
+    pub(super) fn cursors(&self) -> Vec<(Uuid, u64)> {
+        self.inner().places.cursors()
+    }
+
+    /// What was sent of a feed.
+    pub(super) fn sent(&self, feed: Uuid) -> Option<u64> {
+        self.inner().places.get(feed).map(|place| place.sent)
+    }
+
+    /// Sends what was sent of feeds that moved since the last time, and asks a socket whether its client is there.
+    pub(super) fn heartbeat(&self) {
+        let mut inner = self.inner();
+        if !inner.out.takes_ephemeral() {
+            return;
+        }
+        let moved = inner.places.beat();
+        if self.socket.is_some() {
+            inner.out.push(frame::ping());
+        }
+        if !moved.is_empty() {
+            let cursor = |(feed, seq): (Uuid, u64)| Cursor { feed_id: feed.to_string(), seq };
+            inner.out.push(frame::heartbeat(moved.into_iter().map(cursor).collect()));
+            if self.socket.is_none() {
+                self.filled.notify_one();
+            }
+        }
+        self.write(&mut inner);
+    }
+
+    /// How many seconds the client has taken nothing although something waits; called once a second.
+    pub(super) fn stuck(&self) -> u32 {
+        let mut inner = self.inner();
+        inner.progress = if inner.out.is_empty() { 0 } else { inner.progress + 1 };
+        inner.progress
+    }
+
+    /// Something was heard of the client.
+    pub(crate) fn heard(&self, now: u32) {
+        self.heard.store(now, Ordering::Relaxed);
+    }
+
+    /// For how many seconds nothing was heard of a socket's client.
+    pub(super) fn silence(&self, now: u32) -> u32 {
+        if self.socket.is_none() { 0 } else { now.saturating_sub(self.heard.load(Ordering::Relaxed)) }
     }
 
     /// Waits until the client has taken enough of its answers to be asked for more.
     pub(crate) async fn room_for_answers(&self) {
-        while self.queue().own_frames >= MAX_OWN_FRAMES {
+        while self.inner().out.len() >= MAX_OWN_FRAMES + out::MAX_EVENTS {
             self.emptied.notified().await;
         }
     }
@@ -131,90 +353,14 @@ impl Session {
     }
 
     /// Whether nobody takes anything from here any more.
-    pub(crate) fn is_gone(&self) -> bool {
+    pub(super) fn is_gone(&self) -> bool {
         self.gone.load(Ordering::Acquire)
     }
 
-    /// Everything that waits, and the feeds to read from the log. Waits until there is something.
-    pub(crate) async fn take(&self) -> (VecDeque<Entry>, HashSet<Uuid>) {
-        loop {
-            if let Some(taken) = self.try_take() {
-                return taken;
-            }
-            self.filled.notified().await;
-        }
-    }
-
-    /// Everything that waits now, if anything does.
-    pub(crate) fn try_take(&self) -> Option<(VecDeque<Entry>, HashSet<Uuid>)> {
-        let mut queue = self.queue();
-        if queue.entries.is_empty() && queue.behind.is_empty() {
-            return None;
-        }
-        queue.frames = 0;
-        queue.bytes = 0;
-        queue.own_frames = 0;
-        self.emptied.notify_one();
-        Some((std::mem::take(&mut queue.entries), std::mem::take(&mut queue.behind)))
-    }
-
-    fn queue(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Queue {
-    /// Forgets the events that wait; their feeds are read from the log.
-    fn fall_behind(&mut self, feed: Uuid) {
-        self.behind.insert(feed);
-        if self.frames == 0 {
-            return;
-        }
-        metrics::counter!("loquat_gateway_sessions_behind_total").increment(1);
-        let behind = &mut self.behind;
-        self.entries.retain(|entry| match entry {
-            Entry::Event { feed, .. } => {
-                behind.insert(*feed);
-                false
-            }
-            Entry::Ephemeral(_) => false,
-            _ => true,
-        });
-        self.frames = 0;
-        self.bytes = 0;
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_does_not_fit_is_read_from_the_log() {
-        let session = Session::new(1, Uuid::nil(), Uuid::nil());
-        let (one, two) = (mesh::ids::new_id(), mesh::ids::new_id());
-        session.push(Entry::Joined(two));
-        for seq in 1..=MAX_FRAMES as u64 {
-            session.push_event(one, seq, Bytes::from_static(b"x"));
-        }
-        session.push_event(two, 1, Bytes::from_static(b"x"));
-        session.push_event(two, 2, Bytes::from_static(b"x"));
-        let (entries, behind) = session.try_take().unwrap();
-        assert!(matches!(entries.into_iter().collect::<Vec<_>>()[..], [Entry::Joined(_)]), "words of the hub are kept");
-        assert_eq!(behind, HashSet::from([one, two]));
-        assert!(session.try_take().is_none());
-        session.push_event(one, 300, Bytes::from_static(b"x"));
-        assert_eq!(session.try_take().unwrap().0.len(), 1, "live again");
-    }
-
-    #[test]
-    fn bytes_are_bounded_too() {
-        let session = Session::new(1, Uuid::nil(), Uuid::nil());
-        let feed = mesh::ids::new_id();
-        session.push_event(feed, 1, Bytes::from(vec![0; MAX_BYTES - 1]));
-        session.push_event(feed, 2, Bytes::from_static(b"xx"));
-        let (entries, behind) = session.try_take().unwrap();
-        assert!(entries.is_empty());
-        assert_eq!(behind, HashSet::from([feed]));
-    }
-}
+mod tests;

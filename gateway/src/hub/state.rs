@@ -1,11 +1,7 @@
 //! Everything the hub knows, changed only by its own task.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-};
+use std::{collections::HashMap, sync::Arc};
 
-use bytes::Bytes;
 use proto::chat::internal::v1::{
     AddFeeds, AttachRequest, AttachResponse, AudienceChange, DropFeeds, FeedEphemeral, FeedEvent, FeedHead,
     attach_request::Action, attach_response::Item,
@@ -13,36 +9,50 @@ use proto::chat::internal::v1::{
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-use super::{Asks, Entry, Order, Session, frame};
+use super::{Asks, End, Order, Session, Word, frame};
 
 /// How many feeds one request to chat-svc names.
 const FEEDS_AT_ONCE: usize = 500;
+/// Every client has a heartbeat once in so many seconds; which second is its own, so that not all have it at once.
+const HEARTBEAT: u32 = 30;
+/// A socket of which nothing is heard for so many seconds, not even answers to two pings, is gone.
+const SILENCE: u32 = 75;
+/// A client that takes nothing for so many seconds although something waits is ended.
+const STUCK: u32 = 30;
 
 #[derive(Default)]
 pub(super) struct State {
     feeds: HashMap<Uuid, Feed>,
     clients: HashMap<u64, Client>,
-    users: HashMap<Uuid, HashSet<u64>>,
+    users: HashMap<Uuid, Vec<u64>>,
     asks: Option<Asks>,
     /// Feeds to ask for and to give back, gathered so that many become one request.
     wanted: Vec<Uuid>,
     unwanted: Vec<Uuid>,
+    /// Sockets that have something to be written.
+    dirty: Vec<Arc<Session>>,
+    drain: Option<Drain>,
+}
+
+/// A drain under way.
+struct Drain {
+    /// Seconds left until everybody is ended.
+    left: u32,
+    /// Answered when it is over.
+    _drained: oneshot::Sender<()>,
 }
 
 struct Client {
     session: Arc<Session>,
-    feeds: HashSet<Uuid>,
+    feeds: Vec<Uuid>,
     /// Rooms that the user joins later are followed by themselves.
     also_joined: bool,
 }
 
 #[derive(Default)]
 struct Feed {
-    sessions: Vec<Arc<Session>>,
-    /// The newest number that was passed on.
-    told: u64,
-    /// A head above `told` that chat-svc spoke of: if the event has not come by the next time, it is lost.
-    suspect: u64,
+    /// The ids stand beside the clients, so that one is found without looking into each.
+    sessions: Vec<(u64, Arc<Session>)>,
     /// chat-svc has confirmed that it sends this feed.
     flowing: bool,
     waiting: Vec<Arc<Waiting>>,
@@ -66,9 +76,9 @@ impl State {
         self.asks = Some(asks);
         self.wanted = self.feeds.keys().copied().collect();
         self.unwanted.clear();
-        // What was told on the last stream says nothing about what this one will bring.
+        // What was told on the last stream says nothing about what this one will bring, nor about who may see it.
         for client in self.clients.values() {
-            client.session.push(Entry::Resync);
+            client.session.suspend();
         }
     }
 
@@ -81,7 +91,7 @@ impl State {
     }
 
     /// Sends what was gathered. False when the stream is gone.
-    pub(super) async fn flush(&mut self) -> bool {
+    pub(super) async fn flush_asks(&mut self) -> bool {
         let Some(asks) = self.asks.clone() else { return false };
         // A feed given back and taken again must be asked for again, in this order.
         for (feeds, add) in [(std::mem::take(&mut self.unwanted), false), (std::mem::take(&mut self.wanted), true)] {
@@ -97,12 +107,17 @@ impl State {
         true
     }
 
+    /// Writes to the sockets that something was added for.
+    pub(super) fn flush_clients(&mut self) {
+        self.dirty.drain(..).for_each(|session| session.flush());
+    }
+
     /// Does what a client asks.
     pub(super) fn order(&mut self, order: Order) {
         match order {
             Order::Register(session) => {
-                self.users.entry(session.user_id).or_default().insert(session.id);
-                let client = Client { session: session.clone(), feeds: HashSet::new(), also_joined: false };
+                self.users.entry(session.user_id).or_default().push(session.id);
+                let client = Client { session: session.clone(), feeds: Vec::new(), also_joined: false };
                 self.clients.insert(session.id, client);
                 metrics::gauge!("loquat_gateway_sessions").set(count(self.clients.len()));
             }
@@ -115,15 +130,33 @@ impl State {
             Order::Sessions(answer) => {
                 let _ = answer.send(self.clients.values().map(|client| client.session.session_id).collect());
             }
+            Order::Drain { window, drained } => self.drain(window, drained),
         }
     }
 
-    /// Forgets clients that are gone.
-    pub(super) fn sweep(&mut self) {
-        let gone: Vec<Arc<Session>> =
-            self.clients.values().map(|client| client.session.clone()).filter(|session| session.is_gone()).collect();
-        for session in gone {
-            self.unregister(&session);
+    /// A second has passed: looks at every client.
+    pub(super) fn tick(&mut self, now: u32) {
+        let mut gone = Vec::new();
+        for (id, client) in &self.clients {
+            let session = &client.session;
+            if session.is_gone() {
+                gone.push(session.clone());
+                continue;
+            }
+            if session.stuck() == STUCK {
+                session.tell(Word::End(End::TooSlow));
+            } else if session.silence(now) == SILENCE {
+                session.tell(Word::End(End::Silent));
+            } else if u64::from(now % HEARTBEAT) == id % u64::from(HEARTBEAT) {
+                session.heartbeat();
+            }
+        }
+        gone.iter().for_each(|session| self.unregister(session));
+        if let Some(drain) = &mut self.drain {
+            drain.left = drain.left.saturating_sub(1);
+            if drain.left == 0 || self.clients.is_empty() {
+                self.end_all();
+            }
         }
     }
 
@@ -135,7 +168,7 @@ impl State {
             self.leave(session.id, feed);
         }
         if let Some(others) = self.users.get_mut(&session.user_id) {
-            others.remove(&session.id);
+            others.retain(|other| *other != session.id);
             if others.is_empty() {
                 self.users.remove(&session.user_id);
             }
@@ -152,8 +185,9 @@ impl State {
         for id in feeds {
             let is_new = !self.feeds.contains_key(id);
             let feed = self.feeds.entry(*id).or_default();
-            if client.feeds.insert(*id) {
-                feed.sessions.push(session.clone());
+            if !client.feeds.contains(id) {
+                client.feeds.push(*id);
+                feed.sessions.push((session.id, session.clone()));
             }
             if is_new {
                 self.wanted.push(*id);
@@ -165,7 +199,7 @@ impl State {
     }
 
     fn unfollow(&mut self, session_id: u64, feed: Uuid) {
-        if self.clients.get_mut(&session_id).is_some_and(|client| client.feeds.remove(&feed)) {
+        if self.clients.get_mut(&session_id).is_some_and(|client| client.gives_up(feed)) {
             self.leave(session_id, feed);
         }
     }
@@ -173,7 +207,7 @@ impl State {
     /// Takes a client out of a feed; the last one gives the feed back.
     fn leave(&mut self, session_id: u64, id: Uuid) {
         let Some(feed) = self.feeds.get_mut(&id) else { return };
-        if let Some(place) = feed.sessions.iter().position(|session| session.id == session_id) {
+        if let Some(place) = feed.sessions.iter().position(|(id, _)| *id == session_id) {
             feed.sessions.swap_remove(place);
         }
         if feed.sessions.is_empty() {
@@ -187,7 +221,7 @@ impl State {
         for client in self.clients.values() {
             let session = &client.session;
             if session_ids.contains(&session.session_id) || user_ids.contains(&session.user_id) {
-                session.push(Entry::Revoked);
+                session.tell(Word::End(End::Revoked));
             }
         }
     }
@@ -207,26 +241,28 @@ impl State {
             return;
         };
         if let Some(feed) = self.feeds.get_mut(&id) {
-            feed.told = feed.told.max(event.seq);
             let frame = frame::event(&event.event);
-            for session in &feed.sessions {
-                session.push_event(id, event.seq, frame.clone());
+            for (_, session) in &feed.sessions {
+                if session.event(id, event.seq, &frame) {
+                    self.dirty.push(session.clone());
+                }
             }
         }
         if let Some(change) = event.audience_change {
-            self.change_audience(id, event.seq, &change);
+            self.change_audience(id, &change);
         }
     }
 
     /// After the event itself: who may see the feed from the next one on.
-    fn change_audience(&mut self, id: Uuid, seq: u64, change: &AudienceChange) {
+    fn change_audience(&mut self, id: Uuid, change: &AudienceChange) {
         for client in self.clients_of(&change.removed_user_ids) {
             let Some(client) = self.clients.get_mut(&client) else {
                 continue;
             };
-            if client.feeds.remove(&id) {
+            if client.gives_up(id) {
                 let session = client.session.clone();
-                session.push(Entry::Left(id));
+                // What was sent of the feed is not above the event that ended it.
+                session.close(id);
                 self.leave(session.id, id);
             }
         }
@@ -235,14 +271,16 @@ impl State {
             let Some(client) = self.clients.get_mut(client) else {
                 continue;
             };
-            if client.also_joined && client.feeds.insert(id) {
+            if client.also_joined && !client.feeds.contains(&id) {
+                client.feeds.push(id);
                 let feed = self.feeds.entry(id).or_insert_with(|| {
                     // chat-svc sends it already, unless a request to send it no longer was on its way: so it is asked again.
                     self.wanted.push(id);
-                    Feed { told: seq, flowing: true, ..Feed::default() }
+                    Feed { flowing: true, ..Feed::default() }
                 });
-                feed.sessions.push(client.session.clone());
-                client.session.push(Entry::Joined(id));
+                feed.sessions.push((client.session.id, client.session.clone()));
+                client.session.open(&[id]);
+                client.session.tell(Word::Joined(id));
             }
         }
         // chat-svc sends a room from the event on that brings one of our users in; nobody here may need it.
@@ -256,42 +294,54 @@ impl State {
         ids.filter_map(|user| self.users.get(&user)).flatten().copied().collect()
     }
 
-    fn ephemeral(&self, ephemeral: &FeedEphemeral) {
+    fn ephemeral(&mut self, ephemeral: &FeedEphemeral) {
         let feed = Uuid::try_parse(&ephemeral.feed_id).ok().and_then(|id| self.feeds.get(&id));
         let Some(feed) = feed else { return };
-        let frame: Bytes = frame::ephemeral(&ephemeral.ephemeral);
-        for session in &feed.sessions {
-            session.push_ephemeral(frame.clone());
-        }
-    }
-
-    /// chat-svc says where a feed stands: its events are flowing, and a number that never comes is noticed.
-    fn head(&mut self, head: &FeedHead) {
-        let Ok(id) = Uuid::try_parse(&head.feed_id) else { return };
-        let Some(feed) = self.feeds.get_mut(&id) else { return };
-        if !feed.flowing {
-            feed.flowing = true;
-            feed.told = feed.told.max(head.seq);
-            feed.waiting.clear();
-            return;
-        }
-        if feed.suspect > feed.told {
-            tracing::warn!(feed = %id, told = feed.told, head = feed.suspect, "an event was lost on the way; clients read the log");
-            feed.told = feed.suspect;
-            for session in &feed.sessions {
-                session.push(Entry::Head { feed: id, seq: feed.suspect });
+        let frame = frame::ephemeral(&ephemeral.ephemeral);
+        for (_, session) in &feed.sessions {
+            if session.ephemeral(&frame) {
+                self.dirty.push(session.clone());
             }
         }
-        feed.suspect = head.seq;
     }
 
-    /// Tells every client to come back, spread over a window.
-    pub(super) fn go_away(&self, window_ms: u64) {
-        let clients = self.clients.len().max(1) as u64;
-        for (place, client) in self.clients.values().enumerate() {
-            let after_ms = u32::try_from(window_ms * place as u64 / clients).unwrap_or(0);
-            client.session.push(Entry::GoAway { after_ms });
+    /// chat-svc confirms that it sends a feed.
+    fn head(&mut self, head: &FeedHead) {
+        let Ok(id) = Uuid::try_parse(&head.feed_id) else { return };
+        if let Some(feed) = self.feeds.get_mut(&id) {
+            feed.flowing = true;
+            feed.waiting = Vec::new();
         }
+    }
+
+    /// Tells every client when to come back, spread over a window, after which they are ended.
+    fn drain(&mut self, window: std::time::Duration, drained: oneshot::Sender<()>) {
+        let clients = self.clients.len().max(1) as u128;
+        for (place, client) in self.clients.values().enumerate() {
+            let after_ms = window.as_millis() * place as u128 / clients;
+            client.session.send(frame::go_away(u32::try_from(after_ms).unwrap_or(u32::MAX)));
+        }
+        let left = u32::try_from(window.as_secs()).unwrap_or(u32::MAX).max(1);
+        if self.clients.is_empty() {
+            return;
+        }
+        self.drain = Some(Drain { left, _drained: drained });
+    }
+
+    /// Ends every client, and a drain.
+    pub(super) fn end_all(&mut self) {
+        for client in self.clients.values() {
+            client.session.tell(Word::End(End::GoingAway));
+        }
+        self.drain = None;
+    }
+}
+
+impl Client {
+    /// Takes a feed off the list; false when it was not on it.
+    fn gives_up(&mut self, feed: Uuid) -> bool {
+        let place = self.feeds.iter().position(|known| *known == feed);
+        place.inspect(|place| _ = self.feeds.swap_remove(*place)).is_some()
     }
 }
 
@@ -306,7 +356,7 @@ mod tests {
     use super::*;
 
     fn client(state: &mut State, id: u64, user_id: Uuid) -> Arc<Session> {
-        let session = Arc::new(Session::new(id, user_id, mesh::ids::new_id()));
+        let session = Arc::new(Session::new(id, user_id, mesh::ids::new_id(), None, 0));
         state.order(Order::Register(session.clone()));
         session
     }
@@ -321,21 +371,9 @@ mod tests {
         let texts = |ids: &[Uuid]| ids.iter().map(Uuid::to_string).collect();
         let change = AudienceChange { added_user_ids: texts(added), removed_user_ids: texts(removed) };
         let audience_change = (!added.is_empty() || !removed.is_empty()).then_some(change);
-        let event = Bytes::from_static(b"event");
+        let event = bytes::Bytes::from_static(b"event");
         let item = Item::Event(FeedEvent { feed_id: feed.to_string(), seq, event, audience_change });
         AttachResponse { item: Some(item) }
-    }
-
-    fn taken(session: &Session) -> Vec<String> {
-        let (entries, _) = session.try_take().unwrap_or_default();
-        let word = |entry: &Entry| match entry {
-            Entry::Event { seq, .. } => format!("event {seq}"),
-            Entry::Head { seq, .. } => format!("head {seq}"),
-            Entry::Joined(_) => "joined".into(),
-            Entry::Left(_) => "left".into(),
-            other => format!("{other:?}"),
-        };
-        entries.iter().map(word).collect()
     }
 
     #[test]
@@ -345,10 +383,13 @@ mod tests {
         let session = client(&mut state, 1, user);
         drop(follow(&mut state, &session, vec![user]));
         state.item(event(room, 4, &[user], &[]));
+        assert!(matches!(session.todo().words.make_contiguous(), [Word::Joined(joined)] if *joined == room));
+        session.begin(room, 4, 4);
         state.item(event(room, 5, &[], &[]));
         state.item(event(room, 6, &[], &[user]));
         state.item(event(room, 7, &[], &[]));
-        assert_eq!(taken(&session), ["joined", "event 5", "event 6", "left"]);
+        assert_eq!(session.take_frames().len(), 2, "5 and 6");
+        assert!(session.sent(room).is_none());
         assert!(!state.feeds.contains_key(&room), "nobody follows it any more");
     }
 
@@ -361,7 +402,7 @@ mod tests {
         let (one, two) = (client(&mut state, 1, user), client(&mut state, 2, user));
         let mut first = follow(&mut state, &one, vec![user, room]);
         let mut second = follow(&mut state, &two, vec![room]);
-        assert!(state.flush().await);
+        assert!(state.flush_asks().await);
         let Some(AttachRequest { action: Some(Action::Add(add)) }) = asked.try_recv().ok() else { panic!("asked") };
         assert_eq!(add.feed_ids.len(), 2);
         let head =
@@ -374,27 +415,40 @@ mod tests {
     }
 
     #[test]
-    fn an_event_that_never_comes_is_noticed_by_the_second_head() {
-        let mut state = State::default();
-        let (user, room) = (mesh::ids::new_id(), mesh::ids::new_id());
-        let session = client(&mut state, 1, user);
-        drop(follow(&mut state, &session, vec![room]));
-        let head = |seq| AttachResponse { item: Some(Item::Head(FeedHead { feed_id: room.to_string(), seq })) };
-        state.item(head(3));
-        state.item(event(room, 4, &[], &[]));
-        state.item(head(5));
-        assert_eq!(taken(&session), ["event 4"], "number 5 may still be on its way");
-        state.item(head(5));
-        assert_eq!(taken(&session), ["head 5"]);
-    }
-
-    #[test]
     fn clients_that_vanish_are_swept() {
         let mut state = State::default();
         let session = client(&mut state, 1, mesh::ids::new_id());
         drop(follow(&mut state, &session, vec![mesh::ids::new_id()]));
         session.leave();
-        state.sweep();
+        state.tick(1);
         assert!(state.clients.is_empty() && state.feeds.is_empty() && state.users.is_empty());
+    }
+
+    #[test]
+    fn a_drain_ends_when_everybody_is_gone_or_its_time_is_over() {
+        let mut state = State::default();
+        let (one, two) = (client(&mut state, 1, mesh::ids::new_id()), client(&mut state, 2, mesh::ids::new_id()));
+        let (drained, mut done) = oneshot::channel();
+        state.order(Order::Drain { window: std::time::Duration::from_secs(3), drained });
+        assert_eq!((one.take_frames().len(), two.take_frames().len()), (1, 1), "everybody is told");
+        state.tick(1);
+        assert_eq!(done.try_recv(), Err(oneshot::error::TryRecvError::Empty));
+        one.leave();
+        state.tick(2);
+        assert!(two.todo().words.is_empty(), "there is time left");
+        state.tick(3);
+        assert!(matches!(two.todo().words.make_contiguous(), [Word::End(End::GoingAway)]));
+        assert_eq!(done.try_recv(), Err(oneshot::error::TryRecvError::Closed));
+    }
+
+    #[test]
+    fn clients_that_take_nothing_or_say_nothing_are_ended() {
+        let mut state = State::default();
+        let session = client(&mut state, 1, mesh::ids::new_id());
+        session.send(frame::go_away(0));
+        (1..STUCK).for_each(|now| state.tick(now));
+        assert!(session.todo().words.is_empty());
+        state.tick(STUCK);
+        assert!(matches!(session.todo().words.make_contiguous(), [Word::End(End::TooSlow)]));
     }
 }

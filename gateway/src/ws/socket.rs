@@ -1,5 +1,5 @@
-//! One socket: what comes in is done, what waits in its queue goes out. Both halves run in one task; the socket ends with
-//! either.
+//! One socket: what comes in is done; what goes out is written by the hub and by answers, as far as the socket takes it, and
+//! otherwise by the socket's own task. It ends with either half.
 
 use std::{
     collections::HashMap,
@@ -9,43 +9,53 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures::{SinkExt as _, StreamExt as _, stream::SplitSink, stream::SplitStream};
-use hyper::upgrade::Upgraded;
-use hyper_util::rt::TokioIo;
+use futures::StreamExt as _;
 use mesh::errors::{self, close};
 use prost::Message as _;
-use proto::edge::v1::{Call, ClientFrame, Error, Pong, Reply, client_frame, server_frame::Frame};
-use tokio::task::AbortHandle;
+use proto::edge::v1::{Call, ClientFrame, Error, Ping, Pong, Reply, client_frame, server_frame::Frame as Content};
+use tokio::{net::TcpStream, task::AbortHandle};
 use tokio_tungstenite::{
     WebSocketStream,
-    tungstenite::{
-        self, Message,
-        error::CapacityError,
-        protocol::{CloseFrame, frame::coding::CloseCode},
-    },
+    tungstenite::{self, Message, error::CapacityError, protocol::Role},
 };
 use tonic::{Code, Status};
 use uuid::Uuid;
 
-use super::calls;
+use super::{calls, io::SharedSocket, limits};
 use crate::{
     edge,
-    hub::{Batch, Entry, Registered, Session, Subscriber, frame},
+    hub::{
+        self, Session, Word,
+        frame::{self, Frame},
+    },
     state::State,
 };
 
 /// How long the first frame may take when the upgrade did not sign in.
 const HELLO_WITHIN: Duration = Duration::from_secs(5);
-/// A client that sends nothing for so long, not even an answer to a ping, is gone.
-const SILENCE: Duration = Duration::from_secs(75);
-/// How often a client that is only listening is asked whether it is there.
-const PING_EVERY: Duration = Duration::from_secs(30);
-/// How long one write may take before the client counts as stuck.
-const WRITE_WITHIN: Duration = Duration::from_secs(30);
+/// How long the last frames may take.
+const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 /// How many calls may be unanswered.
 const MAX_CALLS: usize = 64;
 
-type Stream = WebSocketStream<TokioIo<Upgraded>>;
+type Stream = WebSocketStream<SharedSocket>;
+
+/// Where the WebSocket library writes.
+pub(super) enum Writer {
+    /// To the socket itself, while there is no session yet: only answers to pings and to a close, and lost when it is full.
+    Socket,
+    /// Among the frames of a session.
+    Session(Arc<Session>),
+}
+
+impl Writer {
+    pub(super) fn write(&self, socket: &TcpStream, bytes: &[u8]) {
+        match self {
+            Self::Socket => _ = socket.try_write(bytes),
+            Self::Session(session) => session.send(Frame::of_wire(bytes)),
+        }
+    }
+}
 
 /// Who a socket belongs to.
 pub(super) struct SignedIn {
@@ -74,37 +84,56 @@ const fn end(code: u16, reason: &'static str) -> End {
     End { code, reason }
 }
 
-/// Serves a socket until it ends.
-pub(super) async fn serve(state: Arc<State>, mut stream: Stream, signed_in: Option<SignedIn>) {
-    let signed_in = match signed_in {
-        Some(signed_in) => signed_in,
-        None => match hello(&state, &mut stream).await {
-            Some(signed_in) => signed_in,
-            None => return finish(stream, end(close::UNAUTHENTICATED, "sign in first")).await,
-        },
-    };
-    let registered = state.hub.register(signed_in.user_id, signed_in.session_id).await;
-    let (mut sink, source) = stream.split();
-    let connection =
-        Arc::new(Connection { state, signed_in, session: registered.session.clone(), calls: Mutex::default() });
-    let ended = {
-        let read = pin!(read(connection.clone(), source));
-        let write = pin!(write(registered.subscriber(), &mut sink));
-        match futures::future::select(read, write).await {
-            futures::future::Either::Left((ended, _)) | futures::future::Either::Right((ended, _)) => ended,
+impl From<hub::End> for End {
+    fn from(ended: hub::End) -> Self {
+        match ended {
+            hub::End::GoingAway => end(close::GOING_AWAY, "the server is going away"),
+            hub::End::Revoked => end(close::UNAUTHENTICATED, "the session has ended"),
+            hub::End::TooSlow => end(close::TOO_SLOW, "too slow; connect again after 1000 ms and resume"),
+            hub::End::Silent => end(close::TOO_SLOW, "nothing was heard"),
         }
-    };
-    connection.abort_calls();
-    drop::<Registered>(registered);
-    if let Some(End { code, reason }) = ended {
-        let close = CloseFrame { code: CloseCode::from(code), reason: reason.into() };
-        let _ = tokio::time::timeout(Duration::from_secs(2), sink.send(Message::Close(Some(close)))).await;
     }
 }
 
-async fn finish(mut stream: Stream, End { code, reason }: End) {
-    let close = CloseFrame { code: CloseCode::from(code), reason: reason.into() };
-    let _ = tokio::time::timeout(Duration::from_secs(2), stream.close(Some(close))).await;
+/// Serves a socket until it ends. `before` is what came in together with the upgrade.
+pub(super) async fn serve(state: Arc<State>, socket: TcpStream, before: Bytes, signed_in: Option<SignedIn>) {
+    let socket = Arc::new(socket);
+    let shared = SharedSocket::new(socket.clone(), before, Writer::Socket);
+    let mut stream = WebSocketStream::from_raw_socket(shared, Role::Server, Some(limits())).await;
+    let signed_in = match signed_in {
+        Some(signed_in) => signed_in,
+        None => match Box::pin(hello(&state, &mut stream)).await {
+            Some(signed_in) => signed_in,
+            None => {
+                let End { code, reason } = end(close::UNAUTHENTICATED, "sign in first");
+                let _ = socket.try_write(frame::close(code, reason).wire());
+                return;
+            }
+        },
+    };
+    let registered = state.hub.register(signed_in.user_id, signed_in.session_id, Some(socket)).await;
+    let session = registered.session.clone();
+    stream.get_mut().write_to(Writer::Session(session.clone()));
+    let connection = Arc::new(Connection { state, signed_in, session: session.clone(), calls: Mutex::default() });
+    let ended = {
+        let read = pin!(read(connection.clone(), &mut stream));
+        let work = pin!(registered.subscriber().run());
+        match futures::future::select(read, work).await {
+            futures::future::Either::Left((ended, _)) => ended,
+            futures::future::Either::Right((ended, _)) => Some(ended.into()),
+        }
+    };
+    connection.abort_calls();
+    drop(registered);
+    if let Some(End { code, reason }) = ended {
+        session.send(frame::close(code, reason));
+        let flushing = async {
+            while !session.is_flushed() {
+                session.unblock().await;
+            }
+        };
+        let _ = tokio::time::timeout(CLOSE_WITHIN, flushing).await;
+    }
 }
 
 /// Waits for `hello`.
@@ -118,57 +147,16 @@ async fn hello(state: &State, stream: &mut Stream) -> Option<SignedIn> {
     Some(SignedIn::new(user.user_id, user.session_id, hello.access_token))
 }
 
-/// Sends what waits, many frames in one write, and asks quiet clients whether they are there.
-async fn write(mut subscriber: Subscriber, sink: &mut SplitSink<Stream, Message>) -> Option<End> {
-    let mut ping = tokio::time::interval_at(tokio::time::Instant::now() + PING_EVERY, PING_EVERY);
-    loop {
-        let batch = {
-            let mut next = pin!(subscriber.next());
-            loop {
-                tokio::select! {
-                    batch = &mut next => break batch,
-                    _ = ping.tick() => {
-                        let sent = tokio::time::timeout(WRITE_WITHIN, sink.send(Message::Ping(Bytes::new()))).await;
-                        if !matches!(sent, Ok(Ok(()))) {
-                            return None;
-                        }
-                    }
-                }
-            }
-        };
-        let (frames, ended) = match batch {
-            Batch::Frames(frames) => (frames, None),
-            Batch::GoAway(frames) => (frames, Some(end(close::GOING_AWAY, "the server is going away"))),
-            Batch::Revoked => (Vec::new(), Some(end(close::UNAUTHENTICATED, "the session has ended"))),
-        };
-        match tokio::time::timeout(WRITE_WITHIN, send_all(sink, frames)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(_)) => return None,
-            Err(_) => return Some(end(close::TOO_SLOW, "too slow; connect again and resume")),
-        }
-        if ended.is_some() {
-            return ended;
-        }
-    }
-}
-
-async fn send_all(sink: &mut SplitSink<Stream, Message>, frames: Vec<Bytes>) -> Result<(), tungstenite::Error> {
-    for frame in frames {
-        sink.feed(Message::Binary(frame)).await?;
-    }
-    sink.flush().await
-}
-
 /// Does what the client asks.
-async fn read(connection: Arc<Connection>, mut source: SplitStream<Stream>) -> Option<End> {
+async fn read(connection: Arc<Connection>, stream: &mut Stream) -> Option<End> {
     loop {
         connection.session.room_for_answers().await;
-        let message = match tokio::time::timeout(SILENCE, source.next()).await {
-            Ok(Some(Ok(message))) => message,
-            Ok(Some(Err(cause))) => return refusal(&cause),
-            Ok(None) => return None,
-            Err(_) => return Some(end(close::TOO_SLOW, "nothing was heard")),
+        let message = match stream.next().await {
+            Some(Ok(message)) => message,
+            Some(Err(cause)) => return refusal(&cause),
+            None => return None,
         };
+        connection.session.heard(connection.state.hub.now());
         let bytes = match message {
             Message::Binary(bytes) => bytes,
             Message::Text(_) => return Some(end(close::UNSUPPORTED, "frames are binary")),
@@ -178,7 +166,7 @@ async fn read(connection: Arc<Connection>, mut source: SplitStream<Stream>) -> O
         let Ok(ClientFrame { frame }) = ClientFrame::decode(bytes) else {
             return Some(end(close::UNSUPPORTED, "not a ClientFrame"));
         };
-        if let Some(ended) = connection.handle(frame).await {
+        if let Some(ended) = Box::pin(connection.handle(frame)).await {
             return Some(ended);
         }
     }
@@ -214,11 +202,16 @@ impl Connection {
                 }
             }
             Some(client_frame::Frame::Subscribe(request)) => match edge::check(&request) {
-                Ok(()) => self.session.push(Entry::Subscribe(request)),
+                Ok(()) => self.session.tell(Word::Subscribe(request)),
                 Err(refused) => self.fail(0, refused),
             },
             Some(client_frame::Frame::Renew(renew)) => return self.renew(&renew.access_token).await,
-            Some(client_frame::Frame::Ping(ping)) => self.send(Frame::Pong(Pong { nonce: ping.nonce })),
+            Some(client_frame::Frame::Ping(Ping { nonce, cursors })) => {
+                if !cursors.is_empty() {
+                    self.session.tell(Word::Holds(cursors));
+                }
+                self.send(Content::Pong(Pong { nonce, cursors: Vec::new() }));
+            }
             // A client that was signed in at the upgrade may say hello all the same.
             Some(client_frame::Frame::Hello(hello)) => return self.renew(&hello.access_token).await,
             None => {
@@ -249,7 +242,7 @@ impl Connection {
             // Only a call that nobody gave up is answered.
             if connection.calls().remove(&id).is_some() {
                 match answer {
-                    Ok(payload) => connection.send(Frame::Reply(Reply { id, payload })),
+                    Ok(payload) => connection.send(Content::Reply(Reply { id, payload })),
                     Err(status) => connection.fail(id, status),
                 }
             }
@@ -279,11 +272,11 @@ impl Connection {
         let details = tonic_types::pb::Status::decode(status.details()).unwrap_or_default().details;
         let status =
             tonic_types::pb::Status { code: status.code().into(), message: status.message().to_owned(), details };
-        self.send(Frame::Error(Error { id, status: Some(status) }));
+        self.send(Content::Error(Error { id, status: Some(status) }));
     }
 
-    fn send(&self, content: Frame) {
-        self.session.push(Entry::Frame(frame::encode(content)));
+    fn send(&self, content: Content) {
+        self.session.send(frame::encode(content));
     }
 
     fn calls(&self) -> MutexGuard<'_, HashMap<u64, AbortHandle>> {

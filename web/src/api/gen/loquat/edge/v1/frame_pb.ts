@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file loquat/edge/v1/frame.proto.
  */
 export const file_loquat_edge_v1_frame: GenFile = /*@__PURE__*/
-  fileDesc("Chpsb3F1YXQvZWRnZS92MS9mcmFtZS5wcm90bxIObG9xdWF0LmVkZ2UudjEiJgoGQ3Vyc29yEg8KB2ZlZWRfaWQYASABKAkSCwoDc2VxGAIgASgEIl8KEFN1YnNjcmliZVJlcXVlc3QSJwoHY3Vyc29ycxgBIAMoCzIWLmxvcXVhdC5lZGdlLnYxLkN1cnNvchINCgVlcG9jaBgCIAEoCRITCgtvbmx5X2xpc3RlZBgDIAEoCCKTAgoLQ2xpZW50RnJhbWUSJgoFaGVsbG8YASABKAsyFS5sb3F1YXQuZWRnZS52MS5IZWxsb0gAEiYKBXJlbmV3GAIgASgLMhUubG9xdWF0LmVkZ2UudjEuUmVuZXdIABIkCgRjYWxsGAMgASgLMhQubG9xdWF0LmVkZ2UudjEuQ2FsbEgAEigKBmNhbmNlbBgEIAEoCzIWLmxvcXVhdC5lZGdlLnYxLkNhbmNlbEgAEjUKCXN1YnNjcmliZRgFIAEoCzIgLmxvcXVhdC5lZGdlLnYxLlN1YnNjcmliZVJlcXVlc3RIABIkCgRwaW5nGAYgASgLMhQubG9xdWF0LmVkZ2UudjEuUGluZ0gAQgcKBWZyYW1lIh0KBUhlbGxvEhQKDGFjY2Vzc190b2tlbhgBIAEoCSIdCgVSZW5ldxIUCgxhY2Nlc3NfdG9rZW4YASABKAkiMwoEQ2FsbBIKCgJpZBgBIAEoBBIOCgZtZXRob2QYAiABKAkSDwoHcGF5bG9hZBgDIAEoDCIUCgZDYW5jZWwSCgoCaWQYASABKAQiFQoEUGluZxINCgVub25jZRgBIAEoBCKUAwoLU2VydmVyRnJhbWUSJgoFcmVwbHkYASABKAsyFS5sb3F1YXQuZWRnZS52MS5SZXBseUgAEiYKBWVycm9yGAIgASgLMhUubG9xdWF0LmVkZ2UudjEuRXJyb3JIABImCgVldmVudBgDIAEoCzIVLmxvcXVhdC5jaGF0LnYxLkV2ZW50SAASLAoIc25hcHNob3QYBCABKAsyGC5sb3F1YXQuY2hhdC52MS5TbmFwc2hvdEgAEi4KCWVwaGVtZXJhbBgFIAEoCzIZLmxvcXVhdC5jaGF0LnYxLkVwaGVtZXJhbEgAEi0KCWNhdWdodF91cBgGIAEoCzIYLmxvcXVhdC5lZGdlLnYxLkNhdWdodFVwSAASJgoFcmVzZXQYByABKAsyFS5sb3F1YXQuZWRnZS52MS5SZXNldEgAEikKB2dvX2F3YXkYCCABKAsyFi5sb3F1YXQuZWRnZS52MS5Hb0F3YXlIABIkCgRwb25nGAkgASgLMhQubG9xdWF0LmVkZ2UudjEuUG9uZ0gAQgcKBWZyYW1lIiQKBVJlcGx5EgoKAmlkGAEgASgEEg8KB3BheWxvYWQYAiABKAwiNwoFRXJyb3ISCgoCaWQYASABKAQSIgoGc3RhdHVzGAIgASgLMhIuZ29vZ2xlLnJwYy5TdGF0dXMiGQoIQ2F1Z2h0VXASDQoFZXBvY2gYASABKAkiRQoFUmVzZXQSKwoGcmVhc29uGAEgASgOMhsubG9xdWF0LmVkZ2UudjEuUmVzZXRSZWFzb24SDwoHZmVlZF9pZBgCIAEoCSIaCgZHb0F3YXkSEAoIYWZ0ZXJfbXMYASABKA0iFQoEUG9uZxINCgVub25jZRgBIAEoBCqGAQoLUmVzZXRSZWFzb24SHAoYUkVTRVRfUkVBU09OX1VOU1BFQ0lGSUVEEAASHgoaUkVTRVRfUkVBU09OX0VQT0NIX0NIQU5HRUQQARIdChlSRVNFVF9SRUFTT05fQ1VSU09SX0FIRUFEEAISGgoWUkVTRVRfUkVBU09OX05PVF9GT1VORBADYgZwcm90bzM", [file_google_rpc_status, file_loquat_chat_v1_event]);
+  fileDesc("Chpsb3F1YXQvZWRnZS92MS9mcmFtZS5wcm90bxIObG9xdWF0LmVkZ2UudjEiJgoGQ3Vyc29yEg8KB2ZlZWRfaWQYASABKAkSCwoDc2VxGAIgASgEIl8KEFN1YnNjcmliZVJlcXVlc3QSJwoHY3Vyc29ycxgBIAMoCzIWLmxvcXVhdC5lZGdlLnYxLkN1cnNvchINCgVlcG9jaBgCIAEoCRITCgtvbmx5X2xpc3RlZBgDIAEoCCKTAgoLQ2xpZW50RnJhbWUSJgoFaGVsbG8YASABKAsyFS5sb3F1YXQuZWRnZS52MS5IZWxsb0gAEiYKBXJlbmV3GAIgASgLMhUubG9xdWF0LmVkZ2UudjEuUmVuZXdIABIkCgRjYWxsGAMgASgLMhQubG9xdWF0LmVkZ2UudjEuQ2FsbEgAEigKBmNhbmNlbBgEIAEoCzIWLmxvcXVhdC5lZGdlLnYxLkNhbmNlbEgAEjUKCXN1YnNjcmliZRgFIAEoCzIgLmxvcXVhdC5lZGdlLnYxLlN1YnNjcmliZVJlcXVlc3RIABIkCgRwaW5nGAYgASgLMhQubG9xdWF0LmVkZ2UudjEuUGluZ0gAQgcKBWZyYW1lIh0KBUhlbGxvEhQKDGFjY2Vzc190b2tlbhgBIAEoCSIdCgVSZW5ldxIUCgxhY2Nlc3NfdG9rZW4YASABKAkiMwoEQ2FsbBIKCgJpZBgBIAEoBBIOCgZtZXRob2QYAiABKAkSDwoHcGF5bG9hZBgDIAEoDCIUCgZDYW5jZWwSCgoCaWQYASABKAQiPgoEUGluZxINCgVub25jZRgBIAEoBBInCgdjdXJzb3JzGAIgAygLMhYubG9xdWF0LmVkZ2UudjEuQ3Vyc29yIpQDCgtTZXJ2ZXJGcmFtZRImCgVyZXBseRgBIAEoCzIVLmxvcXVhdC5lZGdlLnYxLlJlcGx5SAASJgoFZXJyb3IYAiABKAsyFS5sb3F1YXQuZWRnZS52MS5FcnJvckgAEiYKBWV2ZW50GAMgASgLMhUubG9xdWF0LmNoYXQudjEuRXZlbnRIABIsCghzbmFwc2hvdBgEIAEoCzIYLmxvcXVhdC5jaGF0LnYxLlNuYXBzaG90SAASLgoJZXBoZW1lcmFsGAUgASgLMhkubG9xdWF0LmNoYXQudjEuRXBoZW1lcmFsSAASLQoJY2F1Z2h0X3VwGAYgASgLMhgubG9xdWF0LmVkZ2UudjEuQ2F1Z2h0VXBIABImCgVyZXNldBgHIAEoCzIVLmxvcXVhdC5lZGdlLnYxLlJlc2V0SAASKQoHZ29fYXdheRgIIAEoCzIWLmxvcXVhdC5lZGdlLnYxLkdvQXdheUgAEiQKBHBvbmcYCSABKAsyFC5sb3F1YXQuZWRnZS52MS5Qb25nSABCBwoFZnJhbWUiJAoFUmVwbHkSCgoCaWQYASABKAQSDwoHcGF5bG9hZBgCIAEoDCI3CgVFcnJvchIKCgJpZBgBIAEoBBIiCgZzdGF0dXMYAiABKAsyEi5nb29nbGUucnBjLlN0YXR1cyIZCghDYXVnaHRVcBINCgVlcG9jaBgBIAEoCSJFCgVSZXNldBIrCgZyZWFzb24YASABKA4yGy5sb3F1YXQuZWRnZS52MS5SZXNldFJlYXNvbhIPCgdmZWVkX2lkGAIgASgJIhoKBkdvQXdheRIQCghhZnRlcl9tcxgBIAEoDSI+CgRQb25nEg0KBW5vbmNlGAEgASgEEicKB2N1cnNvcnMYAiADKAsyFi5sb3F1YXQuZWRnZS52MS5DdXJzb3IqhgEKC1Jlc2V0UmVhc29uEhwKGFJFU0VUX1JFQVNPTl9VTlNQRUNJRklFRBAAEh4KGlJFU0VUX1JFQVNPTl9FUE9DSF9DSEFOR0VEEAESHQoZUkVTRVRfUkVBU09OX0NVUlNPUl9BSEVBRBACEhoKFlJFU0VUX1JFQVNPTl9OT1RfRk9VTkQQA2IGcHJvdG8z", [file_google_rpc_status, file_loquat_chat_v1_event]);
 
 /**
  * A position in a feed.
@@ -249,7 +249,7 @@ export const CancelSchema: GenMessage<Cancel> = /*@__PURE__*/
   messageDesc(file_loquat_edge_v1_frame, 6);
 
 /**
- * Asks whether the other side is alive.
+ * Asks whether the other side is alive, and says what the client holds.
  *
  * @generated from message loquat.edge.v1.Ping
  */
@@ -260,6 +260,14 @@ export type Ping = Message<"loquat.edge.v1.Ping"> & {
    * @generated from field: uint64 nonce = 1;
    */
   nonce: bigint;
+
+  /**
+   * What the client holds of feeds that moved since its last ping. When something that was sent long before is missing, it is
+   * sent again.
+   *
+   * @generated from field: repeated loquat.edge.v1.Cursor cursors = 2;
+   */
+  cursors: Cursor[];
 };
 
 /**
@@ -346,7 +354,7 @@ export type ServerFrame = Message<"loquat.edge.v1.ServerFrame"> & {
     case: "goAway";
   } | {
     /**
-     * Answers a `ping`.
+     * Answers a `ping`, or is a heartbeat.
      *
      * @generated from field: loquat.edge.v1.Pong pong = 9;
      */
@@ -489,17 +497,25 @@ export const GoAwaySchema: GenMessage<GoAway> = /*@__PURE__*/
   messageDesc(file_loquat_edge_v1_frame, 13);
 
 /**
- * Answers a `ping`.
+ * Answers a `ping`. Without one it is a heartbeat, which every client has about every 30 seconds once something moved.
  *
  * @generated from message loquat.edge.v1.Pong
  */
 export type Pong = Message<"loquat.edge.v1.Pong"> & {
   /**
-   * That of the `ping`.
+   * That of the `ping`; 0 in a heartbeat.
    *
    * @generated from field: uint64 nonce = 1;
    */
   nonce: bigint;
+
+  /**
+   * In a heartbeat: what was sent of feeds that moved since the last one. A client that holds less has lost something and
+   * subscribes again with its cursors.
+   *
+   * @generated from field: repeated loquat.edge.v1.Cursor cursors = 2;
+   */
+  cursors: Cursor[];
 };
 
 /**

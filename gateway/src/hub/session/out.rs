@@ -1,0 +1,139 @@
+//! The frames that wait for one client, in order, bounded by count and bytes.
+
+use std::{collections::VecDeque, io::IoSlice};
+
+use tokio::net::TcpStream;
+
+use super::Frame;
+
+/// How many events may wait.
+pub(super) const MAX_EVENTS: usize = 256;
+/// How many bytes may wait before events are left to the log.
+const MAX_BYTES: usize = 1024 * 1024;
+/// Something passing is dropped when more than this waits.
+const MAX_BEFORE_EPHEMERAL: usize = 64;
+/// The next page of the log is read when less than this waits.
+const MAX_BEFORE_PAGE: usize = 64;
+/// How many frames one system call takes at most.
+const AT_ONCE: usize = 64;
+/// A queue that grew longer than this is given back when it is empty.
+const KEPT: usize = 8;
+
+/// What waits.
+#[derive(Debug, Default)]
+pub(super) struct Out {
+    frames: VecDeque<Frame>,
+    bytes: usize,
+    /// How much of the first frame is written already.
+    written: usize,
+}
+
+impl Out {
+    pub(super) fn push(&mut self, frame: Frame) {
+        self.bytes += frame.len();
+        self.frames.push_back(frame);
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.frames.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.frames.is_empty()
+    }
+
+    /// Whether an event of this length may be added. One that is longer than everything that may wait goes alone.
+    pub(super) fn takes_event(&self, length: usize) -> bool {
+        self.frames.is_empty() || (self.frames.len() < MAX_EVENTS && self.bytes + length <= MAX_BYTES)
+    }
+
+    pub(super) fn takes_ephemeral(&self) -> bool {
+        self.frames.len() < MAX_BEFORE_EPHEMERAL
+    }
+
+    pub(super) fn takes_page(&self) -> bool {
+        self.frames.len() < MAX_BEFORE_PAGE && self.bytes < MAX_BYTES / 2
+    }
+
+    /// Everything, for a transport that takes whole frames.
+    pub(super) fn take(&mut self) -> Vec<Frame> {
+        self.bytes = 0;
+        std::mem::take(&mut self.frames).into()
+    }
+
+    pub(super) fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    /// One write of as many frames as one system call takes.
+    pub(super) fn write(&mut self, socket: &TcpStream) -> std::io::Result<()> {
+        let Some(first) = self.frames.front() else {
+            return Ok(());
+        };
+        let first = &first.wire()[self.written..];
+        let taken = if self.frames.len() == 1 {
+            socket.try_write(first)?
+        } else {
+            let rest = self.frames.iter().skip(1).take(AT_ONCE - 1).map(|frame| IoSlice::new(frame.wire()));
+            let slices: Vec<IoSlice<'_>> = std::iter::once(IoSlice::new(first)).chain(rest).collect();
+            socket.try_write_vectored(&slices)?
+        };
+        self.advance(taken);
+        Ok(())
+    }
+
+    /// Forgets what was written.
+    fn advance(&mut self, taken: usize) {
+        self.written += taken;
+        while let Some(first) = self.frames.front() {
+            let length = first.len();
+            if self.written < length {
+                return;
+            }
+            self.written -= length;
+            self.bytes -= length;
+            self.frames.pop_front();
+        }
+        if self.frames.capacity() > KEPT {
+            self.frames = VecDeque::new();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::hub::frame;
+
+    #[test]
+    fn what_was_written_in_part_goes_on_where_it_stopped() {
+        let mut out = Out::default();
+        for length in [10, 20, 30] {
+            out.push(frame::event(&vec![1; length].into()));
+        }
+        let lengths: Vec<usize> = out.frames.iter().map(Frame::len).collect();
+        out.advance(lengths[0] + 3);
+        assert_eq!((out.len(), out.written, out.bytes), (2, 3, lengths[1] + lengths[2]));
+        out.advance(lengths[1] - 3);
+        assert_eq!((out.len(), out.written), (1, 0));
+        out.advance(lengths[2]);
+        assert_eq!((out.len(), out.written, out.bytes), (0, 0, 0));
+    }
+
+    #[test]
+    fn events_are_bounded_by_count_and_bytes() {
+        let mut out = Out::default();
+        let small = frame::event(&Bytes::from_static(b"x"));
+        assert!(out.takes_event(MAX_BYTES * 2), "alone");
+        for _ in 0..MAX_EVENTS {
+            assert!(out.takes_event(small.len()));
+            out.push(small.clone());
+        }
+        assert!(!out.takes_event(small.len()) && !out.takes_ephemeral() && !out.takes_page());
+        out.clear();
+        out.push(frame::event(&vec![0; MAX_BYTES - 100].into()));
+        assert!(out.takes_event(20) && !out.takes_event(200) && !out.takes_page());
+    }
+}

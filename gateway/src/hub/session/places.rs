@@ -1,0 +1,275 @@
+//! Where one client stands in each feed that it follows.
+
+use uuid::Uuid;
+
+/// A feed that is followed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    feed: Uuid,
+    /// The number of the newest event that was put among the outgoing frames.
+    pub(super) sent: u64,
+    /// The newest number that the hub has heard of.
+    told: u64,
+    /// `sent` at the last heartbeat, and at the one before.
+    beat: u64,
+    beat_before: u64,
+    mode: Mode,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    /// Its beginning is not known yet.
+    Opening,
+    /// Events are passed on as they come.
+    Live,
+    /// The log is read until nothing is missing.
+    Reading,
+}
+
+impl Place {
+    /// Whether an event is the next one of a client that is live.
+    pub(super) fn is_next(&self, seq: u64) -> bool {
+        self.mode == Mode::Live && seq == self.sent + 1
+    }
+}
+
+/// The feeds that are followed, by id. Few for most, so a sorted list is smaller and faster than a table.
+#[derive(Debug, Default)]
+pub(super) struct Places {
+    list: Vec<Place>,
+    /// How many are being read from the log.
+    reading: usize,
+    /// Where the next search for one to read begins, so that each has its turn.
+    turn: usize,
+}
+
+impl Places {
+    fn find(&self, feed: Uuid) -> Result<usize, usize> {
+        self.list.binary_search_by(|place| place.feed.cmp(&feed))
+    }
+
+    pub(super) fn get(&self, feed: Uuid) -> Option<&Place> {
+        self.find(feed).ok().and_then(|at| self.list.get(at))
+    }
+
+    fn change<T>(&mut self, feed: Uuid, change: impl FnOnce(&mut Place) -> T) -> Option<T> {
+        let at = self.find(feed).ok()?;
+        let place = self.list.get_mut(at)?;
+        let was_reading = place.mode == Mode::Reading;
+        let result = change(place);
+        match (was_reading, place.mode == Mode::Reading) {
+            (false, true) => self.reading += 1,
+            (true, false) => self.reading -= 1,
+            _ => {}
+        }
+        Some(result)
+    }
+
+    /// The event was put among the outgoing frames.
+    pub(super) fn sent(&mut self, feed: Uuid, seq: u64) {
+        self.change(feed, |place| {
+            place.sent = seq;
+            place.told = place.told.max(seq);
+        });
+    }
+
+    /// There is an event that cannot be passed on now. True when the log must be read from now on.
+    pub(super) fn told(&mut self, feed: Uuid, seq: u64) -> bool {
+        self.change(feed, |place| {
+            place.told = place.told.max(seq);
+            let behind = place.mode == Mode::Live && place.told > place.sent;
+            if behind {
+                place.mode = Mode::Reading;
+            }
+            behind
+        })
+        .unwrap_or(false)
+    }
+
+    /// Counts events without passing them on.
+    pub(super) fn open(&mut self, feed: Uuid) {
+        if self.change(feed, |place| place.mode = Mode::Opening).is_none()
+            && let Err(at) = self.find(feed)
+        {
+            let new = Place { feed, sent: 0, told: 0, beat: 0, beat_before: 0, mode: Mode::Opening };
+            self.list.insert(at, new);
+        }
+    }
+
+    pub(super) fn suspend(&mut self) {
+        self.list.iter_mut().for_each(|place| place.mode = Mode::Opening);
+        self.reading = 0;
+    }
+
+    /// Everything up to `sent` is there, and the log reached `head`.
+    pub(super) fn begin(&mut self, feed: Uuid, sent: u64, head: u64) {
+        self.open(feed);
+        self.change(feed, |place| {
+            place.sent = sent;
+            place.beat = sent;
+            place.beat_before = sent;
+            place.told = place.told.max(head);
+            place.mode = if place.told > sent { Mode::Reading } else { Mode::Live };
+        });
+    }
+
+    /// What came after `after` was read up to `sent`. False when that is of no use any more.
+    pub(super) fn page(&mut self, feed: Uuid, after: u64, sent: u64, head: u64) -> bool {
+        self.change(feed, |place| {
+            if place.mode != Mode::Reading || place.sent != after {
+                return false;
+            }
+            place.sent = sent;
+            // What the hub has heard of is in the log; that there was nothing after `after` says that there is nothing to wait for.
+            if sent >= place.told.max(head) || sent == after {
+                place.told = sent;
+                place.mode = Mode::Live;
+            }
+            true
+        })
+        .unwrap_or(false)
+    }
+
+    /// Something may have been missed: the log is looked at.
+    pub(super) fn look(&mut self, feed: Uuid) {
+        self.change(feed, |place| {
+            if place.mode == Mode::Live {
+                place.mode = Mode::Reading;
+            }
+        });
+    }
+
+    /// Whether the beginning of a feed that is followed is not known yet.
+    pub(super) fn is_opening(&self, feed: Uuid) -> bool {
+        self.get(feed).is_some_and(|place| place.mode == Mode::Opening)
+    }
+
+    /// The client says what it holds. True when something was lost on the way: what was sent before the last heartbeat but one
+    /// should have arrived.
+    pub(super) fn holds(&mut self, feed: Uuid, seq: u64) -> bool {
+        self.change(feed, |place| {
+            let lost = place.mode == Mode::Live && seq < place.beat_before;
+            if lost {
+                place.sent = seq;
+                place.beat = seq;
+                place.beat_before = seq;
+                place.mode = Mode::Reading;
+            }
+            lost
+        })
+        .unwrap_or(false)
+    }
+
+    pub(super) fn close(&mut self, feed: Uuid) {
+        self.change(feed, |place| place.mode = Mode::Opening);
+        if let Ok(at) = self.find(feed) {
+            self.list.remove(at);
+        }
+    }
+
+    pub(super) fn close_all(&mut self) -> Vec<Uuid> {
+        self.reading = 0;
+        std::mem::take(&mut self.list).into_iter().map(|place| place.feed).collect()
+    }
+
+    /// Whether anything is to be read from the log.
+    pub(super) const fn reading(&self) -> bool {
+        self.reading > 0
+    }
+
+    /// A feed to be read from the log, each in turn.
+    pub(super) fn next_to_read(&mut self) -> Option<(Uuid, u64)> {
+        if self.reading == 0 {
+            return None;
+        }
+        let count = self.list.len();
+        let at = (0..count).map(|step| (self.turn + step) % count).find(|at| self.list[*at].mode == Mode::Reading)?;
+        self.turn = (at + 1) % count;
+        Some((self.list[at].feed, self.list[at].sent))
+    }
+
+    pub(super) fn cursors(&self) -> Vec<(Uuid, u64)> {
+        self.list.iter().map(|place| (place.feed, place.sent)).collect()
+    }
+
+    /// A heartbeat: the feeds that moved since the last one.
+    pub(super) fn beat(&mut self) -> Vec<(Uuid, u64)> {
+        let mut moved = Vec::new();
+        for place in &mut self.list {
+            place.beat_before = place.beat;
+            if place.sent != place.beat {
+                place.beat = place.sent;
+                moved.push((place.feed, place.sent));
+            }
+        }
+        moved
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id() -> Uuid {
+        mesh::ids::new_id()
+    }
+
+    #[test]
+    fn events_that_come_while_a_feed_is_opened_are_read_from_the_log() {
+        let (mut places, feed) = (Places::default(), id());
+        places.open(feed);
+        assert!(!places.told(feed, 4), "the task is busy with the beginning");
+        places.begin(feed, 3, 3);
+        assert_eq!(places.next_to_read(), Some((feed, 3)));
+        assert!(places.page(feed, 3, 4, 4));
+        assert!(places.get(feed).unwrap().is_next(5));
+        assert!(!places.reading());
+    }
+
+    #[test]
+    fn a_hole_is_read_once_and_live_goes_on_when_it_is_closed() {
+        let (mut places, feed) = (Places::default(), id());
+        places.begin(feed, 1, 1);
+        assert!(places.told(feed, 3));
+        assert!(!places.told(feed, 4), "the log is being read already");
+        assert!(!places.get(feed).unwrap().is_next(2), "nothing overtakes the log");
+        assert!(places.page(feed, 1, 3, 3));
+        assert!(places.reading(), "4 is missing");
+        assert!(places.page(feed, 3, 4, 4));
+        assert!(!places.reading());
+    }
+
+    #[test]
+    fn a_page_of_a_feed_that_began_anew_is_not_taken() {
+        let (mut places, feed) = (Places::default(), id());
+        places.begin(feed, 1, 9);
+        places.begin(feed, 5, 9);
+        assert!(!places.page(feed, 1, 9, 9));
+        places.close(feed);
+        assert!(!places.page(feed, 5, 9, 9) && !places.reading());
+    }
+
+    #[test]
+    fn each_feed_has_its_turn() {
+        let mut places = Places::default();
+        let mut feeds = [id(), id(), id()];
+        feeds.sort_unstable();
+        for feed in feeds {
+            places.begin(feed, 0, 100);
+        }
+        let turns: Vec<Uuid> = (0..4).filter_map(|_| places.next_to_read()).map(|(feed, _)| feed).collect();
+        assert_eq!(turns, [feeds[0], feeds[1], feeds[2], feeds[0]]);
+    }
+
+    #[test]
+    fn what_was_sent_long_ago_and_did_not_arrive_is_sent_again() {
+        let (mut places, feed) = (Places::default(), id());
+        places.begin(feed, 0, 0);
+        places.sent(feed, 1);
+        assert_eq!(places.beat(), [(feed, 1)]);
+        assert!(!places.holds(feed, 0), "it may be on its way");
+        assert!(places.beat().is_empty());
+        assert!(places.holds(feed, 0));
+        assert_eq!(places.next_to_read(), Some((feed, 0)));
+    }
+}

@@ -1,0 +1,151 @@
+//! Where a client's feeds begin: followed first, then asked about, so that nothing falls in between.
+
+use std::collections::HashSet;
+
+use proto::{
+    chat::internal::v1::{FeedCursor, FeedReset, FeedStart, ListFeedsRequest, OpenFeedsRequest, feed_start::Start},
+    edge::v1::{ResetReason, SubscribeRequest},
+};
+use uuid::Uuid;
+
+use super::{Asked, Subscriber, listed, wait_after};
+use crate::hub::frame;
+
+impl Subscriber {
+    /// Starts anew from the client's cursors.
+    pub(super) async fn subscribe(&mut self, request: SubscribeRequest) {
+        self.hub.admission.admit(!request.cursors.is_empty()).await;
+        let old = self.session.close_all();
+        self.hub.unfollow(&self.session, old).await;
+        self.catching_up.clear();
+        // Held back until every feed has its beginning.
+        self.caught_up = true;
+        let only_listed = request.only_listed;
+        self.asked = Some(Asked { only_listed });
+        let only = if only_listed { Some(listed(&request)) } else { None };
+        let cursors = request.cursors.into_iter().map(|cursor| FeedCursor { feed_id: cursor.feed_id, seq: cursor.seq });
+        self.open(cursors.collect(), request.epoch, only).await;
+        self.caught_up = false;
+        self.tell_caught_up();
+    }
+
+    /// The stream from chat-svc was interrupted, and nobody knows what happened meanwhile: membership is asked for anew.
+    pub(super) async fn resync(&mut self) {
+        let Some(Asked { only_listed }) = self.asked else {
+            return;
+        };
+        let held = self.session.cursors();
+        let only = only_listed.then(|| held.iter().map(|(feed, _)| *feed).collect());
+        let cursors = held.iter().map(|(feed, sent)| FeedCursor { feed_id: feed.to_string(), seq: *sent }).collect();
+        self.open(cursors, self.epoch.clone(), only).await;
+    }
+
+    /// The user is in a room now.
+    pub(super) async fn joined(&mut self, feed: Uuid) {
+        if !self.session.is_opening(feed) {
+            return;
+        }
+        let starts = self.ask(Vec::new(), self.epoch.clone(), vec![feed]).await;
+        // They may have left meanwhile.
+        if self.session.is_opening(feed) {
+            self.begin(&starts);
+        }
+    }
+
+    /// Follows first, then asks where everything stands. `only` restricts it to these feeds.
+    async fn open(&mut self, cursors: Vec<FeedCursor>, epoch: String, only: Option<Vec<Uuid>>) {
+        if only.as_ref().is_some_and(Vec::is_empty) {
+            for cursor in cursors {
+                self.session.send(frame::reset(&cursor.feed_id, ResetReason::NotFound));
+            }
+            return;
+        }
+        let also_joined = only.is_none();
+        let wanted = match &only {
+            Some(listed) => listed.clone(),
+            None => self.list().await,
+        };
+        self.session.open(&wanted);
+        self.hub.follow(&self.session, wanted.clone(), also_joined).await;
+        let starts = self.ask(cursors, epoch, only.unwrap_or_default()).await;
+        let started: HashSet<Uuid> = starts.iter().filter(|start| !is_gone(start)).filter_map(feed_of).collect();
+        // A room that was joined since the list was made is on its way through the hub, or is followed now.
+        let missed: Vec<Uuid> = started.iter().filter(|feed| !wanted.contains(feed)).copied().collect();
+        let gone: Vec<Uuid> = wanted.into_iter().filter(|feed| !started.contains(feed)).collect();
+        gone.iter().for_each(|feed| self.session.close(*feed));
+        self.hub.unfollow(&self.session, gone).await;
+        if !missed.is_empty() {
+            self.session.open(&missed);
+            self.hub.follow(&self.session, missed.clone(), also_joined).await;
+        }
+        self.begin(&starts);
+        // What happened in them between the answer and the following is in the log.
+        missed.into_iter().for_each(|feed| self.session.look(feed));
+    }
+
+    /// Begins feeds as chat-svc said.
+    fn begin(&mut self, starts: &[FeedStart]) {
+        for start in starts {
+            let Some(feed) = feed_of(start) else {
+                self.session.send(frame::reset(&start.feed_id, ResetReason::NotFound));
+                continue;
+            };
+            match &start.start {
+                Some(Start::Snapshot(bytes)) => {
+                    self.session.send(frame::snapshot(bytes));
+                    self.session.begin(feed, start.head, start.head);
+                }
+                Some(Start::ReplayAfter(seq)) => {
+                    if start.head > *seq {
+                        self.catching_up.insert(feed, start.head);
+                    }
+                    self.session.begin(feed, *seq, start.head);
+                }
+                // A snapshot follows, unless there is no such feed.
+                Some(Start::Reset(reason)) => {
+                    let reason = ResetReason::try_from(*reason).unwrap_or_default();
+                    self.session.send(frame::reset(&start.feed_id, reason));
+                    self.forget(feed);
+                }
+                None => {}
+            }
+        }
+    }
+
+    /// The feeds that the user may follow. Asks until chat-svc answers: the client waits, connected.
+    async fn list(&mut self) -> Vec<Uuid> {
+        let request = ListFeedsRequest { user_id: self.session.user_id.to_string() };
+        loop {
+            match self.hub.feeds.clone().list_feeds(request.clone()).await {
+                Ok(listed) => {
+                    let ids = listed.into_inner().feed_ids;
+                    return ids.iter().filter_map(|id| Uuid::try_parse(id).ok()).collect();
+                }
+                Err(cause) => wait_after(&cause).await,
+            }
+        }
+    }
+
+    async fn ask(&mut self, cursors: Vec<FeedCursor>, epoch: String, only: Vec<Uuid>) -> Vec<FeedStart> {
+        let feed_ids = only.iter().map(Uuid::to_string).collect();
+        let request = OpenFeedsRequest { user_id: self.session.user_id.to_string(), cursors, epoch, feed_ids };
+        loop {
+            match self.hub.feeds.clone().open_feeds(request.clone()).await {
+                Ok(opened) => {
+                    let opened = opened.into_inner();
+                    self.epoch = opened.epoch;
+                    return opened.feeds;
+                }
+                Err(cause) => wait_after(&cause).await,
+            }
+        }
+    }
+}
+
+fn feed_of(start: &FeedStart) -> Option<Uuid> {
+    Uuid::try_parse(&start.feed_id).ok()
+}
+
+fn is_gone(start: &FeedStart) -> bool {
+    matches!(start.start, Some(Start::Reset(reason)) if reason == i32::from(FeedReset::NotFound))
+}
