@@ -27,7 +27,7 @@ async fn beside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) ->
 }
 
 /// A port that is free now, and that the system gives to nobody unasked.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     // Test binaries that run at once begin at different places.
     let start = std::process::id().wrapping_mul(97);
