@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Says what is missing on this machine, and installs with apt what only the tests need. Usage: needs.sh cargo|node|chromium …
+# Says what is missing on this machine, and installs with apt what only the tests need. Usage: needs.sh cargo|node|chromium|postgres|redis|strace …
 set -euo pipefail
 
 fail() { printf 'loquat: %s\n' "$1" >&2; exit 1; }
@@ -37,6 +37,41 @@ need_chromium() {
   [ "$(id -u)" = 0 ] || fail 'Chromium is missing: install the package chromium, or name a browser in CHROMIUM'
   echo 'installing chromium with apt'
   quiet_apt chromium fonts-noto-color-emoji || fail 'chromium could not be installed with apt'
+}
+
+# PostgreSQL's server programs, wherever Debian or PATH has them. The tests run private servers on them.
+has_postgres() {
+  compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || command -v initdb >/dev/null
+}
+
+need_postgres() {
+  if [ -n "${LOQUAT_TEST_POSTGRES:-}" ] && command -v psql >/dev/null; then return; fi
+  has_postgres && command -v psql >/dev/null && return
+  [ "$(id -u)" = 0 ] || fail 'PostgreSQL is missing: install the package postgresql, or install psql and name a server in LOQUAT_TEST_POSTGRES (a postgres:// URL that may create databases)'
+  echo 'installing postgresql with apt'
+  # The package would make a cluster of its own; the tests do not want it. The setting is put back afterwards.
+  quiet_apt postgresql-common || fail 'postgresql-common could not be installed with apt'
+  local settings=/etc/postgresql-common/createcluster.conf outcome=0
+  cp -p "$settings" "$settings.loquat"
+  printf 'create_main_cluster = false\n' >>"$settings"
+  quiet_apt postgresql postgresql-client || outcome=$?
+  mv "$settings.loquat" "$settings"
+  [ "$outcome" = 0 ] || fail 'postgresql could not be installed with apt'
+}
+
+need_redis() {
+  [ -z "${LOQUAT_TEST_REDIS:-}" ] || return 0
+  command -v redis-server >/dev/null && return
+  [ "$(id -u)" = 0 ] || fail 'Redis is missing: install the package redis-server, or name a server in LOQUAT_TEST_REDIS (a redis:// URL)'
+  echo 'installing redis-server with apt'
+  quiet_apt redis-server || fail 'redis-server could not be installed with apt'
+}
+
+need_strace() {
+  command -v strace >/dev/null && return
+  [ "$(id -u)" = 0 ] || fail 'strace is missing: install the package strace'
+  echo 'installing strace with apt'
+  quiet_apt strace || fail 'strace could not be installed with apt'
 }
 
 for need in "$@"; do "need_$need"; done

@@ -7,6 +7,8 @@
 
 pub mod person;
 pub mod process;
+pub mod proxy;
+pub mod servers;
 pub mod socket;
 pub mod town;
 
