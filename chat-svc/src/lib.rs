@@ -21,9 +21,11 @@ mod store;
 
 use std::sync::Arc;
 
+use futures::future::BoxFuture;
 use mesh::{
     authn::MeshSecret,
-    bus::Bus,
+    bus::{Bus, Interest},
+    cache::Cache,
     clock::Clock,
     db::{Db, DbConfig},
     lifecycle::Tasks,
@@ -61,8 +63,10 @@ impl Default for Config {
 pub struct Deps {
     /// Its database, open and not yet migrated.
     pub db: Db,
-    /// Events between services.
-    pub bus: Bus,
+    /// Events between services; nothing in a process whose events another one brings there.
+    pub bus: Option<Bus>,
+    /// Hints to other processes on the same database, when there may be some.
+    pub hints: Option<Cache>,
     /// The time.
     pub clock: Clock,
     /// Where tasks run.
@@ -92,34 +96,45 @@ pub enum StartError {
 /// # Errors
 /// When the database cannot be migrated or the queues cannot be declared.
 pub async fn start(deps: Deps) -> Result<Service, StartError> {
-    let Deps { db, bus, clock, tasks, secret, auth } = deps;
+    let Deps { db, bus, hints, clock, tasks, secret, auth } = deps;
     db.migrate::<Migrator>().await?;
     let tx = db.begin().await?;
     let epoch = store::meta::epoch(&tx).await?;
     tx.commit().await?;
     tracing::debug!(epoch, "the chat database is ready");
-    let queue = files::queue();
-    bus.declare(&queue).await?;
 
     let stopping = tasks.stopping();
     let wake = Wake::default();
-    let live = Arc::new(live::Live::default());
-    let (appender, writer) = append::appender(db.clone(), clock.clone(), live.clone(), wake.clone(), bus.interest());
+    let (live, work) = live::Live::new(hints.is_some());
+    let live = Arc::new(live);
+    let interest = bus.as_ref().map_or_else(Interest::everything, Bus::interest);
+    let (appender, writer) = append::appender(db.clone(), clock.clone(), live.clone(), wake.clone(), interest);
     // The writer runs from the start and outlives the soft stop: what was taken in is finished.
     tasks.spawn("chat-writer", writer.run(tasks.stopping()));
 
-    let announcements = {
-        let (bus, appender, stopping) = (bus.clone(), appender.clone(), stopping.clone());
-        async move {
-            bus.consume(&queue, PREFETCH, stopping, move |delivery| files::announce(appender.clone(), delivery)).await;
-        }
-    };
-    let relay = Relay::new(db.clone(), bus, wake, clock.clone()).run(stopping.clone());
+    let mut background: Vec<(&'static str, BoxFuture<'static, ()>)> = Vec::new();
+    if let Some(bus) = bus {
+        let queue = files::queue();
+        bus.declare(&queue).await?;
+        let relay = Relay::new(db.clone(), bus.clone(), wake, clock.clone()).run(stopping.clone());
+        background.push(("chat-relay", Box::pin(relay)));
+        let (appender, stopping) = (appender.clone(), stopping.clone());
+        let announcements = async move {
+            let announce = move |delivery| files::announce(appender.clone(), delivery);
+            bus.consume(&queue, PREFETCH, stopping, announce).await;
+        };
+        background.push(("chat-announcements", Box::pin(announcements)));
+    }
+    if let Some(cache) = hints {
+        let origin = mesh::ids::new_id();
+        let sending = live::hints::send(cache.clone(), origin, work.hints, stopping.clone());
+        background.push(("chat-hints", Box::pin(sending)));
+        let listening = live::hints::listen(cache, origin, live.clone(), db.clone(), stopping.clone());
+        background.push(("chat-hints-heard", Box::pin(listening)));
+        let filling = live::fill::run(live.clone(), db.clone(), work.missing, stopping.clone());
+        background.push(("chat-fill", Box::pin(filling)));
+    }
     let users = UserServiceClient::new(auth);
     let routes = rpc::routes(rpc::Shared { db, appender, live, secret, clock, users, stopping });
-    Ok(Service {
-        routes,
-        methods: METHODS,
-        background: vec![("chat-announcements", Box::pin(announcements)), ("chat-relay", Box::pin(relay))],
-    })
+    Ok(Service { routes, methods: METHODS, background })
 }

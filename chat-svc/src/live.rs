@@ -1,11 +1,15 @@
-//! Telling: the open streams to gateways, and which feeds each of them needs.
+//! Telling: the open streams to gateways, which feeds each of them needs, and how far each feed was told.
 //!
 //! Nothing here is durable, and nothing is promised: a stream that cannot keep up is ended, and its gateway attaches again
-//! and reads the log.
+//! and reads the log. Where several processes commit (`hints`), events come out of order or not at all; then the log is read
+//! once for all gateways (`fill`), so that a stream never has a hole.
+
+pub(crate) mod fill;
+pub(crate) mod hints;
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use bytes::Bytes;
@@ -17,24 +21,59 @@ use uuid::Uuid;
 
 /// How many items may wait for one gateway.
 const QUEUE: usize = 16 * 1024;
+/// How many hints may wait for other processes.
+const HINTS: usize = 4096;
+/// How many feeds may wait to be read from the log.
+const FILLS: usize = 64 * 1024;
 
 /// An event that is on disk.
 #[derive(Clone, Debug)]
 pub(crate) struct Committed {
     pub(crate) feed_id: Uuid,
     pub(crate) seq: u64,
+    /// Empty when only the number is known.
     pub(crate) bytes: Bytes,
     pub(crate) audience: Option<AudienceChange>,
 }
 
+/// Something that other processes should hear of.
+#[derive(Clone, Debug)]
+pub(crate) enum Hint {
+    Event(Committed),
+    Ephemeral(Uuid, Bytes),
+}
+
 /// The open streams.
-#[derive(Default)]
-pub(crate) struct Live(Mutex<State>);
+pub(crate) struct Live {
+    state: Mutex<State>,
+    /// To other processes that commit to the same log; nothing when there are none.
+    others: Option<mpsc::Sender<Hint>>,
+    /// Feeds in which something is missing.
+    missing: mpsc::Sender<Uuid>,
+}
+
+/// What is to be done besides: each by its own task.
+pub(crate) struct Work {
+    /// What to tell other processes.
+    pub(crate) hints: mpsc::Receiver<Hint>,
+    /// Feeds to be read from the log.
+    pub(crate) missing: mpsc::Receiver<Uuid>,
+}
 
 #[derive(Default)]
 struct State {
     next: u64,
     streams: HashMap<u64, Stream>,
+    /// How far each feed was told, and how many streams need it. Kept only where other processes commit as well.
+    told: HashMap<Uuid, Told>,
+    /// Feeds that wait to be read from the log.
+    filling: HashSet<Uuid>,
+}
+
+#[derive(Default)]
+struct Told {
+    seq: Option<u64>,
+    streams: usize,
 }
 
 struct Stream {
@@ -45,14 +84,27 @@ struct Stream {
 /// One gateway's stream; dropping it ends the interest.
 pub(crate) struct Attachment {
     id: u64,
-    live: std::sync::Arc<Live>,
+    live: Arc<Live>,
     /// Weak, so that the receiver ends when the stream is given up.
     items: mpsc::WeakSender<AttachResponse>,
 }
 
 impl Live {
+    /// No streams yet. `shared`: other processes commit to the same log.
+    pub(crate) fn new(shared: bool) -> (Self, Work) {
+        let (others, hints) = mpsc::channel(HINTS);
+        let (missing, to_fill) = mpsc::channel(FILLS);
+        let live = Self { state: Mutex::default(), others: shared.then_some(others), missing };
+        (live, Work { hints, missing: to_fill })
+    }
+
+    /// Whether other processes commit to the same log.
+    pub(crate) const fn is_shared(&self) -> bool {
+        self.others.is_some()
+    }
+
     /// Opens a stream.
-    pub(crate) fn attach(self: &std::sync::Arc<Self>) -> (Attachment, mpsc::Receiver<AttachResponse>) {
+    pub(crate) fn attach(self: &Arc<Self>) -> (Attachment, mpsc::Receiver<AttachResponse>) {
         let (items, received) = mpsc::channel(QUEUE);
         let mut state = self.state();
         state.next += 1;
@@ -62,71 +114,163 @@ impl Live {
         (Attachment { id, live: self.clone(), items: weak }, received)
     }
 
-    /// Passes committed events on, each once to every gateway that needs it. A gateway that follows a user's own feed also
-    /// gets the event that brings that user into a room, and the room's events from then on.
+    /// Passes events on that this process has committed, and tells the others.
     pub(crate) fn tell(&self, events: Vec<Committed>) {
+        if let Some(others) = &self.others {
+            for event in &events {
+                // When too many wait, the others notice by the numbers.
+                let _ = others.try_send(Hint::Event(event.clone()));
+            }
+        }
+        self.pass(events);
+    }
+
+    /// Passes events on, each once to every gateway that needs it.
+    pub(crate) fn pass(&self, events: Vec<Committed>) {
+        let shared = self.is_shared();
         let mut state = self.state();
         for event in events {
-            let added: Vec<Uuid> = event.audience.iter().flat_map(added).collect();
-            state.streams.retain(|_, stream| {
-                if !stream.feeds.contains(&event.feed_id) {
-                    if !added.iter().any(|user| stream.feeds.contains(user)) {
-                        return true;
-                    }
-                    stream.feeds.insert(event.feed_id);
-                }
-                stream.items.try_send(item(Item::Event(wire(&event)))).is_ok()
-            });
+            if shared && !state.is_next(&event) {
+                self.miss(&mut state, event.feed_id);
+                continue;
+            }
+            state.pass(&event, shared);
         }
     }
 
-    /// Passes something passing on, if there is room for it.
+    /// Passes something passing on here and elsewhere, if there is room for it.
     pub(crate) fn ephemeral(&self, feed_id: Uuid, bytes: &Bytes) {
+        if let Some(others) = &self.others {
+            let _ = others.try_send(Hint::Ephemeral(feed_id, bytes.clone()));
+        }
+        self.pass_ephemeral(feed_id, bytes);
+    }
+
+    fn pass_ephemeral(&self, feed_id: Uuid, bytes: &Bytes) {
         for stream in self.state().streams.values().filter(|stream| stream.feeds.contains(&feed_id)) {
             let ephemeral = FeedEphemeral { feed_id: feed_id.to_string(), ephemeral: bytes.clone() };
             let _ = stream.items.try_send(item(Item::Ephemeral(ephemeral)));
         }
     }
 
+    /// Has a feed read from the log, once however often it is asked for.
+    fn miss(&self, state: &mut State, feed: Uuid) {
+        if state.told.contains_key(&feed) && state.filling.insert(feed) && self.missing.try_send(feed).is_err() {
+            state.filling.remove(&feed);
+        }
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Whether nothing is missing before an event. Of a feed that nobody needs, nothing is.
+    fn is_next(&mut self, event: &Committed) -> bool {
+        let Some(told) = self.told.get(&event.feed_id).and_then(|told| told.seq) else {
+            return !event.bytes.is_empty();
+        };
+        event.seq <= told || (event.seq == told + 1 && !event.bytes.is_empty())
+    }
+
+    /// A gateway that follows a user's own feed also gets the event that brings that user into a room, and the room's events
+    /// from then on.
+    fn pass(&mut self, event: &Committed, shared: bool) {
+        if shared && let Some(told) = self.told.get_mut(&event.feed_id) {
+            if told.seq.is_some_and(|seq| event.seq <= seq) {
+                return;
+            }
+            told.seq = Some(event.seq);
+        }
+        let added: Vec<Uuid> = event.audience.iter().flat_map(added).collect();
+        let Self { streams, told, .. } = self;
+        streams.retain(|_, stream| {
+            if !stream.feeds.contains(&event.feed_id) {
+                if !added.iter().any(|user| stream.feeds.contains(user)) {
+                    return true;
+                }
+                stream.feeds.insert(event.feed_id);
+                if shared {
+                    let told = told.entry(event.feed_id).or_default();
+                    told.seq = Some(event.seq);
+                    told.streams += 1;
+                }
+            }
+            let passed = stream.items.try_send(item(Item::Event(wire(event)))).is_ok();
+            if !passed {
+                stream.feeds.iter().for_each(|feed| release(told, *feed));
+            }
+            passed
+        });
+    }
+}
+
+/// One stream needs a feed no longer.
+fn release(told: &mut HashMap<Uuid, Told>, feed: Uuid) {
+    if let Some(known) = told.get_mut(&feed) {
+        known.streams = known.streams.saturating_sub(1);
+        if known.streams == 0 {
+            told.remove(&feed);
+        }
     }
 }
 
 impl Attachment {
     /// Sends these feeds from now on.
     pub(crate) fn add(&self, feeds: &[Uuid]) {
-        if let Some(stream) = self.live.state().streams.get_mut(&self.id) {
-            stream.feeds.extend(feeds);
+        let mut state = self.live.state();
+        let State { streams, told, .. } = &mut *state;
+        let Some(stream) = streams.get_mut(&self.id) else {
+            return;
+        };
+        for feed in feeds {
+            if stream.feeds.insert(*feed) && self.live.is_shared() {
+                told.entry(*feed).or_default().streams += 1;
+            }
+        }
+    }
+
+    /// Notes where feeds stood after they were added: what comes later and is not heard of is missing.
+    pub(crate) fn stood(&self, heads: &HashMap<Uuid, u64>) {
+        let mut state = self.live.state();
+        for (feed, head) in heads {
+            if let Some(told) = state.told.get_mut(feed)
+                && told.seq.is_none()
+            {
+                told.seq = Some(*head);
+            }
         }
     }
 
     /// Sends these feeds no longer.
     pub(crate) fn drop_feeds(&self, feeds: &[Uuid]) {
-        if let Some(stream) = self.live.state().streams.get_mut(&self.id) {
+        let mut state = self.live.state();
+        let State { streams, told, .. } = &mut *state;
+        if let Some(stream) = streams.get_mut(&self.id) {
             for feed in feeds {
-                stream.feeds.remove(feed);
+                if stream.feeds.remove(feed) {
+                    release(told, *feed);
+                }
             }
         }
     }
 
-    /// What is being sent.
-    pub(crate) fn feeds(&self) -> Vec<Uuid> {
-        self.live.state().streams.get(&self.id).map(|stream| stream.feeds.iter().copied().collect()).unwrap_or_default()
-    }
-
-    /// Says where a feed stands. False when the stream has ended.
-    pub(crate) async fn head(&self, feed: Uuid, seq: u64) -> bool {
+    /// Says that a feed is being sent. False when the stream has ended.
+    pub(crate) async fn flows(&self, feed: Uuid) -> bool {
         let Some(items) = self.items.upgrade() else {
             return false;
         };
-        items.send(item(Item::Head(FeedHead { feed_id: feed.to_string(), seq }))).await.is_ok()
+        items.send(item(Item::Head(FeedHead { feed_id: feed.to_string(), seq: 0 }))).await.is_ok()
     }
 }
 
 impl Drop for Attachment {
     fn drop(&mut self) {
-        self.live.state().streams.remove(&self.id);
+        let mut state = self.live.state();
+        if let Some(stream) = state.streams.remove(&self.id) {
+            stream.feeds.iter().for_each(|feed| release(&mut state.told, *feed));
+        }
     }
 }
 
@@ -148,44 +292,4 @@ fn wire(event: &Committed) -> FeedEvent {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use super::*;
-
-    fn event(feed_id: Uuid, seq: u64, added: &[Uuid]) -> Committed {
-        let audience = AudienceChange {
-            added_user_ids: added.iter().map(Uuid::to_string).collect(),
-            removed_user_ids: Vec::new(),
-        };
-        Committed { feed_id, seq, bytes: Bytes::from_static(b"e"), audience: (!added.is_empty()).then_some(audience) }
-    }
-
-    fn seqs(received: &mut mpsc::Receiver<AttachResponse>) -> Vec<u64> {
-        let mut seqs = Vec::new();
-        while let Ok(AttachResponse { item: Some(Item::Event(event)) }) = received.try_recv() {
-            seqs.push(event.seq);
-        }
-        seqs
-    }
-
-    #[test]
-    fn the_event_that_brings_a_user_in_starts_the_rooms_stream() {
-        let (live, room, user) = (Arc::new(Live::default()), mesh::ids::new_id(), mesh::ids::new_id());
-        let (attachment, mut received) = live.attach();
-        attachment.add(&[user]);
-        live.tell(vec![event(room, 1, &[]), event(room, 2, &[user]), event(room, 3, &[])]);
-        assert_eq!(seqs(&mut received), [2, 3]);
-    }
-
-    #[test]
-    fn a_gateway_that_reads_too_slowly_loses_its_stream() {
-        let (live, room) = (Arc::new(Live::default()), mesh::ids::new_id());
-        let (attachment, mut received) = live.attach();
-        attachment.add(&[room]);
-        live.tell((1..=QUEUE as u64 + 1).map(|seq| event(room, seq, &[])).collect());
-        assert_eq!(seqs(&mut received).len(), QUEUE);
-        live.tell(vec![event(room, 1, &[])]);
-        assert!(received.try_recv().is_err(), "nothing follows a hole");
-    }
-}
+mod tests;

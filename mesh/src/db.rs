@@ -1,31 +1,36 @@
-//! The database of one service: SQLite in a file, with one connection that writes and several that read.
+//! The database of one service: SQLite in a file, with one connection that writes and several that read; or PostgreSQL.
 //!
-//! Every connection is set to WAL and `synchronous=FULL`: what is committed is on disk. Owns the rule that two processes never
-//! work on one SQLite file.
+//! What is committed is on disk: every SQLite connection is set to WAL and `synchronous=FULL`, every PostgreSQL one to
+//! `synchronous_commit=on`. Owns the rule that two processes never work on one SQLite file.
 
 use std::{fs::File, path::PathBuf, sync::Arc, time::Duration};
 
 use sea_orm::{
-    ConnectOptions, Database, DatabaseConnection, DatabaseTransaction, DbErr, SqliteTransactionMode,
-    TransactionOptions, TransactionTrait as _,
+    AccessMode, ConnectOptions, ConnectionTrait as _, Database, DatabaseConnection, DatabaseTransaction, DbErr,
+    IsolationLevel, SqliteTransactionMode, TransactionOptions, TransactionTrait as _,
     sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous},
 };
 use sea_orm_migration::MigratorTrait;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-/// How long a caller waits for a connection.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a caller waits for a connection. Shorter than the two seconds after which a caller is told that the database is away.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_millis(1500);
 /// How long SQLite waits for another connection's lock.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// What PostgreSQL is told for every connection.
+const POSTGRES_SETTINGS: [(&str, &str); 3] =
+    [("synchronous_commit", "on"), ("statement_timeout", "5s"), ("idle_in_transaction_session_timeout", "10s")];
+/// SQLite copies its log into the file after so many pages; fewer would mean more syncs, more a longer pause.
+const CHECKPOINT_PAGES: &str = "4000";
 
 /// Where a service's database is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DbConfig {
-    /// `sqlite:PATH`. Empty means a file of the service's name in `data_dir`.
+    /// `sqlite:PATH` or `postgres://USER:PASSWORD@HOST/NAME`. Empty means a SQLite file of the service's name in `data_dir`.
     pub url: String,
-    /// How many connections read at a time; SQLite has one more that writes. Default 4.
+    /// How many connections read at a time. SQLite has one more that writes, PostgreSQL as many again. Default 4.
     pub max_connections: u32,
 }
 
@@ -35,11 +40,22 @@ impl Default for DbConfig {
     }
 }
 
+impl DbConfig {
+    /// Whether several processes can work on it.
+    pub fn is_shared(&self) -> bool {
+        is_postgres(&self.url)
+    }
+}
+
+fn is_postgres(url: &str) -> bool {
+    url.starts_with("postgres://") || url.starts_with("postgresql://")
+}
+
 /// Why a database cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DbError {
     /// The URL names no database that this build can use.
-    #[error("{0}: not a database URL that is supported; use sqlite:PATH")]
+    #[error("{0}: not a database URL that is supported; use sqlite:PATH or postgres://USER:PASSWORD@HOST/NAME")]
     Url(String),
     /// Another process has it.
     #[error(
@@ -60,8 +76,8 @@ pub enum DbError {
 pub struct Db {
     writer: DatabaseConnection,
     reader: DatabaseConnection,
-    /// Held for as long as the database is open.
-    lock: Arc<File>,
+    /// Of a SQLite file; held for as long as the database is open.
+    lock: Option<Arc<File>>,
 }
 
 impl Db {
@@ -70,14 +86,33 @@ impl Db {
     /// # Errors
     /// When the URL is not supported, another process has the file, or it cannot be opened.
     pub async fn open(config: &DbConfig) -> Result<Self, DbError> {
+        if is_postgres(&config.url) {
+            return Self::open_postgres(config).await;
+        }
         let path = config.url.strip_prefix("sqlite:").ok_or_else(|| DbError::Url(config.url.clone()))?;
         let path = PathBuf::from(path.trim_start_matches("//").split('?').next().unwrap_or_default());
         let lock = lock(&path)?;
         let url = format!("sqlite://{}?mode=rwc", path.display());
         // The writer first: it makes the file and switches it to WAL.
-        let writer = Database::connect(options(&url, 1)).await?;
-        let reader = Database::connect(options(&url, config.max_connections.max(1))).await?;
-        Ok(Self { writer, reader, lock: Arc::new(lock) })
+        let writer = Database::connect(sqlite_options(&url, 1)).await?;
+        let reader = Database::connect(sqlite_options(&url, config.max_connections.max(1))).await?;
+        Ok(Self { writer, reader, lock: Some(Arc::new(lock)) })
+    }
+
+    /// Connects when it is first used, so that a database that is away for the moment does not keep a process from starting.
+    async fn open_postgres(config: &DbConfig) -> Result<Self, DbError> {
+        let options = |check_before_use| postgres_options(&config.url, config.max_connections.max(1), check_before_use);
+        Ok(Self {
+            // A transaction that finds its connection broken is tried again as a whole, which a check would not spare.
+            writer: Database::connect(options(false)).await?,
+            reader: Database::connect(options(true)).await?,
+            lock: None,
+        })
+    }
+
+    /// Whether several processes can work on it.
+    pub const fn is_shared(&self) -> bool {
+        self.lock.is_none()
     }
 
     /// Brings the tables up to date.
@@ -85,7 +120,14 @@ impl Db {
     /// # Errors
     /// When a migration fails.
     pub async fn migrate<M: MigratorTrait>(&self) -> Result<(), DbError> {
-        Ok(M::up(&self.writer, None).await?)
+        if !self.is_shared() {
+            return Ok(M::up(&self.writer, None).await?);
+        }
+        // Processes that start together wait for each other. The lock is given back with its transaction.
+        let turn = self.writer.begin().await?;
+        turn.execute_unprepared("SELECT pg_advisory_xact_lock(7165918)").await?;
+        M::up(&self.reader, None).await?;
+        Ok(turn.commit().await?)
     }
 
     /// For single reads.
@@ -98,6 +140,9 @@ impl Db {
     /// # Errors
     /// When no connection is free in time, or the database cannot be reached.
     pub async fn begin(&self) -> Result<DatabaseTransaction, DbErr> {
+        if self.is_shared() {
+            return self.writer.begin().await;
+        }
         let sqlite_transaction_mode = Some(SqliteTransactionMode::Immediate);
         self.writer.begin_with_options(TransactionOptions { sqlite_transaction_mode, ..Default::default() }).await
     }
@@ -107,6 +152,10 @@ impl Db {
     /// # Errors
     /// When no connection is free in time, or the database cannot be reached.
     pub async fn snapshot(&self) -> Result<DatabaseTransaction, DbErr> {
+        if self.is_shared() {
+            let (level, mode) = (Some(IsolationLevel::RepeatableRead), Some(AccessMode::ReadOnly));
+            return self.reader.begin_with_config(level, mode).await;
+        }
         self.reader.begin().await
     }
 
@@ -126,7 +175,10 @@ impl Db {
         self.reader.close().await?;
         self.writer.close().await?;
         // Other clones can do nothing any more, so the file is free for the next process.
-        self.lock.unlock().map_err(|cause| DbErr::Custom(format!("the lock file: {cause}")))
+        match &self.lock {
+            Some(lock) => lock.unlock().map_err(|cause| DbErr::Custom(format!("the lock file: {cause}"))),
+            None => Ok(()),
+        }
     }
 }
 
@@ -159,15 +211,34 @@ fn options(url: &str, connections: u32) -> ConnectOptions {
         .idle_timeout(None::<Duration>)
         .max_lifetime(None::<Duration>)
         .test_before_acquire(false)
-        .sqlx_logging(false)
-        .map_sqlx_sqlite_opts(|sqlite| {
-            sqlite
-                .journal_mode(SqliteJournalMode::Wal)
-                .synchronous(SqliteSynchronous::Full)
-                .busy_timeout(BUSY_TIMEOUT)
-                .foreign_keys(true)
-                .statement_cache_capacity(256)
+        .sqlx_logging(false);
+    options
+}
+
+fn postgres_options(url: &str, connections: u32, check_before_use: bool) -> ConnectOptions {
+    let mut options = options(url, connections);
+    options
+        .min_connections(0)
+        .connect_lazy(true)
+        .test_before_acquire(check_before_use)
+        .max_lifetime(Duration::from_secs(1800))
+        .map_sqlx_postgres_opts(|postgres| {
+            postgres.application_name("loquat").statement_cache_capacity(256).options(POSTGRES_SETTINGS)
         });
+    options
+}
+
+fn sqlite_options(url: &str, connections: u32) -> ConnectOptions {
+    let mut options = options(url, connections);
+    options.map_sqlx_sqlite_opts(|sqlite| {
+        sqlite
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(BUSY_TIMEOUT)
+            .foreign_keys(true)
+            .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
+            .statement_cache_capacity(256)
+    });
     options
 }
 
@@ -189,7 +260,7 @@ fn lock(path: &std::path::Path) -> Result<File, DbError> {
 
 #[cfg(test)]
 mod tests {
-    use sea_orm::{ConnectionTrait as _, Statement};
+    use sea_orm::Statement;
 
     use super::*;
 
@@ -210,7 +281,7 @@ mod tests {
     #[tokio::test]
     async fn other_databases_are_refused_with_what_is_supported() {
         let wrong = DbConfig { url: "mysql://x".into(), ..DbConfig::default() };
-        assert!(Db::open(&wrong).await.err().unwrap().to_string().contains("sqlite:PATH"));
+        assert!(Db::open(&wrong).await.err().unwrap().to_string().contains("sqlite:PATH or postgres://"));
     }
 
     #[tokio::test]

@@ -65,11 +65,14 @@ impl Default for Config {
 pub struct BusConfig {
     /// `memory:` (the default): within one process, with its queues in worker-svc's database.
     pub url: String,
+    /// This process brings events to the bus (the default). Off: for a further process with `--role chat` on the PostgreSQL
+    /// database of another one, which brings its events there as well.
+    pub relay: bool,
 }
 
 impl Default for BusConfig {
     fn default() -> Self {
-        Self { url: "memory:".into() }
+        Self { url: "memory:".into(), relay: true }
     }
 }
 
@@ -77,7 +80,7 @@ impl Default for BusConfig {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CacheConfig {
-    /// `memory:` (the default): within one process.
+    /// `memory:` (the default): within one process. `redis://HOST:PORT`: shared by several.
     pub url: String,
 }
 
@@ -224,21 +227,57 @@ impl Config {
         if self.bus.url != "memory:" {
             return Err(ConfigError(format!("bus.url: {:?} is not supported; use memory:", self.bus.url)));
         }
-        if !here.is_empty() && here.len() < services.len() {
+        let replica = here == ["chat"] && !self.bus.relay;
+        if !here.is_empty() && here.len() < services.len() && !replica {
             return Err(ConfigError(format!(
                 "bus.url is memory:, which works only when auth, chat, file and worker run in one process, and this one has only \
-                 {}. Run those four together (the gateway may run apart)",
+                 {}. Run those four together (the gateway may run apart); a further process with the role chat alone may work \
+                 on the same PostgreSQL database with bus.relay = false",
                 here.join(", ")
             )));
         }
-        for (name, db) in self.databases() {
-            if !here.is_empty() && !db.url.starts_with("sqlite:") {
-                return Err(ConfigError(format!("{name}.db.url: {:?} is not supported; use sqlite:PATH", db.url)));
-            }
+        if !self.bus.relay && !replica {
+            return Err(ConfigError(
+                "bus.relay is false, which is for a further process with the role chat alone: here nobody would bring its \
+                 events to the bus. Leave it true"
+                    .into(),
+            ));
         }
+        self.check_stores(&here, replica)?;
         let url = &self.public_url;
         if !(url.is_empty() || url.starts_with("http://") || url.starts_with("https://")) {
             return Err(ConfigError(format!("public_url: {:?} must begin with http:// or https://", self.public_url)));
+        }
+        Ok(())
+    }
+
+    /// Databases and cache must be such that every process that could run works on the same.
+    fn check_stores(&self, here: &[&str], replica: bool) -> Result<(), ConfigError> {
+        if !(self.cache.url == "memory:" || self.cache.url.starts_with("redis://")) {
+            return Err(ConfigError(format!(
+                "cache.url: {:?} is not supported; use memory: or redis://HOST:PORT",
+                self.cache.url
+            )));
+        }
+        for (name, db) in self.databases().into_iter().filter(|(name, _)| here.contains(name)) {
+            if !db.url.starts_with("sqlite:") && !db.is_shared() {
+                return Err(ConfigError(format!(
+                    "{name}.db.url: {:?} is not supported; use sqlite:PATH or postgres://USER:PASSWORD@HOST/NAME",
+                    db.url
+                )));
+            }
+            if db.is_shared() && self.cache.url == "memory:" {
+                return Err(ConfigError(format!(
+                    "cache.url is memory:, which works only while no two processes of one role can run, and {name}.db.url is \
+                     PostgreSQL, on which several can. Set cache.url to redis://HOST:PORT"
+                )));
+            }
+        }
+        if replica && !self.chat.db.is_shared() {
+            return Err(ConfigError(format!(
+                "chat.db.url: {:?} cannot be shared with the process that relays its events; use PostgreSQL for both",
+                self.chat.db.url
+            )));
         }
         Ok(())
     }
@@ -270,11 +309,30 @@ mod tests {
     #[test]
     fn backends_that_do_not_exist_are_refused_by_key() {
         let mut config = Config::default().complete();
-        config.chat.db.url = "postgres://x".into();
+        config.chat.db.url = "mysql://x".into();
         assert!(config.check(&all_roles()).unwrap_err().to_string().contains("chat.db.url"));
+        let mut config = Config::default().complete();
+        config.cache.url = "memcached://x".into();
+        assert!(config.check(&all_roles()).unwrap_err().to_string().contains("cache.url"));
         let mut config = Config::default().complete();
         config.bus.url = "amqp://x".into();
         assert!(config.check(&all_roles()).unwrap_err().to_string().contains("bus.url"));
+    }
+
+    #[test]
+    fn what_several_processes_share_must_be_shareable() {
+        let mut config = Config::default().complete();
+        config.chat.db.url = "postgres://x/chat".into();
+        assert!(config.check(&all_roles()).unwrap_err().to_string().contains("cache.url is memory:"));
+        config.cache.url = "redis://x".into();
+        config.check(&all_roles()).unwrap();
+        let chat = roles(&[Role::Chat]);
+        assert!(config.check(&chat).unwrap_err().to_string().contains("bus.relay = false"));
+        config.bus.relay = false;
+        config.check(&chat).unwrap();
+        assert!(config.check(&all_roles()).unwrap_err().to_string().contains("bus.relay"));
+        config.chat.db.url = "sqlite:x".into();
+        assert!(config.check(&chat).unwrap_err().to_string().contains("PostgreSQL"));
     }
 
     #[test]

@@ -66,7 +66,7 @@ pub(crate) async fn wire(
     let parts = Parts { config, tasks, listeners, clock, secret, authn, auth };
     let mut wired = Wired::default();
     if roles.iter().any(|role| *role != Role::Gateway) {
-        services(&parts, &mut wired).await?;
+        services(&parts, roles, &mut wired).await?;
     }
     let key_caller = if roles.contains(&Role::Gateway) { "gateway" } else { "auth" };
     let auth = parts.calling(&wired, Role::Auth, key_caller)?;
@@ -77,33 +77,52 @@ pub(crate) async fn wire(
     Ok(wired)
 }
 
-async fn services(parts: &Parts<'_>, wired: &mut Wired) -> Result<(), StartError> {
-    let Parts { config, tasks, clock, .. } = parts;
+async fn services(parts: &Parts<'_>, roles: &Roles, wired: &mut Wired) -> Result<(), StartError> {
+    let Parts { config, clock, .. } = parts;
+    let cache = Cache::open(&config.cache.url).map_err(StartError::new)?;
+    if !config.bus.relay {
+        return chat(parts, None, cache, wired).await;
+    }
+    debug_assert!(roles.contains(&Role::Worker), "the configuration was checked");
     let worker_db = open("worker", &config.worker.db, wired).await?;
     worker_db.migrate::<worker_svc::Migrator>().await.map_err(StartError::new)?;
     let bus = Bus::open_memory(worker_db.clone(), clock.clone()).await.map_err(StartError::new)?;
-    let cache = Cache::open(&config.cache.url).map_err(StartError::new)?;
+    auth(parts, bus.clone(), cache.clone(), wired).await?;
+    chat(parts, Some(bus.clone()), cache, wired).await?;
+    files(parts, bus, worker_db, wired).await
+}
 
+async fn auth(parts: &Parts<'_>, bus: Bus, cache: Cache, wired: &mut Wired) -> Result<(), StartError> {
+    let Parts { config, tasks, clock, .. } = parts;
     let deps = auth_svc::Deps {
         db: open("auth", &config.auth.db, wired).await?,
-        bus: bus.clone(),
+        bus,
         cache,
         clock: clock.clone(),
         tasks: (*tasks).clone(),
         off_loopback: !config.on_loopback(),
     };
     parts.add(wired, Role::Auth, auth_svc::start(&config.auth, deps).await.map_err(StartError::new)?);
+    Ok(())
+}
 
+async fn chat(parts: &Parts<'_>, bus: Option<Bus>, cache: Cache, wired: &mut Wired) -> Result<(), StartError> {
+    let Parts { config, tasks, clock, .. } = parts;
     let deps = chat_svc::Deps {
         db: open("chat", &config.chat.db, wired).await?,
-        bus: bus.clone(),
+        bus,
+        hints: config.chat.db.is_shared().then_some(cache),
         clock: clock.clone(),
         tasks: (*tasks).clone(),
         secret: parts.secret.clone(),
         auth: parts.calling(wired, Role::Auth, "chat")?,
     };
     parts.add(wired, Role::Chat, chat_svc::start(deps).await.map_err(StartError::new)?);
+    Ok(())
+}
 
+async fn files(parts: &Parts<'_>, bus: Bus, worker_db: Db, wired: &mut Wired) -> Result<(), StartError> {
+    let Parts { config, tasks, clock, .. } = parts;
     let blobs = Blobs::open(&config.file.blobs).map_err(|cause| StartError(format!("file.blobs: {cause}")))?;
     let deps = file_svc::Deps {
         db: open("file", &config.file.db, wired).await?,

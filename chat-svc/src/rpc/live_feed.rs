@@ -19,11 +19,6 @@ use crate::{
     store,
 };
 
-/// How often a gateway is told where its feeds stand, so that a loss is noticed.
-const HEADS_EVERY: Duration = Duration::from_secs(10);
-/// How many counters one query asks for.
-const HEADS_AT_ONCE: usize = 500;
-
 #[async_trait]
 impl FeedService for Rpc {
     type AttachStream = Pin<Box<dyn Stream<Item = Result<AttachResponse, Status>> + Send>>;
@@ -87,45 +82,37 @@ impl FeedService for Rpc {
     }
 }
 
-/// Does what a gateway asks for on its stream, and tells it where its feeds stand.
+/// Does what a gateway asks for on its stream.
 async fn drive(shared: Arc<Shared>, attachment: Attachment, mut asked: Streaming<AttachRequest>) {
-    let mut tick = tokio::time::interval_at(tokio::time::Instant::now() + HEADS_EVERY, HEADS_EVERY);
-    loop {
-        let feeds = tokio::select! {
-            asked = asked.next() => match asked {
-                Some(Ok(AttachRequest { action: Some(Action::Add(add)) })) => {
-                    let feeds = ids(&add.feed_ids);
-                    // Interest first, then the head: what is committed in between comes twice, never not at all.
-                    attachment.add(&feeds);
-                    feeds
+    while let Some(Ok(request)) = asked.next().await {
+        match request.action {
+            Some(Action::Add(add)) => {
+                let followed = follow(&shared, &attachment, &ids(&add.feed_ids)).await;
+                if let Err(cause) = followed {
+                    return tracing::debug!(%cause, "a gateway must attach again");
                 }
-                Some(Ok(AttachRequest { action: Some(Action::Drop(drop)) })) => {
-                    attachment.drop_feeds(&ids(&drop.feed_ids));
-                    continue;
-                }
-                Some(Ok(AttachRequest { action: None })) => continue,
-                Some(Err(_)) | None => return,
-            },
-            _ = tick.tick() => attachment.feeds(),
-        };
-        if tell_heads(&shared, &attachment, &feeds).await.is_err() {
-            return;
+            }
+            Some(Action::Drop(drop)) => attachment.drop_feeds(&ids(&drop.feed_ids)),
+            None => {}
         }
     }
 }
 
-/// Says where feeds stand. An error ends the stream: its gateway attaches again.
-async fn tell_heads(shared: &Shared, attachment: &Attachment, feeds: &[Uuid]) -> Result<(), Status> {
-    for some in feeds.chunks(HEADS_AT_ONCE) {
-        let heads = store::feed::heads(shared.db.reader(), some).await.map_err(|cause| {
+/// Sends feeds from now on, and says so. An error ends the stream: its gateway attaches again.
+async fn follow(shared: &Shared, attachment: &Attachment, feeds: &[Uuid]) -> Result<(), Status> {
+    let behind = || errors::plain(Code::Aborted, "ATTACH_BEHIND", "The stream has ended.");
+    attachment.add(feeds);
+    if shared.live.is_shared() {
+        // Interest first, then where they stand: what other processes commit in between is heard of or missing, never neither.
+        let heads = store::feed::heads(shared.db.reader(), feeds).await.map_err(|cause| {
             tracing::warn!(%cause, "the heads of feeds could not be read");
             errors::plain(Code::Unavailable, "STORE_UNAVAILABLE", "The heads could not be read.")
         })?;
-        for feed in some {
-            let seq = heads.get(feed).map_or(0, |head| head.seq);
-            if !attachment.head(*feed, seq).await {
-                return Err(errors::plain(Code::Aborted, "ATTACH_BEHIND", "The stream has ended."));
-            }
+        attachment.stood(&feeds.iter().map(|feed| (*feed, heads.get(feed).map_or(0, |head| head.seq))).collect());
+    }
+    for feed in feeds {
+        if !attachment.flows(*feed).await {
+            return Err(behind());
         }
     }
     Ok(())
