@@ -6,7 +6,7 @@
 mod known;
 mod work;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use mesh::{bus::Interest, clock::Clock, db::Db, outbox::Wake};
@@ -22,6 +22,12 @@ const QUEUE: usize = 4096;
 /// How many changes one transaction takes at most.
 const BATCH: usize = 512;
 
+/// How long one transaction may take before its connection counts as lost.
+const TRANSACTION: Duration = Duration::from_secs(6);
+/// How long a caller waits for a database that may be away. The change may happen all the same: a retry with the same
+/// operation id tells.
+const PATIENCE: Duration = Duration::from_millis(1900);
+
 type Answer = Result<Bytes, ChatError>;
 
 struct Job {
@@ -31,7 +37,11 @@ struct Job {
 
 /// The way to the writer. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Appender(mpsc::Sender<Job>);
+pub(crate) struct Appender {
+    jobs: mpsc::Sender<Job>,
+    /// The database is another process, which may be away.
+    impatient: bool,
+}
 
 /// The writer itself.
 pub(crate) struct Writer {
@@ -47,15 +57,24 @@ pub(crate) struct Writer {
 /// Makes the writer and the way to it.
 pub(crate) fn appender(db: Db, clock: Clock, live: Arc<Live>, wake: Wake, interest: Interest) -> (Appender, Writer) {
     let (sender, jobs) = mpsc::channel(QUEUE);
-    (Appender(sender), Writer { jobs, db, clock, live, wake, interest, known: Known::default() })
+    let appender = Appender { jobs: sender, impatient: db.is_shared() };
+    (appender, Writer { jobs, db, clock, live, wake, interest, known: Known::default() })
 }
 
 impl Appender {
     /// Commits a change and returns the encoded response. OK means that it is on disk.
     pub(crate) async fn commit(&self, command: Command) -> Answer {
+        if !self.impatient {
+            return self.committed(command).await;
+        }
+        let late = |_| Err(ChatError::store("the database took too long"));
+        tokio::time::timeout(PATIENCE, self.committed(command)).await.unwrap_or_else(late)
+    }
+
+    async fn committed(&self, command: Command) -> Answer {
         let (answer, answered) = oneshot::channel();
         let gone = || ChatError::store("the writer has stopped");
-        self.0.send(Job { command, answer }).await.map_err(|_| gone())?;
+        self.jobs.send(Job { command, answer }).await.map_err(|_| gone())?;
         answered.await.map_err(|_| gone())?
     }
 }
@@ -105,7 +124,14 @@ impl Writer {
 
     /// Runs changes in one transaction. The outer error means that none of them happened.
     async fn transact(&mut self, commands: &[&Command]) -> Result<Vec<Answer>, ChatError> {
-        let committed = self.commit(commands).await;
+        let db = self.db.clone();
+        let committed = match tokio::time::timeout(TRANSACTION, self.commit(commands)).await {
+            Ok(committed) => committed,
+            Err(_) => {
+                db.renew().await;
+                Err(ChatError::store("a transaction did not end; the connections are made anew"))
+            }
+        };
         if committed.is_err() {
             self.known.forget();
         }

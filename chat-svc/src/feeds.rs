@@ -102,8 +102,11 @@ pub(crate) struct Opening {
 }
 
 /// Where a subscriber starts, decided in one read transaction.
-pub(crate) async fn open<C: ConnectionTrait>(db: &C, opening: &Opening) -> Result<(String, Vec<FeedStart>), ChatError> {
-    let epoch = store::meta::epoch(db).await?;
+pub(crate) async fn open<C: ConnectionTrait>(
+    db: &C,
+    opening: &Opening,
+    epoch: &str,
+) -> Result<Vec<FeedStart>, ChatError> {
     let continued = opening.epoch.is_empty() || opening.epoch == epoch;
     let start = Beginning::load(db, opening.user_id).await?;
     let mut feeds = Vec::new();
@@ -117,7 +120,7 @@ pub(crate) async fn open<C: ConnectionTrait>(db: &C, opening: &Opening) -> Resul
     let asked: HashSet<&String> = opening.cursors.keys().chain(&opening.only).collect();
     let hidden = asked.into_iter().filter(|feed_id| !visible.contains(*feed_id));
     feeds.extend(hidden.map(|feed_id| entry(feed_id, 0, Start::Reset(FeedReset::NotFound.into()))));
-    Ok((epoch, feeds))
+    Ok(feeds)
 }
 
 /// Everything that decides where somebody starts.

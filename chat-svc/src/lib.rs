@@ -135,6 +135,6 @@ pub async fn start(deps: Deps) -> Result<Service, StartError> {
         background.push(("chat-fill", Box::pin(filling)));
     }
     let users = UserServiceClient::new(auth);
-    let routes = rpc::routes(rpc::Shared { db, appender, live, secret, clock, users, stopping });
+    let routes = rpc::routes(rpc::Shared { db, appender, live, secret, clock, users, stopping, epoch });
     Ok(Service { routes, methods: METHODS, background })
 }

@@ -10,6 +10,7 @@ pub(crate) mod hints;
 use std::{
     collections::{HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -25,6 +26,11 @@ const QUEUE: usize = 16 * 1024;
 const HINTS: usize = 4096;
 /// How many feeds may wait to be read from the log.
 const FILLS: usize = 64 * 1024;
+
+/// That somebody is typing is told once in this time.
+const MERGE_TYPING: Duration = Duration::from_secs(1);
+/// How many people are remembered as typing.
+const MAX_TYPING: u64 = 10_000;
 
 /// An event that is on disk.
 #[derive(Clone, Debug)]
@@ -50,6 +56,8 @@ pub(crate) struct Live {
     others: Option<mpsc::Sender<Hint>>,
     /// Feeds in which something is missing.
     missing: mpsc::Sender<Uuid>,
+    /// Who was typing where within the last second.
+    typing: moka::sync::Cache<(Uuid, Uuid), ()>,
 }
 
 /// What is to be done besides: each by its own task.
@@ -94,7 +102,8 @@ impl Live {
     pub(crate) fn new(shared: bool) -> (Self, Work) {
         let (others, hints) = mpsc::channel(HINTS);
         let (missing, to_fill) = mpsc::channel(FILLS);
-        let live = Self { state: Mutex::default(), others: shared.then_some(others), missing };
+        let typing = moka::sync::Cache::builder().max_capacity(MAX_TYPING).time_to_live(MERGE_TYPING).build();
+        let live = Self { state: Mutex::default(), others: shared.then_some(others), missing, typing };
         (live, Work { hints, missing: to_fill })
     }
 
@@ -144,6 +153,16 @@ impl Live {
             let _ = others.try_send(Hint::Ephemeral(feed_id, bytes.clone()));
         }
         self.pass_ephemeral(feed_id, bytes);
+    }
+
+    /// Whether it was told within the last second that somebody is typing.
+    pub(crate) fn typed_just_now(&self, room: Uuid, user: Uuid) -> bool {
+        self.typing.contains_key(&(room, user))
+    }
+
+    /// Notes that it is being told.
+    pub(crate) fn typed(&self, room: Uuid, user: Uuid) {
+        self.typing.insert((room, user), ());
     }
 
     fn pass_ephemeral(&self, feed_id: Uuid, bytes: &Bytes) {

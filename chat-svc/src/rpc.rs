@@ -76,6 +76,8 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     pub(crate) users: UserServiceClient<Upstream>,
     pub(crate) stopping: CancellationToken,
+    /// Of the database, as it was when the process began: a restore from a backup needs a new one.
+    pub(crate) epoch: String,
 }
 
 /// The handlers of every service.

@@ -3,11 +3,16 @@
 //! What is committed is on disk: every SQLite connection is set to WAL and `synchronous=FULL`, every PostgreSQL one to
 //! `synchronous_commit=on`. Owns the rule that two processes never work on one SQLite file.
 
-use std::{fs::File, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    fs::File,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use sea_orm::{
-    AccessMode, ConnectOptions, ConnectionTrait as _, Database, DatabaseConnection, DatabaseTransaction, DbErr,
-    IsolationLevel, SqliteTransactionMode, TransactionOptions, TransactionTrait as _,
+    AccessMode, ConnAcquireErr, ConnectOptions, ConnectionTrait as _, Database, DatabaseConnection,
+    DatabaseTransaction, DbErr, IsolationLevel, SqliteTransactionMode, TransactionOptions, TransactionTrait as _,
     sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous},
 };
 use sea_orm_migration::MigratorTrait;
@@ -16,6 +21,8 @@ use time::OffsetDateTime;
 
 /// How long a caller waits for a connection. Shorter than the two seconds after which a caller is told that the database is away.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_millis(1500);
+/// How long the beginning of a transaction may take: the connection, and the server's answer on it.
+const BEGIN_TIMEOUT: Duration = Duration::from_millis(1800);
 /// How long SQLite waits for another connection's lock.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// What PostgreSQL is told for every connection.
@@ -74,7 +81,9 @@ pub enum DbError {
 /// An open database. Cheap to clone.
 #[derive(Clone)]
 pub struct Db {
-    writer: DatabaseConnection,
+    writer: Arc<Mutex<DatabaseConnection>>,
+    /// How the writing connections are made anew.
+    url: Option<Arc<DbConfig>>,
     reader: DatabaseConnection,
     /// Of a SQLite file; held for as long as the database is open.
     lock: Option<Arc<File>>,
@@ -96,18 +105,29 @@ impl Db {
         // The writer first: it makes the file and switches it to WAL.
         let writer = Database::connect(sqlite_options(&url, 1)).await?;
         let reader = Database::connect(sqlite_options(&url, config.max_connections.max(1))).await?;
-        Ok(Self { writer, reader, lock: Some(Arc::new(lock)) })
+        Ok(Self { writer: Arc::new(Mutex::new(writer)), url: None, reader, lock: Some(Arc::new(lock)) })
     }
 
     /// Connects when it is first used, so that a database that is away for the moment does not keep a process from starting.
     async fn open_postgres(config: &DbConfig) -> Result<Self, DbError> {
-        let options = |check_before_use| postgres_options(&config.url, config.max_connections.max(1), check_before_use);
-        Ok(Self {
-            // A transaction that finds its connection broken is tried again as a whole, which a check would not spare.
-            writer: Database::connect(options(false)).await?,
-            reader: Database::connect(options(true)).await?,
-            lock: None,
-        })
+        // A transaction that finds its connection broken is tried again as a whole, which a check would not spare.
+        let writer = Database::connect(postgres_options(config, false)).await?;
+        let reader = Database::connect(postgres_options(config, true)).await?;
+        Ok(Self { writer: Arc::new(Mutex::new(writer)), url: Some(Arc::new(config.clone())), reader, lock: None })
+    }
+
+    fn writer(&self) -> DatabaseConnection {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Gives connections up that do not answer, and makes new ones when they are needed. Their transactions fail or never end;
+    /// whether they were committed, only the database knows.
+    pub async fn renew(&self) {
+        let Some(config) = &self.url else { return };
+        match Database::connect(postgres_options(config, false)).await {
+            Ok(fresh) => *self.writer.lock().unwrap_or_else(PoisonError::into_inner) = fresh,
+            Err(cause) => tracing::warn!(%cause, "the connections to the database cannot be made anew"),
+        }
     }
 
     /// Whether several processes can work on it.
@@ -121,10 +141,10 @@ impl Db {
     /// When a migration fails.
     pub async fn migrate<M: MigratorTrait>(&self) -> Result<(), DbError> {
         if !self.is_shared() {
-            return Ok(M::up(&self.writer, None).await?);
+            return Ok(M::up(&self.writer(), None).await?);
         }
         // Processes that start together wait for each other. The lock is given back with its transaction.
-        let turn = self.writer.begin().await?;
+        let turn = self.begin().await?;
         turn.execute_unprepared("SELECT pg_advisory_xact_lock(7165918)").await?;
         M::up(&self.reader, None).await?;
         Ok(turn.commit().await?)
@@ -141,10 +161,14 @@ impl Db {
     /// When no connection is free in time, or the database cannot be reached.
     pub async fn begin(&self) -> Result<DatabaseTransaction, DbErr> {
         if self.is_shared() {
-            return self.writer.begin().await;
+            let begun = tokio::time::timeout(BEGIN_TIMEOUT, self.writer().begin()).await;
+            if begun.is_err() {
+                self.renew().await;
+            }
+            return begun.unwrap_or_else(|_| Err(DbErr::ConnectionAcquire(ConnAcquireErr::Timeout)));
         }
         let sqlite_transaction_mode = Some(SqliteTransactionMode::Immediate);
-        self.writer.begin_with_options(TransactionOptions { sqlite_transaction_mode, ..Default::default() }).await
+        self.writer().begin_with_options(TransactionOptions { sqlite_transaction_mode, ..Default::default() }).await
     }
 
     /// Starts a transaction that only reads: all its reads see one state.
@@ -172,8 +196,9 @@ impl Db {
     /// # Errors
     /// When a connection cannot be closed.
     pub async fn close(self) -> Result<(), DbErr> {
+        let writer = self.writer();
         self.reader.close().await?;
-        self.writer.close().await?;
+        writer.close().await?;
         // Other clones can do nothing any more, so the file is free for the next process.
         match &self.lock {
             Some(lock) => lock.unlock().map_err(|cause| DbErr::Custom(format!("the lock file: {cause}"))),
@@ -215,8 +240,8 @@ fn options(url: &str, connections: u32) -> ConnectOptions {
     options
 }
 
-fn postgres_options(url: &str, connections: u32, check_before_use: bool) -> ConnectOptions {
-    let mut options = options(url, connections);
+fn postgres_options(config: &DbConfig, check_before_use: bool) -> ConnectOptions {
+    let mut options = options(&config.url, config.max_connections.max(1));
     options
         .min_connections(0)
         .connect_lazy(true)
@@ -289,7 +314,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let db = Db::open(&config(&folder)).await.unwrap();
         let ask = |pragma: &str| Statement::from_string(sea_orm::DbBackend::Sqlite, format!("PRAGMA {pragma}"));
-        for connection in [&db.writer, &db.reader] {
+        for connection in [&db.writer(), &db.reader] {
             let row = connection.query_one_raw(ask("synchronous")).await.unwrap().unwrap();
             assert_eq!(row.try_get_by_index::<i64>(0).unwrap(), 2, "FULL");
             let row = connection.query_one_raw(ask("journal_mode")).await.unwrap().unwrap();

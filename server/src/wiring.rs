@@ -68,7 +68,8 @@ pub(crate) async fn wire(
     if roles.iter().any(|role| *role != Role::Gateway) {
         services(&parts, roles, &mut wired).await?;
     }
-    let key_caller = if roles.contains(&Role::Gateway) { "gateway" } else { "auth" };
+    let caller = [Role::Gateway, Role::Auth, Role::Chat].into_iter().find(|role| roles.contains(role));
+    let key_caller = caller.map_or("auth", Role::name);
     let auth = parts.calling(&wired, Role::Auth, key_caller)?;
     let _ = parts.auth.set(auth);
     if roles.contains(&Role::Gateway) {

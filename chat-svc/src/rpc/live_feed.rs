@@ -60,7 +60,8 @@ impl FeedService for Rpc {
             let only = request.feed_ids.into_iter().collect();
             let opening = Opening { user_id, cursors, epoch: request.epoch, only };
             let tx = self.0.db.snapshot().await?;
-            let (epoch, feeds) = feeds::open(&tx, &opening).await?;
+            let epoch = self.0.epoch.clone();
+            let feeds = feeds::open(&tx, &opening, &epoch).await?;
             Ok(OpenFeedsResponse { epoch, feeds })
         };
         answer(run.await)

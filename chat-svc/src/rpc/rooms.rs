@@ -215,7 +215,12 @@ impl RoomService for Rpc {
             let mut fields = Fields::default();
             let room_id = fields.id("room_id", &request.room_id);
             fields.done()?;
+            // Who types on is heard of once a second, whatever their client sends.
+            if self.0.live.typed_just_now(room_id, actor.user_id) {
+                return Ok(v1::SetTypingResponse {});
+            }
             rooms::open(self.0.db.reader(), room_id, actor, policy::Action::Post).await?;
+            self.0.live.typed(room_id, actor.user_id);
             let typing = Typing { user_id: actor.user_id.to_string() };
             let ephemeral = Ephemeral { feed_id: room_id.to_string(), body: Some(Body::Typing(typing)) };
             self.0.live.ephemeral(room_id, &ephemeral.encode_to_vec().into());
