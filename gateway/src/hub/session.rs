@@ -19,6 +19,7 @@ use proto::edge::v1::{Cursor, SubscribeRequest};
 use tokio::{net::TcpStream, sync::Notify};
 use uuid::Uuid;
 
+pub(super) use self::out::report_writes;
 use self::{out::Out, places::Places};
 use super::frame::{self, Frame};
 

@@ -9,7 +9,7 @@ use proto::chat::internal::v1::{
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-use super::{Asks, End, Order, Session, Word, frame};
+use super::{Asks, End, Order, Session, Word, frame, session::report_writes};
 
 /// How many feeds one request to chat-svc names.
 const FEEDS_AT_ONCE: usize = 500;
@@ -136,6 +136,7 @@ impl State {
 
     /// A second has passed: looks at every client.
     pub(super) fn tick(&mut self, now: u32) {
+        report_writes();
         let mut gone = Vec::new();
         for (id, client) in &self.clients {
             let session = &client.session;

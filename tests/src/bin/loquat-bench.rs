@@ -1,143 +1,114 @@
-//! `make bench`: what one process on the embedded default does, beside a floor of the same run. Bounded in count.
-//!
-//! The floor of calls is the health check over the same port: no storage, no token. Numbers of two machines cannot be
-//! compared; ratios can.
-#![allow(clippy::expect_used, reason = "a measurement that cannot be taken ends with a text that says why")]
+//! `make bench`: how close the delivery engine comes to what the machine can do at all.
+#![allow(clippy::expect_used, clippy::print_stdout, reason = "a measurement says what it found, or why it could not be taken")]
 
-use std::{
-    io::Write as _,
-    path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Instant,
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use clap::{Parser, Subcommand};
+use tests::load::{
+    bare_grpc,
+    floor::{self, Durability},
+    goals::{Bench, GOALS},
+    run::{Load, open_loop},
+    setup::{self, Shape},
+    target::{GENERATOR_CORE, Kind, Target, pin, server_binary},
 };
 
-use clap::Parser;
-use proto::{
-    chat::v1::Room,
-    edge::v1::{SubscribeRequest, client_frame, server_frame::Frame},
-};
-use tests::{Person, op_id, process::Process, socket::Socket, town};
-use tokio::task::JoinSet;
-use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
-
-/// Measures a server that it starts itself.
+/// Measures servers that it starts itself, on loopback, beside floors in the same run.
 #[derive(Parser)]
 struct Arguments {
-    /// The server's binary.
-    #[arg(long)]
-    server: PathBuf,
-    /// Messages of each measurement.
-    #[arg(long, default_value_t = 4000)]
-    messages: usize,
-    /// Calls under way at a time.
-    #[arg(long, default_value_t = 64)]
-    in_flight: usize,
-    /// Listening sockets.
-    #[arg(long, default_value_t = 100)]
-    listeners: usize,
+    #[command(subcommand)]
+    command: Command,
 }
 
-#[tokio::main]
-async fn main() {
-    let arguments = Arguments::parse();
-    let folder = tempfile::tempdir().expect("a folder");
-    let started = Instant::now();
-    let process = Process::start_binary(&arguments.server, folder.path(), &[]).await;
-    let ready = started.elapsed();
-    let idle = resident_mib(process.id());
-    let alice = Person::registers(process.public, "alice").await;
-    let room = alice.creates_room("bench").await;
-    alice.says(&room, "first").await;
-    let first = started.elapsed();
-
-    let floor = checks(&arguments, &process).await;
-    let sends = sends(&arguments, &alice, &room).await;
-    let (deliveries, listening) = deliveries(&arguments, &alice, &room, &process).await;
-    let Arguments { in_flight, listeners, .. } = arguments;
-    let lines = [
-        format!("ready after                    {:9.0} ms", ready.as_secs_f64() * 1e3),
-        format!("first message stored after     {:9.0} ms", first.as_secs_f64() * 1e3),
-        format!("resident when idle             {idle:9.1} MiB"),
-        format!("resident, {listeners:5} listeners     {listening:9.1} MiB"),
-        format!("health checks, {in_flight:3} in flight   {floor:9.0} a second (the floor)"),
-        format!("stored sends,  {in_flight:3} in flight   {sends:9.0} a second ({:.2} of the floor)", sends / floor),
-        format!("deliveries, {listeners:5} listeners   {deliveries:9.0} a second"),
-    ];
-    for line in lines {
-        writeln!(std::io::stdout(), "{line}").expect("standard output is open");
-    }
+#[derive(Subcommand)]
+enum Command {
+    /// One load on one target.
+    Load {
+        /// What to measure.
+        #[arg(long, value_enum, default_value = "embedded")]
+        kind: Kind,
+        /// The server's binary. Default: the one beside this program.
+        #[arg(long)]
+        server: Option<PathBuf>,
+        /// Rooms.
+        #[arg(long, default_value_t = 1)]
+        rooms: usize,
+        /// Members of each room.
+        #[arg(long, default_value_t = 100)]
+        members: usize,
+        /// Deliveries a second, over all rooms.
+        #[arg(long, default_value_t = 20_000.0)]
+        deliveries: f64,
+        /// Seconds.
+        #[arg(long, default_value_t = 3.0)]
+        seconds: f64,
+        /// How often.
+        #[arg(long, default_value_t = 1)]
+        repeat: usize,
+    },
+    /// Everything that the goals of the delivery engine ask for; takes about forty minutes.
+    Goals {
+        /// The server's binary. Default: the one beside this program.
+        #[arg(long)]
+        server: Option<PathBuf>,
+        /// Only these goals.
+        #[arg(long, value_delimiter = ',')]
+        goals: Vec<u32>,
+        /// How often each measurement is taken; medians are told.
+        #[arg(long, default_value_t = 5)]
+        rounds: usize,
+        /// Where table, chart, raw lines and summary go.
+        #[arg(long, default_value = "target/bench")]
+        folder: PathBuf,
+    },
+    /// A floor, until it is ended. Started by the measurements.
+    #[command(hide = true)]
+    Floor {
+        #[arg(long, value_enum)]
+        kind: Kind,
+        #[arg(long)]
+        listen: SocketAddr,
+        #[arg(long)]
+        file: PathBuf,
+    },
 }
 
-/// Health checks a second.
-async fn checks(arguments: &Arguments, process: &Process) -> f64 {
-    let channel = town::channel(process.public);
-    rate(arguments, move || {
-        let mut health = HealthClient::new(channel.clone());
-        async move { drop(health.check(HealthCheckRequest::default()).await.expect("the health check answers")) }
-    })
-    .await
-}
-
-/// Stored messages a second.
-async fn sends(arguments: &Arguments, alice: &Person, room: &Room) -> f64 {
-    let (alice, room) = (alice.clone(), room.clone());
-    rate(arguments, move || {
-        let (alice, room) = (alice.clone(), room.clone());
-        async move { drop(alice.tries_to_say(&room, &"x".repeat(120), &op_id()).await.expect("the send is stored")) }
-    })
-    .await
-}
-
-/// Calls a second with so many under way.
-async fn rate<F>(arguments: &Arguments, call: impl Fn() -> F + Clone + Send + 'static) -> f64
-where
-    F: Future<Output = ()> + Send,
-{
-    let left = Arc::new(AtomicUsize::new(arguments.messages));
-    let started = Instant::now();
-    let mut callers = JoinSet::new();
-    for _ in 0..arguments.in_flight {
-        let (left, call) = (left.clone(), call.clone());
-        callers.spawn(async move {
-            while left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok() {
-                call().await;
+fn main() {
+    match Arguments::parse().command {
+        Command::Floor { kind, listen, file } => {
+            if kind == Kind::BareGrpc {
+                return runtime().block_on(bare_grpc::serve(listen)).expect("the floor serves");
             }
-        });
-    }
-    callers.join_all().await;
-    arguments.messages as f64 / started.elapsed().as_secs_f64()
-}
-
-/// Deliveries a second to listeners of one room, each of whom must get everything; and what the server holds meanwhile.
-async fn deliveries(arguments: &Arguments, alice: &Person, room: &Room, process: &Process) -> (f64, f64) {
-    let messages = arguments.messages / 4;
-    let mut listening = JoinSet::new();
-    for _ in 0..arguments.listeners {
-        let mut socket = Socket::signed_in(process.public, &alice.token).await;
-        socket.send(client_frame::Frame::Subscribe(SubscribeRequest::default())).await;
-        while !matches!(socket.next().await.expect("the socket is open"), Frame::CaughtUp(_)) {}
-        listening.spawn(async move {
-            let mut events = 0;
-            while events < messages {
-                events += usize::from(matches!(socket.next().await.expect("the socket is open"), Frame::Event(_)));
+            let durability = match kind {
+                Kind::Durable => Durability::Group(file),
+                Kind::Each => Durability::Each(file),
+                _ => Durability::None,
+            };
+            floor::serve(listen, durability).expect("the floor serves");
+        }
+        Command::Load { kind, server, rooms, members, deliveries, seconds, repeat } => {
+            pin(std::process::id(), GENERATOR_CORE);
+            let runtime = runtime();
+            let shape = Shape { rooms, members };
+            let server = server_binary(server);
+            let target = runtime.block_on(Target::start(kind, &server, shape.people()));
+            let mut swarm = runtime.block_on(setup::swarm(&target, shape));
+            for _ in 0..repeat {
+                let load = Load { time: Duration::from_secs_f64(seconds), ..Load::rate(deliveries) };
+                let measured = open_loop(&mut swarm, &target, load);
+                println!("{}", serde_json::to_string(&measured).expect("numbers are JSON"));
             }
-        });
+        }
+        Command::Goals { server, goals, rounds, folder } => {
+            pin(std::process::id(), GENERATOR_CORE);
+            let goals = if goals.is_empty() { GOALS.to_vec() } else { goals };
+            let mut bench = Bench::new(runtime(), server_binary(server), rounds, folder).expect("a folder for results");
+            bench.run(&goals);
+            println!("{}", bench.report.finish());
+        }
     }
-    let resident = resident_mib(process.id());
-    let started = Instant::now();
-    let fewer = Arguments { messages, server: PathBuf::new(), ..*arguments };
-    sends(&fewer, alice, room).await;
-    listening.join_all().await;
-    ((messages * arguments.listeners) as f64 / started.elapsed().as_secs_f64(), resident)
 }
 
-/// Resident memory of a process, as the kernel tells it.
-fn resident_mib(id: u32) -> f64 {
-    let status = std::fs::read_to_string(format!("/proc/{id}/status")).expect("the process runs");
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("the kernel tells");
-    let kib: f64 = line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).expect("a number");
-    kib / 1024.0
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
 }

@@ -8,20 +8,30 @@ use proto::{
 
 /// A binary frame from a client. The mask is zero, which is a mask: the payload stays as it is.
 pub fn client_frame(payload: &[u8], into: &mut Vec<u8>) {
+    header(payload.len(), 0x80, into);
+    into.extend_from_slice(&[0; 4]);
+    into.extend_from_slice(payload);
+}
+
+/// A binary frame from a server.
+pub fn server_frame(payload: &[u8], into: &mut Vec<u8>) {
+    header(payload.len(), 0, into);
+    into.extend_from_slice(payload);
+}
+
+fn header(length: usize, masked: u8, into: &mut Vec<u8>) {
     into.push(0x82);
-    match payload.len() {
-        length @ 0..126 => into.push(0x80 | u8::try_from(length).unwrap_or(0)),
-        length if length <= 0xffff => {
-            into.push(0x80 | 126);
-            into.extend_from_slice(&u16::try_from(length).unwrap_or(u16::MAX).to_be_bytes());
+    match (u8::try_from(length), u16::try_from(length)) {
+        (Ok(short), _) if short < 126 => into.push(masked | short),
+        (_, Ok(middle)) => {
+            into.push(masked | 126);
+            into.extend_from_slice(&middle.to_be_bytes());
         }
-        length => {
-            into.push(0x80 | 127);
+        _ => {
+            into.push(masked | 127);
             into.extend_from_slice(&(length as u64).to_be_bytes());
         }
     }
-    into.extend_from_slice(&[0; 4]);
-    into.extend_from_slice(payload);
 }
 
 /// The answer to a ping.
@@ -32,11 +42,13 @@ pub fn pong(into: &mut Vec<u8>) {
 /// Cuts the first frame off: its opcode, its payload, and how many bytes it takes. Nothing while it is not whole.
 pub fn cut(bytes: &[u8]) -> Option<(u8, &[u8], usize)> {
     let (first, second) = (*bytes.first()?, *bytes.get(1)?);
-    let (length, start) = match second & 0x7f {
+    let (length, header) = match second & 0x7f {
         126 => (usize::from(u16::from_be_bytes(bytes.get(2..4)?.try_into().ok()?)), 4),
         127 => (usize::try_from(u64::from_be_bytes(bytes.get(2..10)?.try_into().ok()?)).ok()?, 10),
         length => (usize::from(length), 2),
     };
+    // Frames from clients have a mask, which here changes nothing.
+    let start = header + if second & 0x80 == 0 { 0 } else { 4 };
     Some((first & 0x0f, bytes.get(start..start + length)?, start + length))
 }
 
@@ -213,16 +225,14 @@ mod tests {
     #[test]
     fn frames_are_cut_only_when_they_are_whole() {
         for length in [0, 125, 126, 70_000] {
-            let mut frame = Vec::new();
-            client_frame(&vec![7; length], &mut frame);
-            // As a server writes it: without the mask.
-            frame[1] &= 0x7f;
-            let header = frame.len() - length - 4;
-            frame.drain(header..header + 4);
-            assert!(cut(&frame[..frame.len() - 1]).is_none());
-            frame.push(0);
-            let (opcode, payload, taken) = cut(&frame).unwrap();
-            assert_eq!((opcode, payload.len(), taken), (2, length, frame.len() - 1));
+            for write in [client_frame, server_frame] {
+                let mut frame = Vec::new();
+                write(&vec![7; length], &mut frame);
+                assert!(cut(&frame[..frame.len() - 1]).is_none());
+                frame.push(0);
+                let (opcode, payload, taken) = cut(&frame).unwrap();
+                assert_eq!((opcode, payload, taken), (2, vec![7; length].as_slice(), frame.len() - 1));
+            }
         }
     }
 }

@@ -1,6 +1,10 @@
 //! The frames that wait for one client, in order, bounded by count and bytes.
 
-use std::{collections::VecDeque, io::IoSlice};
+use std::{
+    collections::VecDeque,
+    io::IoSlice,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 use tokio::net::TcpStream;
 
@@ -18,6 +22,16 @@ const MAX_BEFORE_PAGE: usize = 64;
 const AT_ONCE: usize = 64;
 /// A queue that grew longer than this is given back when it is empty.
 const KEPT: usize = 8;
+
+/// Writes to sockets, and frames that were written, of all clients of this process.
+static WRITES: AtomicU64 = AtomicU64::new(0);
+static FRAMES: AtomicU64 = AtomicU64::new(0);
+
+/// Tells how many system calls the frames to sockets took so far.
+pub(in crate::hub) fn report_writes() {
+    metrics::counter!("loquat_gateway_socket_writes_total").absolute(WRITES.load(Ordering::Relaxed));
+    metrics::counter!("loquat_gateway_socket_frames_total").absolute(FRAMES.load(Ordering::Relaxed));
+}
 
 /// What waits.
 #[derive(Debug, Default)]
@@ -78,12 +92,19 @@ impl Out {
             let slices: Vec<IoSlice<'_>> = std::iter::once(IoSlice::new(first)).chain(rest).collect();
             socket.try_write_vectored(&slices)?
         };
+        WRITES.fetch_add(1, Ordering::Relaxed);
         self.advance(taken);
         Ok(())
     }
 
     /// Forgets what was written.
     fn advance(&mut self, taken: usize) {
+        let before = self.frames.len();
+        self.drop_written(taken);
+        FRAMES.fetch_add((before - self.frames.len()) as u64, Ordering::Relaxed);
+    }
+
+    fn drop_written(&mut self, taken: usize) {
         self.written += taken;
         while let Some(first) = self.frames.front() {
             let length = first.len();

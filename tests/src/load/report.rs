@@ -1,0 +1,139 @@
+//! What came out, for people and for programs: a table, a chart, raw lines, and `summary.json`.
+
+use std::{
+    fs::{self, File},
+    io::Write as _,
+    path::{Path, PathBuf},
+};
+
+use plotters::prelude::*;
+
+use super::goals::Row;
+
+/// A part of the chart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Panel {
+    /// CPU of a delivery by rate.
+    Cost,
+    /// Latency by rate.
+    Latency,
+    /// CPU of a delivery by members.
+    Members,
+    /// Time of a page by depth.
+    Depth,
+}
+
+impl Panel {
+    const ALL: [Self; 4] = [Self::Cost, Self::Latency, Self::Members, Self::Depth];
+
+    const fn titles(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Cost => ("CPU per delivery, µs (1 room x 100)", "deliveries/s"),
+            Self::Latency => ("send to delivery, p99, ms (1 room x 100)", "deliveries/s"),
+            Self::Members => ("CPU per delivery, µs (40,000/s, one room)", "members"),
+            Self::Depth => ("reading a room with 1,000,000 messages, ms", "messages above"),
+        }
+    }
+}
+
+/// A line of the chart.
+#[derive(Clone, Debug)]
+pub struct Curve {
+    /// Where.
+    pub panel: Panel,
+    /// Of what.
+    pub name: String,
+    /// Its points.
+    pub points: Vec<(f64, f64)>,
+}
+
+/// Results on their way into files.
+pub struct Report {
+    folder: PathBuf,
+    raw: File,
+    rows: Vec<Row>,
+    /// Lines of the chart.
+    pub curves: Vec<Curve>,
+}
+
+impl Report {
+    pub(super) fn open(folder: PathBuf) -> std::io::Result<Self> {
+        fs::create_dir_all(&folder)?;
+        let raw = File::create(folder.join("raw.jsonl"))?;
+        Ok(Self { folder, raw, rows: Vec::new(), curves: Vec::new() })
+    }
+
+    pub(super) fn raw(&mut self, line: &serde_json::Value) {
+        writeln!(self.raw, "{line}").expect("the folder can be written to");
+    }
+
+    /// Adds a row and says it at once: a run takes long.
+    pub fn add(&mut self, row: Row) {
+        let _ = writeln!(std::io::stderr(), "{}", line(&row));
+        self.rows.push(row);
+    }
+
+    /// Writes everything, and returns the table.
+    ///
+    /// # Panics
+    /// When the folder cannot be written to.
+    pub fn finish(mut self) -> String {
+        self.rows.sort_by_key(|row| row.goal);
+        let summary = serde_json::to_string_pretty(&self.rows).expect("rows are JSON");
+        fs::write(self.folder.join("summary.json"), summary).expect("the folder can be written to");
+        let mut table = "| goal | measured | value | limit | |\n|---|---|---:|---:|---|\n".to_owned();
+        for row in &self.rows {
+            table.push_str(&line(row));
+            table.push('\n');
+        }
+        fs::write(self.folder.join("table.md"), &table).expect("the folder can be written to");
+        if !self.curves.is_empty() {
+            chart(&self.folder.join("chart.svg"), &self.curves).expect("the chart can be drawn");
+        }
+        table
+    }
+}
+
+fn line(row: &Row) -> String {
+    let (sign, note) = row.note.split_once(' ').unwrap_or((&row.note, ""));
+    let note = if note.is_empty() { String::new() } else { format!(" ({note})") };
+    let mark = if row.ok { "✓" } else { "✗" };
+    format!("| {} | {}{note} | {:.2} | {sign} {} | {mark} |", row.goal, row.name, row.value, row.limit)
+}
+
+type Drawn = Result<(), Box<dyn std::error::Error>>;
+
+fn chart(file: &Path, curves: &[Curve]) -> Drawn {
+    let root = SVGBackend::new(file, (1000, 720)).into_drawing_area();
+    root.fill(&WHITE)?;
+    for (area, panel) in root.split_evenly((2, 2)).iter().zip(Panel::ALL) {
+        let curves: Vec<&Curve> = curves.iter().filter(|curve| curve.panel == panel).collect();
+        if !curves.is_empty() {
+            draw(area, panel, &curves)?;
+        }
+    }
+    root.present()?;
+    Ok(())
+}
+
+fn draw(area: &DrawingArea<SVGBackend<'_>, plotters::coord::Shift>, panel: Panel, curves: &[&Curve]) -> Drawn {
+    let points = || curves.iter().flat_map(|curve| &curve.points);
+    let (left, right) = points().fold((f64::MAX, 1.0), |(low, high), (x, _)| (f64::min(low, *x), f64::max(high, *x)));
+    let top = points().fold(0.0, |top, (_, y)| f64::max(top, *y)) * 1.1;
+    let (title, below) = panel.titles();
+    let mut chart = ChartBuilder::on(area)
+        .caption(title, ("sans-serif", 16))
+        .margin(12)
+        .x_label_area_size(36)
+        .y_label_area_size(48)
+        .build_cartesian_2d((left..right).log_scale(), 0.0..top)?;
+    chart.configure_mesh().x_desc(below).light_line_style(TRANSPARENT).draw()?;
+    for (place, curve) in curves.iter().enumerate() {
+        let color = Palette99::pick(place).to_rgba();
+        let drawn = LineSeries::new(curve.points.iter().copied(), color.stroke_width(2)).point_size(3);
+        let key = move |(x, y)| PathElement::new(vec![(x, y), (x + 16, y)], color.stroke_width(2));
+        chart.draw_series(drawn)?.label(curve.name.clone()).legend(key);
+    }
+    chart.configure_series_labels().background_style(WHITE.mix(0.8)).border_style(BLACK.mix(0.2)).draw()?;
+    Ok(())
+}
