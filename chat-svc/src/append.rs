@@ -9,7 +9,7 @@ mod work;
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use mesh::{bus::Interest, clock::Clock, db::Db, outbox::Wake};
+use mesh::{bus::Interest, clock::Clock, crash, db::Db, outbox::Wake};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -101,11 +101,14 @@ impl Writer {
     }
 
     /// One transaction for all; if the database refuses it as a whole, one for each, so that what makes one fail does not
-    /// fail the others.
+    /// fail the others. Callers are answered first, and then the world is told.
     async fn handle(&mut self, jobs: Vec<Job>) {
         let commands: Vec<&Command> = jobs.iter().map(|job| &job.command).collect();
         match self.transact(&commands).await {
-            Ok(answers) => jobs.into_iter().zip(answers).for_each(|(job, answer)| reply(job, answer)),
+            Ok((answers, told)) => {
+                jobs.into_iter().zip(answers).for_each(|(job, answer)| reply(job, answer));
+                self.tell(told);
+            }
             Err(cause) if jobs.len() == 1 => {
                 let answer = Err(cause);
                 jobs.into_iter().for_each(|job| reply(job, answer.clone()));
@@ -113,17 +116,21 @@ impl Writer {
             Err(cause) => {
                 tracing::warn!(%cause, "a batch failed; its changes are run one by one");
                 for job in jobs {
-                    let answer = self.transact(&[&job.command]).await.and_then(|mut answers| {
-                        answers.pop().unwrap_or_else(|| Err(ChatError::internal("a change without an answer")))
-                    });
-                    reply(job, answer);
+                    match self.transact(&[&job.command]).await {
+                        Ok((mut answers, told)) => {
+                            let none = || Err(ChatError::internal("a change without an answer"));
+                            reply(job, answers.pop().unwrap_or_else(none));
+                            self.tell(told);
+                        }
+                        Err(cause) => reply(job, Err(cause)),
+                    }
                 }
             }
         }
     }
 
     /// Runs changes in one transaction. The outer error means that none of them happened.
-    async fn transact(&mut self, commands: &[&Command]) -> Result<Vec<Answer>, ChatError> {
+    async fn transact(&mut self, commands: &[&Command]) -> Result<(Vec<Answer>, Told), ChatError> {
         let db = self.db.clone();
         let committed = match tokio::time::timeout(TRANSACTION, self.commit(commands)).await {
             Ok(committed) => committed,
@@ -135,12 +142,17 @@ impl Writer {
         if committed.is_err() {
             self.known.forget();
         }
-        let (answers, told) = committed?;
+        committed
+    }
+
+    /// Tells the world what was committed and answered.
+    fn tell(&self, told: Told) {
+        crash::point("chat.answered");
         self.live.tell(told.events);
+        crash::point("chat.told");
         if told.outbox {
             self.wake.now();
         }
-        Ok(answers)
     }
 
     async fn commit(&mut self, commands: &[&Command]) -> Result<(Vec<Answer>, Told), ChatError> {
@@ -155,7 +167,9 @@ impl Writer {
             answers.push(run(&mut work, command).await?);
         }
         let told = work.finish().await?;
+        crash::point("chat.inserted");
         tx.commit().await?;
+        crash::point("chat.committed");
         Ok((answers, told))
     }
 }
