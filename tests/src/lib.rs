@@ -5,6 +5,7 @@
 
 #![allow(clippy::expect_used, reason = "a harness fails a test by panicking, with a text that says what was expected")]
 
+pub mod drill;
 pub mod load;
 pub mod person;
 pub mod process;

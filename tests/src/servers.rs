@@ -10,6 +10,7 @@ mod redis;
 
 use std::{net::TcpListener, path::PathBuf, process::Command, sync::atomic::AtomicU32, sync::atomic::Ordering};
 
+pub(crate) use guard::{signal, state};
 pub use postgres::{Postgres, assert_durable, fresh_database};
 pub use redis::{Redis, fresh_redis};
 
