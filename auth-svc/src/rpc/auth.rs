@@ -12,7 +12,7 @@ use super::{Pair, Rpc, Shared, answer};
 use crate::{
     accounts::{self, Admission, NewAccount},
     errors::AuthError,
-    fields, limits,
+    fields,
     sessions::{self, Renewal},
     store::{account, session},
     tokens::RefreshToken,
@@ -100,7 +100,7 @@ async fn login(shared: std::sync::Arc<Shared>, request: LoginRequest) -> Result<
     let device = fields::device(&mut fields, &request.device);
     fields.done()?;
     let username = request.username.trim().to_lowercase();
-    limits::count(&shared.cache, &username, shared.tries_per_account, shared.tries_altogether).await?;
+    shared.limits.count(&username).await?;
     let account = account::by_username(shared.db.reader(), &username).await?.filter(|account| !account.disabled);
     // An account without a password takes as long to refuse as one that is not there.
     let stored = account.as_ref().map(|account| account.password.clone()).filter(|stored| !stored.is_empty());

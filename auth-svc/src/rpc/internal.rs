@@ -50,7 +50,7 @@ impl SessionService for Rpc {
         &self,
         _: Request<WatchRevocationsRequest>,
     ) -> Result<Response<Self::WatchRevocationsStream>, Status> {
-        let subscription = self.0.cache.subscribe(REVOCATIONS);
+        let subscription = self.0.cache.subscribe(REVOCATIONS).await;
         let first = stream::once(async { Ok(WatchRevocationsResponse::default()) });
         let told = stream::unfold(Some(subscription), |subscription| async { next(subscription?).await });
         Ok(Response::new(Box::pin(first.chain(told).take_until(self.0.tasks.stopping().cancelled_owned()))))
