@@ -174,9 +174,11 @@ mod outages {
 
     async fn answers_again(cache: &Cache) -> Duration {
         let started = Instant::now();
-        let answers = async { while cache.get("anything").await.is_err() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        } };
+        let answers = async {
+            while cache.get("anything").await.is_err() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
         tokio::time::timeout(DEADLINE, answers).await.expect("the cache answers again");
         started.elapsed()
     }

@@ -43,7 +43,7 @@ impl SessionService for Rpc {
                 session_id: session.id.to_string(),
             })
         };
-        answer(run.await)
+        answer(self.0.db.within(run).await)
     }
 
     async fn watch_revocations(
@@ -69,7 +69,7 @@ impl SessionService for Rpc {
             let ended = ids.iter().filter(|id| !alive.contains(id)).map(Uuid::to_string).collect();
             Ok(CheckSessionsResponse { ended_session_ids: ended })
         };
-        answer(run.await)
+        answer(self.0.db.within(run).await)
     }
 }
 

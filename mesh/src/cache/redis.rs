@@ -9,7 +9,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use fred::{
-    clients::{Client, WithOptions},
+    clients::Client,
     error::{Error, ErrorKind},
     interfaces::{ClientLike, EventInterface as _, KeysInterface as _, LuaInterface as _, PubsubInterface as _},
     types::{
@@ -43,8 +43,7 @@ const INCREMENT: &str = "local n = redis.call('INCR', KEYS[1]) \
 pub(super) struct Redis(Arc<Inner>);
 
 struct Inner {
-    /// Fails at once while it is known that there is no connection.
-    commands: WithOptions<Client>,
+    commands: Client,
     listener: Client,
     prefix: String,
     channels: Channels,
@@ -57,9 +56,8 @@ impl Redis {
         if !url.starts_with("redis://") {
             return Err(refused());
         }
-        let fail_fast = Options { fail_fast: true, ..Options::default() };
         let inner = Arc::new(Inner {
-            commands: client(url, PATIENCE).map_err(|_| refused())?.with_options(&fail_fast),
+            commands: client(url, PATIENCE).map_err(|_| refused())?,
             // Nobody waits for its commands, and a slow server should still be listened to.
             listener: client(url, SILENCE).map_err(|_| refused())?,
             prefix: format!("{PREFIX}{}", prefix(url)),
@@ -69,7 +67,7 @@ impl Redis {
         let stop = tasks.stopping();
         // The listening task is there before the first connection, whose making it must not miss.
         tasks.spawn("cache-listener", listen(inner.clone(), inner.listener.message_rx(), stop.clone()));
-        tasks.spawn("cache-connection", keep((*inner.commands).clone(), stop.clone()));
+        tasks.spawn("cache-connection", keep(inner.commands.clone(), stop.clone()));
         tasks.spawn("cache-connection", keep(inner.listener.clone(), stop));
         Ok(Self(inner))
     }
@@ -117,8 +115,12 @@ impl Redis {
         format!("{}{key}", self.0.prefix)
     }
 
-    /// One of the calls under way. What the client has taken in and cannot send must not grow without end.
+    /// One of the calls under way. What the client has taken in and cannot send must not grow without end, and nobody waits
+    /// while it is known that there is no connection. (The client's own `fail_fast` does not reach scripts.)
     fn turn(&self) -> Result<SemaphorePermit<'_>, CacheError> {
+        if !self.0.commands.is_connected() {
+            return Err(CacheError::Away("there is no connection".into()));
+        }
         self.0.under_way.try_acquire().map_err(|_| CacheError::Away("too many calls wait for it".into()))
     }
 }
