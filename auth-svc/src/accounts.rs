@@ -91,7 +91,7 @@ pub(crate) async fn insert<C: ConnectionTrait>(
     admission: Admission<'_>,
     now: OffsetDateTime,
 ) -> Result<account::Model, AuthError> {
-    let first = account::count(tx).await? == 0;
+    let first = account::count(tx).await? == 0 && is_first(tx, &account).await?;
     if let Admission::Registration { open, needs_setup_token, setup_token } = admission {
         if first && needs_setup_token && !setup_token_matches(tx, setup_token).await? {
             return Err(AuthError::SetupTokenRequired);
@@ -110,6 +110,12 @@ pub(crate) async fn insert<C: ConnectionTrait>(
     let registered = UserRegistered { user: Some(account.to_proto()), at: account.to_proto().created_at };
     outbox::add(tx, &[message(&registered, account.id)?], now).await?;
     Ok(account)
+}
+
+/// Whether nobody was quicker. Others that register at this moment wait here until this transaction ends.
+async fn is_first<C: ConnectionTrait>(tx: &C, account: &account::Model) -> Result<bool, AuthError> {
+    let id = account.id.as_bytes().to_vec();
+    Ok(secret::keep(tx, secret::FIRST_ACCOUNT, id.clone()).await? == id)
 }
 
 /// An event for other services.

@@ -115,6 +115,9 @@ pub enum StartError {
     /// The database could not be read.
     #[error("the account database: {0}")]
     Query(#[from] sea_orm::DbErr),
+    /// No cache of this process could be made.
+    #[error("the cache: {0}")]
+    Cache(#[from] mesh::cache::CacheError),
     /// The signing key cannot be used.
     #[error("the signing key: {0}")]
     Key(AuthError),
@@ -136,6 +139,8 @@ pub async fn start(config: &Config, deps: Deps) -> Result<Service, StartError> {
     let seed = <[u8; 32]>::try_from(seed.as_slice()).map_err(|cause| StartError::Key(AuthError::internal(cause)))?;
     let signer = tokens::Signer::new(&config.issuer, &seed).map_err(StartError::Key)?;
 
+    let here = Cache::open("memory:", &tasks)?;
+    let limits = limits::Limits::new(cache.clone(), here, config.tries_per_account, config.tries_altogether);
     let wake = Wake::default();
     let relay = Relay::new(db.clone(), bus, wake.clone(), clock.clone()).run(tasks.stopping());
     let routes = rpc::routes(rpc::Shared {
@@ -149,8 +154,7 @@ pub async fn start(config: &Config, deps: Deps) -> Result<Service, StartError> {
         registration_open: config.registration == Registration::Open,
         needs_setup_token: off_loopback,
         idle: Duration::from_secs(u64::from(config.session_days) * 86_400),
-        tries_per_account: config.tries_per_account,
-        tries_altogether: config.tries_altogether,
+        limits,
     });
     Ok(Service { routes, methods: METHODS, background: vec![("auth-relay", Box::pin(relay))] })
 }

@@ -23,12 +23,13 @@ impl MigrationName for Auth {
 #[async_trait::async_trait]
 impl MigrationTrait for Auth {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        let by_bytes = |column| mesh::db::by_bytes(column, manager.get_database_backend());
         let account = Table::create()
             .table("account")
             .col(uuid("id").primary_key())
-            .col(string("username").unique_key())
+            .col(by_bytes(string("username").unique_key().take()))
             .col(string("display_name"))
-            .col(string("folded_name"))
+            .col(by_bytes(string("folded_name")))
             .col(string("password"))
             .col(integer("role"))
             .col(big_integer("created_at"))

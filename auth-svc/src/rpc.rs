@@ -14,7 +14,7 @@ use proto::auth::{
 use tonic::{Status, service::Routes};
 use uuid::Uuid;
 
-use crate::{errors::AuthError, passwords::Passwords, sessions::Renewed, tokens::Signer};
+use crate::{errors::AuthError, limits::Limits, passwords::Passwords, sessions::Renewed, tokens::Signer};
 
 /// Who may call what.
 pub const METHODS: &[Method] = &[
@@ -46,8 +46,7 @@ pub(crate) struct Shared {
     pub(crate) registration_open: bool,
     pub(crate) needs_setup_token: bool,
     pub(crate) idle: Duration,
-    pub(crate) tries_per_account: u64,
-    pub(crate) tries_altogether: u64,
+    pub(crate) limits: Limits,
 }
 
 /// The handlers of every service.

@@ -74,14 +74,14 @@ fn standing(session: &Model, token: &RefreshToken, now: OffsetDateTime) -> Stand
     }
 }
 
-/// The living session that a token names, with its account.
+/// The session, if it lives, with its account.
 async fn living<C: ConnectionTrait>(
     db: &C,
-    token: &RefreshToken,
+    session: Option<Model>,
     idle: Duration,
     now: OffsetDateTime,
 ) -> Result<(Model, account::Model), AuthError> {
-    let session = session::find(db, token.session_id).await?.ok_or(AuthError::RefreshTokenInvalid)?;
+    let session = session.ok_or(AuthError::RefreshTokenInvalid)?;
     let idle = i64::try_from(idle.as_micros()).unwrap_or(i64::MAX);
     if session.ended_at != 0 || store::micros(now) - session.rotated_at > idle {
         return Err(AuthError::SessionEnded);
@@ -105,7 +105,9 @@ pub(crate) async fn renew<C: ConnectionTrait>(
     idle: Duration,
     now: OffsetDateTime,
 ) -> Result<Renewal, AuthError> {
-    let (session, account) = living(tx, token, idle, now).await?;
+    // Two windows that renew at once do so one after the other.
+    let session = session::lock(tx, token.session_id).await?;
+    let (session, account) = living(tx, session, idle, now).await?;
     let successor = token.successor(&session.key);
     match standing(&session, token, now) {
         Standing::Current => session::rotate(tx, &session, successor.hash(), store::micros(now)).await?,
@@ -125,7 +127,8 @@ pub(crate) async fn resolve<C: ConnectionTrait>(
     idle: Duration,
     now: OffsetDateTime,
 ) -> Result<(Model, account::Model), AuthError> {
-    let (session, account) = living(db, token, idle, now).await?;
+    let session = session::find(db, token.session_id).await?;
+    let (session, account) = living(db, session, idle, now).await?;
     match standing(&session, token, now) {
         Standing::Current | Standing::InGrace => Ok((session, account)),
         Standing::Spent => Err(AuthError::RefreshTokenInvalid),

@@ -37,7 +37,7 @@ async fn service(folder: &tempfile::TempDir, setup_token: &str) -> (Upstream, Ta
     let deps = Deps {
         db: open("auth.db").await,
         bus: Bus::open_memory(bus_db, clock.clone()).await.unwrap(),
-        cache: Cache::open("memory:").unwrap(),
+        cache: Cache::open("memory:", &tasks).unwrap(),
         clock: clock.clone(),
         tasks: tasks.clone(),
         off_loopback: true,

@@ -9,7 +9,7 @@ mod work;
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use mesh::{bus::Interest, clock::Clock, db::Db, outbox::Wake};
+use mesh::{bus::Interest, clock::Clock, crash, db::Db, outbox::Wake};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -33,6 +33,19 @@ type Answer = Result<Bytes, ChatError>;
 struct Job {
     command: Command,
     answer: oneshot::Sender<Answer>,
+}
+
+/// A transaction that failed as a whole: none of its changes happened, or nobody knows.
+struct Failed {
+    cause: ChatError,
+    /// The database does not answer.
+    away: bool,
+}
+
+impl From<ChatError> for Failed {
+    fn from(cause: ChatError) -> Self {
+        Self { cause, away: false }
+    }
 }
 
 /// The way to the writer. Cheap to clone.
@@ -101,50 +114,64 @@ impl Writer {
     }
 
     /// One transaction for all; if the database refuses it as a whole, one for each, so that what makes one fail does not
-    /// fail the others.
+    /// fail the others. A change whose first transaction was committed all the same is found by its operation. Callers are
+    /// answered first, and then the world is told.
     async fn handle(&mut self, jobs: Vec<Job>) {
         let commands: Vec<&Command> = jobs.iter().map(|job| &job.command).collect();
-        match self.transact(&commands).await {
-            Ok(answers) => jobs.into_iter().zip(answers).for_each(|(job, answer)| reply(job, answer)),
-            Err(cause) if jobs.len() == 1 => {
-                let answer = Err(cause);
-                jobs.into_iter().for_each(|job| reply(job, answer.clone()));
+        let mut failed = match self.transact(&commands).await {
+            Ok((answers, told)) => {
+                jobs.into_iter().zip(answers).for_each(|(job, answer)| reply(job, answer));
+                return self.tell(told);
             }
-            Err(cause) => {
-                tracing::warn!(%cause, "a batch failed; its changes are run one by one");
-                for job in jobs {
-                    let answer = self.transact(&[&job.command]).await.and_then(|mut answers| {
-                        answers.pop().unwrap_or_else(|| Err(ChatError::internal("a change without an answer")))
-                    });
-                    reply(job, answer);
+            Err(failed) => failed,
+        };
+        tracing::warn!(cause = %failed.cause, "a batch failed");
+        for job in jobs {
+            // A database that is away is not waited for once more by each of them.
+            if !failed.away {
+                match self.transact(&[&job.command]).await {
+                    Ok((mut answers, told)) => {
+                        let missing = || Err(ChatError::internal("a change without an answer"));
+                        reply(job, answers.pop().unwrap_or_else(missing));
+                        self.tell(told);
+                        continue;
+                    }
+                    Err(again) => failed = again,
                 }
             }
+            reply(job, Err(failed.cause.clone()));
         }
     }
 
-    /// Runs changes in one transaction. The outer error means that none of them happened.
-    async fn transact(&mut self, commands: &[&Command]) -> Result<Vec<Answer>, ChatError> {
+    /// Runs changes in one transaction.
+    async fn transact(&mut self, commands: &[&Command]) -> Result<(Vec<Answer>, Told), Failed> {
         let db = self.db.clone();
         let committed = match tokio::time::timeout(TRANSACTION, self.commit(commands)).await {
             Ok(committed) => committed,
             Err(_) => {
                 db.renew().await;
-                Err(ChatError::store("a transaction did not end; the connections are made anew"))
+                let cause = ChatError::store("a transaction did not end; the connections are made anew");
+                Err(Failed { cause, away: true })
             }
         };
         if committed.is_err() {
             self.known.forget();
         }
-        let (answers, told) = committed?;
+        committed
+    }
+
+    /// Tells the world what was committed and answered.
+    fn tell(&self, told: Told) {
+        crash::point("chat.answered");
         self.live.tell(told.events);
+        crash::point("chat.told");
         if told.outbox {
             self.wake.now();
         }
-        Ok(answers)
     }
 
-    async fn commit(&mut self, commands: &[&Command]) -> Result<(Vec<Answer>, Told), ChatError> {
-        let tx = self.db.begin().await?;
+    async fn commit(&mut self, commands: &[&Command]) -> Result<(Vec<Answer>, Told), Failed> {
+        let tx = self.db.begin().await.map_err(|cause| Failed { cause: cause.into(), away: true })?;
         let mut feeds: Vec<_> = commands.iter().flat_map(|command| command.feeds()).collect();
         feeds.sort_unstable();
         feeds.dedup();
@@ -155,7 +182,9 @@ impl Writer {
             answers.push(run(&mut work, command).await?);
         }
         let told = work.finish().await?;
-        tx.commit().await?;
+        crash::point("chat.inserted");
+        tx.commit().await.map_err(ChatError::from)?;
+        crash::point("chat.committed");
         Ok((answers, told))
     }
 }

@@ -1,5 +1,6 @@
 //! The tables of chat-svc's database.
 
+use mesh::db::by_bytes;
 use sea_orm_migration::{prelude::*, schema::*, sea_orm::DbBackend};
 
 /// Every migration, oldest first.
@@ -23,7 +24,7 @@ impl MigrationName for Chat {
 #[async_trait::async_trait]
 impl MigrationTrait for Chat {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        for mut table in tables() {
+        for mut table in tables(manager.get_database_backend()) {
             // Rows live in the tree of their key: one page is written for a row instead of two.
             if manager.get_database_backend() == DbBackend::Sqlite {
                 table.extra("WITHOUT ROWID");
@@ -37,7 +38,7 @@ impl MigrationTrait for Chat {
     }
 }
 
-fn tables() -> Vec<TableCreateStatement> {
+fn tables(backend: DbBackend) -> Vec<TableCreateStatement> {
     vec![
         Table::create().table("meta").col(string("name").primary_key()).col(string("value")).to_owned(),
         Table::create()
@@ -60,7 +61,7 @@ fn tables() -> Vec<TableCreateStatement> {
             .table("room")
             .col(uuid("id").primary_key())
             .col(string("name"))
-            .col(string("sort_name"))
+            .col(by_bytes(string("sort_name"), backend))
             .col(integer("kind"))
             .col(text("topic"))
             .col(integer("history"))

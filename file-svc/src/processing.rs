@@ -46,7 +46,7 @@ pub(crate) async fn finish<C: ConnectionTrait>(
     outcome: Outcome,
     now: OffsetDateTime,
 ) -> Result<Vec<String>, FileError> {
-    let mut row = file::find(tx, id).await?.ok_or(FileError::FileNotFound)?;
+    let mut row = file::lock(tx, id).await?.ok_or(FileError::FileNotFound)?;
     let staging_keys: Vec<String> = upload::parts(tx, id).await?.into_iter().map(|part| part.key).collect();
     if row.state() != FileState::Processing {
         return Ok(staging_keys);

@@ -204,7 +204,7 @@ impl Incoming<'_> {
             return Err(FileError::ChecksumMismatch);
         }
         let tx = receiver.db.begin().await?;
-        let upload = uploads::own(&tx, upload.id, upload.user_id).await?;
+        let upload = uploads::own_locked(&tx, upload.id, upload.user_id).await?;
         let upload = uploads::finish_bytes(&tx, upload, stored, digest, receiver.clock.now()).await?;
         tx.commit().await?;
         Ok(upload)

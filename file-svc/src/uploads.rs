@@ -47,25 +47,23 @@ pub(crate) async fn open<C: ConnectionTrait>(
     if new.size.is_some_and(|size| size > limits.max_bytes) {
         return Err(FileError::FileTooLarge { max: limits.max_bytes });
     }
-    let found = match upload::by_op(tx, new.user_id, new.op_id).await? {
-        Some(found) => join(tx, found, new).await?,
-        None => {
-            let row = Model {
-                id: mesh::ids::new_id(),
-                user_id: new.user_id,
-                op_id: new.op_id,
-                room_id: new.room_id,
-                size: new.size.map_or(-1, store::signed),
-                offset: 0,
-                sha256: Vec::new(),
-                metadata: Vec::new(),
-                created_at: store::micros(now),
-                expires_at: store::micros(now + limits.life),
-            };
-            upload::insert(tx, row.clone()).await?;
-            row
-        }
+    let row = Model {
+        id: mesh::ids::new_id(),
+        user_id: new.user_id,
+        op_id: new.op_id,
+        room_id: new.room_id,
+        size: new.size.map_or(-1, store::signed),
+        offset: 0,
+        sha256: Vec::new(),
+        metadata: Vec::new(),
+        created_at: store::micros(now),
+        expires_at: store::micros(now + limits.life),
     };
+    let id = row.id;
+    // Both halves may come at once: one makes the upload, the other waits here and finds it.
+    upload::insert_once(tx, row).await?;
+    let found = upload::lock_by_op(tx, new.user_id, new.op_id).await?.ok_or(FileError::UploadNotFound)?;
+    let found = if found.id == id { found } else { join(tx, found, new).await? };
     let with_metadata = match &new.metadata {
         Some(metadata) => put_metadata(tx, found, metadata).await?,
         None => found,
@@ -180,6 +178,12 @@ pub(crate) fn message<M: prost::Message + prost::Name>(
 /// An upload of this caller.
 pub(crate) async fn own<C: ConnectionTrait>(db: &C, id: Uuid, user_id: Uuid) -> Result<Model, FileError> {
     let found = upload::find(db, id).await?;
+    found.filter(|upload| upload.user_id == user_id).ok_or(FileError::UploadNotFound)
+}
+
+/// The same, and nobody else changes it before the transaction ends.
+pub(crate) async fn own_locked<C: ConnectionTrait>(tx: &C, id: Uuid, user_id: Uuid) -> Result<Model, FileError> {
+    let found = upload::lock(tx, id).await?;
     found.filter(|upload| upload.user_id == user_id).ok_or(FileError::UploadNotFound)
 }
 

@@ -1,20 +1,23 @@
-//! What may be forgotten: short-lived values, counters for limits, and hints between processes.
+//! What may be forgotten: short-lived values, counters for limits, and hints between processes. In this process or on Redis.
 //!
-//! Nothing here is ever the only copy of anything. The in-process cache is bounded in entries.
+//! Nothing here is ever the only copy of anything, and nothing waits for it: whoever asks a cache that is away is told so
+//! within [`PATIENCE`] and goes on without it.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
-};
+mod memory;
+mod redis;
+
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::broadcast;
 
-/// How many values are kept at most.
-const MAX_ENTRIES: u64 = 100_000;
+use self::{memory::Memory, redis::Redis};
+use crate::lifecycle::Tasks;
+
 /// How many hints may wait for one subscriber.
 const HINTS: usize = 1024;
+/// How long a call waits at most.
+pub const PATIENCE: Duration = Duration::from_millis(200);
 
 /// A cache with hints. Cheap to clone.
 #[derive(Clone)]
@@ -22,135 +25,131 @@ pub struct Cache(Kind);
 
 #[derive(Clone)]
 enum Kind {
-    Memory(Arc<Memory>),
-}
-
-struct Memory {
-    values: moka::sync::Cache<String, Value>,
-    channels: Mutex<HashMap<String, broadcast::Sender<Bytes>>>,
-}
-
-#[derive(Clone)]
-struct Value {
-    bytes: Bytes,
-    count: u64,
-    ends: Instant,
+    Memory(Memory),
+    Redis(Redis),
 }
 
 /// Why the cache refused.
 #[derive(Debug, thiserror::Error)]
 pub enum CacheError {
     /// The URL names no cache that this build can use.
-    #[error("cache.url: {0:?} is not supported; use memory:")]
+    #[error("cache.url: {0:?} is not supported; use memory: or redis://HOST:PORT")]
     Url(String),
+    /// It does not answer just now.
+    #[error("the cache does not answer: {0}")]
+    Away(String),
 }
 
 impl Cache {
-    /// Opens a cache: `memory:`.
+    /// Opens a cache: `memory:`, or `redis://USER:PASSWORD@HOST:PORT/DATABASE?prefix=NAME` (all but the host may be left out).
+    /// A Redis that is away is looked for until `tasks` stop; nobody waits for it here. Every key and channel on it begins with
+    /// `loquat:` and the prefix, so that several servers can share one Redis.
     ///
     /// # Errors
     /// When the URL is not supported.
-    pub fn open(url: &str) -> Result<Self, CacheError> {
-        if url != "memory:" {
-            return Err(CacheError::Url(url.into()));
+    pub fn open(url: &str, tasks: &Tasks) -> Result<Self, CacheError> {
+        if url == "memory:" {
+            return Ok(Self(Kind::Memory(Memory::new())));
         }
-        let values =
-            moka::sync::Cache::builder().max_capacity(MAX_ENTRIES).time_to_live(Duration::from_secs(86_400)).build();
-        Ok(Self(Kind::Memory(Arc::new(Memory { values, channels: Mutex::default() }))))
+        Ok(Self(Kind::Redis(Redis::open(url, tasks)?)))
     }
 
     /// A value that has not ended.
     ///
     /// # Errors
     /// When the cache does not answer.
-    #[allow(clippy::unused_async, reason = "a cache over the network answers later")]
     pub async fn get(&self, key: &str) -> Result<Option<Bytes>, CacheError> {
-        let Kind::Memory(memory) = &self.0;
-        Ok(memory.values.get(key).filter(Value::lives).map(|value| value.bytes))
+        match &self.0 {
+            Kind::Memory(memory) => Ok(memory.get(key)),
+            Kind::Redis(redis) => redis.get(key).await,
+        }
     }
 
-    /// Sets a value for some time.
+    /// Sets a value for some time, a day at most.
     ///
     /// # Errors
     /// When the cache does not answer.
-    #[allow(clippy::unused_async, reason = "a cache over the network answers later")]
     pub async fn set(&self, key: &str, bytes: Bytes, ttl: Duration) -> Result<(), CacheError> {
-        let Kind::Memory(memory) = &self.0;
-        memory.values.insert(key.into(), Value { bytes, count: 0, ends: Instant::now() + ttl });
-        Ok(())
+        match &self.0 {
+            Kind::Memory(memory) => {
+                memory.set(key, bytes, ttl);
+                Ok(())
+            }
+            Kind::Redis(redis) => redis.set(key, bytes, ttl).await,
+        }
     }
 
     /// Forgets a value.
     ///
     /// # Errors
     /// When the cache does not answer.
-    #[allow(clippy::unused_async, reason = "a cache over the network answers later")]
     pub async fn delete(&self, key: &str) -> Result<(), CacheError> {
-        let Kind::Memory(memory) = &self.0;
-        memory.values.invalidate(key);
-        Ok(())
+        match &self.0 {
+            Kind::Memory(memory) => {
+                memory.delete(key);
+                Ok(())
+            }
+            Kind::Redis(redis) => redis.delete(key).await,
+        }
     }
 
     /// Counts one more, and tells how many there were within `ttl` of the first.
     ///
     /// # Errors
-    /// When the cache does not answer.
-    #[allow(clippy::unused_async, reason = "a cache over the network answers later")]
+    /// When the cache does not answer. It may have counted all the same.
     pub async fn increment(&self, key: &str, ttl: Duration) -> Result<u64, CacheError> {
-        let Kind::Memory(memory) = &self.0;
-        let entry = memory.values.entry(key.into()).and_upsert_with(|old| match old.map(moka::Entry::into_value) {
-            Some(value) if value.lives() => Value { count: value.count + 1, ..value },
-            _ => Value { bytes: Bytes::new(), count: 1, ends: Instant::now() + ttl },
-        });
-        Ok(entry.into_value().count)
+        match &self.0 {
+            Kind::Memory(memory) => Ok(memory.increment(key, ttl)),
+            Kind::Redis(redis) => redis.increment(key, ttl).await,
+        }
     }
 
     /// Tells everybody who listens now.
     ///
     /// # Errors
-    /// When the cache does not answer.
-    #[allow(clippy::unused_async, reason = "a cache over the network answers later")]
+    /// When the cache does not answer. It may have told all the same.
     pub async fn publish(&self, channel: &str, hint: Bytes) -> Result<(), CacheError> {
-        let Kind::Memory(memory) = &self.0;
-        if let Some(sender) = memory.channels().get(channel) {
-            // An error says that nobody listens.
-            let _ = sender.send(hint);
+        match &self.0 {
+            Kind::Memory(memory) => {
+                memory.publish(channel, hint);
+                Ok(())
+            }
+            Kind::Redis(redis) => redis.publish(channel, hint).await,
         }
-        Ok(())
     }
 
-    /// Listens from now on.
-    pub fn subscribe(&self, channel: &str) -> Subscription {
-        let Kind::Memory(memory) = &self.0;
-        let mut channels = memory.channels();
-        Subscription(channels.entry(channel.into()).or_insert_with(|| broadcast::channel(HINTS).0).subscribe())
-    }
-}
-
-impl Memory {
-    fn channels(&self) -> MutexGuard<'_, HashMap<String, broadcast::Sender<Bytes>>> {
-        self.channels.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Listens from now on. When the cache is away, from its return on: then the subscription begins with [`Lagged`].
+    ///
+    /// Channels are named in the code, never by what somebody sent: they are not forgotten before the process ends.
+    pub async fn subscribe(&self, channel: &str) -> Subscription {
+        Subscription(match &self.0 {
+            Kind::Memory(memory) => memory.subscribe(channel),
+            Kind::Redis(redis) => redis.subscribe(channel).await,
+        })
     }
 }
 
-impl Value {
-    fn lives(&self) -> bool {
-        Instant::now() < self.ends
-    }
+/// What a subscription brings.
+#[derive(Clone, Debug)]
+enum Told {
+    Hint(Bytes),
+    /// Nobody knows how many were lost.
+    Lost,
 }
 
-/// So many hints were lost: ask whoever knows.
+/// Hints were lost: ask whoever knows. How many, or 0 when nobody knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lagged(pub u64);
 
 /// Somebody who listens.
-pub struct Subscription(broadcast::Receiver<Bytes>);
+pub struct Subscription(broadcast::Receiver<Told>);
 
 impl Subscription {
     /// The next hint; an error when some were lost, nothing when the cache is gone.
     pub async fn recv(&mut self) -> Option<Result<Bytes, Lagged>> {
         match self.0.recv().await {
-            Ok(hint) => Some(Ok(hint)),
+            Ok(Told::Hint(hint)) => Some(Ok(hint)),
+            Ok(Told::Lost) => Some(Err(Lagged(0))),
             Err(broadcast::error::RecvError::Lagged(lost)) => Some(Err(Lagged(lost))),
             Err(broadcast::error::RecvError::Closed) => None,
         }

@@ -27,10 +27,35 @@ pub fn load<T: Default + Serialize + DeserializeOwned>(file: Option<&Path>) -> R
         }
         figment = figment.merge(Toml::file_exact(path));
     }
-    figment.merge(Env::prefixed(PREFIX).split("__")).extract().map_err(|errors| {
+    figment.merge(environment()?.split("__")).extract().map_err(|errors| {
         let lines: Vec<String> = errors.into_iter().map(|error| error.to_string()).collect();
         ConfigError(lines.join("\n"))
     })
+}
+
+/// The environment's keys. Where there are crash points, the variable that arms one is none of them.
+#[cfg(debug_assertions)]
+fn environment() -> Result<Env, ConfigError> {
+    if let Some(point) = crash_at()
+        && crate::crash::Armed::parse(&point).is_none()
+    {
+        return Err(ConfigError(format!("{PREFIX}CRASH_AT: {point:?} is not NAME, NAME:TIMES or NAME:TIMES:MILLISECONDS")));
+    }
+    Ok(Env::prefixed(PREFIX).ignore(&["crash_at"]))
+}
+
+/// The environment's keys.
+#[cfg(not(debug_assertions))]
+#[allow(clippy::unnecessary_wraps, reason = "a build with crash points can refuse")]
+fn environment() -> Result<Env, ConfigError> {
+    Ok(Env::prefixed(PREFIX))
+}
+
+/// The crash point that the environment arms, if any.
+#[cfg(debug_assertions)]
+#[allow(clippy::disallowed_methods, reason = "this is the one door to the environment")]
+pub(crate) fn crash_at() -> Option<String> {
+    std::env::var(format!("{PREFIX}CRASH_AT")).ok()
 }
 
 /// Why the configuration cannot be used.

@@ -5,6 +5,7 @@
 
 use std::{
     fs::File,
+    future::Future,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -12,10 +13,10 @@ use std::{
 
 use sea_orm::{
     AccessMode, ConnAcquireErr, ConnectOptions, ConnectionTrait as _, Database, DatabaseConnection,
-    DatabaseTransaction, DbErr, IsolationLevel, SqliteTransactionMode, TransactionOptions, TransactionTrait as _,
+    DatabaseTransaction, DbBackend, DbErr, IsolationLevel, SqliteTransactionMode, TransactionOptions, TransactionTrait as _,
     sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous},
 };
-use sea_orm_migration::MigratorTrait;
+use sea_orm_migration::{MigratorTrait, prelude::ColumnDef};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
@@ -23,6 +24,8 @@ use time::OffsetDateTime;
 const ACQUIRE_TIMEOUT: Duration = Duration::from_millis(1500);
 /// How long the beginning of a transaction may take: the connection, and the server's answer on it.
 const BEGIN_TIMEOUT: Duration = Duration::from_millis(1800);
+/// How long a caller waits for reads on a database that is another process. One that was frozen or cut off answers never.
+const PATIENCE: Duration = Duration::from_millis(1900);
 /// How long SQLite waits for another connection's lock.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// What PostgreSQL is told for every connection.
@@ -110,7 +113,7 @@ impl Db {
 
     /// Connects when it is first used, so that a database that is away for the moment does not keep a process from starting.
     async fn open_postgres(config: &DbConfig) -> Result<Self, DbError> {
-        // A transaction that finds its connection broken is tried again as a whole, which a check would not spare.
+        // A transaction that finds its connection broken gets another one, so a check of each would be wasted.
         let writer = Database::connect(postgres_options(config, false)).await?;
         let reader = Database::connect(postgres_options(config, true)).await?;
         Ok(Self { writer: Arc::new(Mutex::new(writer)), url: Some(Arc::new(config.clone())), reader, lock: None })
@@ -161,14 +164,36 @@ impl Db {
     /// When no connection is free in time, or the database cannot be reached.
     pub async fn begin(&self) -> Result<DatabaseTransaction, DbErr> {
         if self.is_shared() {
-            let begun = tokio::time::timeout(BEGIN_TIMEOUT, self.writer().begin()).await;
+            let begun = tokio::time::timeout(BEGIN_TIMEOUT, self.begin_on_a_living_connection()).await;
             if begun.is_err() {
                 self.renew().await;
             }
-            return begun.unwrap_or_else(|_| Err(DbErr::ConnectionAcquire(ConnAcquireErr::Timeout)));
+            return begun.unwrap_or_else(|_| Err(away()));
         }
         let sqlite_transaction_mode = Some(SqliteTransactionMode::Immediate);
         self.writer().begin_with_options(TransactionOptions { sqlite_transaction_mode, ..Default::default() }).await
+    }
+
+    /// A server that was started again has ended every connection; one broken connection means that all of them are.
+    async fn begin_on_a_living_connection(&self) -> Result<DatabaseTransaction, DbErr> {
+        match self.writer().begin().await {
+            Err(cause) if !matches!(cause, DbErr::ConnectionAcquire(_)) => {
+                self.renew().await;
+                self.writer().begin().await
+            }
+            begun => begun,
+        }
+    }
+
+    /// Waits for something that only reads, but not for ever.
+    ///
+    /// # Errors
+    /// Those of the reading, and the database's when it takes too long.
+    pub async fn within<T, E: From<DbErr>>(&self, reading: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+        if !self.is_shared() {
+            return reading.await;
+        }
+        tokio::time::timeout(PATIENCE, reading).await.unwrap_or_else(|_| Err(away().into()))
     }
 
     /// Starts a transaction that only reads: all its reads see one state.
@@ -188,7 +213,7 @@ impl Db {
     /// # Errors
     /// When it does not.
     pub async fn ping(&self) -> Result<(), DbErr> {
-        self.reader.ping().await
+        self.within(self.reader.ping()).await
     }
 
     /// Closes every connection, once the transactions that hold them are done.
@@ -205,6 +230,20 @@ impl Db {
             None => Ok(()),
         }
     }
+}
+
+/// Makes a column of text compare by bytes on both databases, so that ranges and pages are the same on both. SQLite does by
+/// itself; PostgreSQL by the language that the database was made for.
+pub fn by_bytes(mut column: ColumnDef, backend: DbBackend) -> ColumnDef {
+    if backend == DbBackend::Postgres {
+        column.extra("COLLATE \"C\"");
+    }
+    column
+}
+
+/// The database does not answer.
+const fn away() -> DbErr {
+    DbErr::ConnectionAcquire(ConnAcquireErr::Timeout)
 }
 
 /// Numbers are unsigned in contracts and signed in SQL; they never come near 2⁶³.

@@ -7,6 +7,7 @@ pub mod bus;
 pub mod cache;
 pub mod clock;
 pub mod config;
+pub mod crash;
 pub mod db;
 pub mod errors;
 pub mod fields;

@@ -194,6 +194,7 @@ impl Relay {
             .record(std::time::Duration::from_micros(u64::try_from(now - age).unwrap_or(0)));
         let count = rows.len();
         self.bus.publish(rows.into_iter().map(envelope).collect::<Result<_, _>>()?).await?;
+        crate::crash::point("outbox.published");
         let tx = self.db.begin().await?;
         // Rows below `last` that were committed meanwhile were not published: only what was read is forgotten.
         Entity::delete_many()
@@ -202,6 +203,7 @@ impl Relay {
             .exec(&tx)
             .await?;
         tx.commit().await?;
+        crate::crash::point("outbox.forgotten");
         Ok(count)
     }
 }

@@ -6,7 +6,7 @@ pub mod config;
 mod ops;
 mod wiring;
 
-use std::{convert::Infallible, net::SocketAddr, time::Duration};
+use std::{collections::BTreeMap, convert::Infallible, net::SocketAddr, time::Duration};
 
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -27,6 +27,8 @@ pub struct Server {
     pub public: Option<SocketAddr>,
     /// Where the ops port listens.
     pub ops: SocketAddr,
+    /// Where each role listens that other processes can reach.
+    pub services: BTreeMap<Role, SocketAddr>,
     tasks: Tasks,
     databases: Vec<(&'static str, mesh::db::Db)>,
     drain: Option<gateway::Drain>,
@@ -66,6 +68,8 @@ impl Server {
         let draining = CancellationToken::new();
         let public = bound.public.as_ref().and_then(|listener| listener.local_addr().ok());
         let ops_address = bound.ops.local_addr().map_err(StartError::new)?;
+        let address = |(role, listener): &(Role, TcpListener)| Some((*role, listener.local_addr().ok()?));
+        let services = bound.services.iter().filter_map(address).collect();
         let wired = wiring::wire(&config, roles, &tasks, &bound.services).await?;
 
         let ops = ops::Ops {
@@ -95,7 +99,7 @@ impl Server {
             tasks.spawn("public-listener", serving);
         }
         let stop_within = Duration::from_secs(config.mesh.stop_seconds);
-        Ok(Self { public, ops: ops_address, tasks, databases: wired.databases, drain, draining, stop_within })
+        Ok(Self { public, ops: ops_address, services, tasks, databases: wired.databases, drain, draining, stop_within })
     }
 
     /// Stops: is no longer ready, accepts no more clients, tells those that are there to come back elsewhere or later while

@@ -79,8 +79,8 @@ pub(crate) async fn wire(
 }
 
 async fn services(parts: &Parts<'_>, roles: &Roles, wired: &mut Wired) -> Result<(), StartError> {
-    let Parts { config, clock, .. } = parts;
-    let cache = Cache::open(&config.cache.url).map_err(StartError::new)?;
+    let Parts { config, clock, tasks, .. } = parts;
+    let cache = Cache::open(&config.cache.url, tasks).map_err(StartError::new)?;
     if !config.bus.relay {
         return chat(parts, None, cache, wired).await;
     }

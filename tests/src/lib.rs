@@ -5,6 +5,8 @@
 
 #![allow(clippy::expect_used, reason = "a harness fails a test by panicking, with a text that says what was expected")]
 
+pub mod cluster;
+pub mod drill;
 pub mod load;
 pub mod person;
 pub mod process;
@@ -51,6 +53,12 @@ macro_rules! stories {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $story() {
                 super::$story($crate::Town::start($crate::Shape::Split).await).await;
+            })+
+        }
+        mod full {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $story() {
+                super::$story($crate::Town::start($crate::Shape::Full).await).await;
             })+
         }
     };

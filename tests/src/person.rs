@@ -75,6 +75,14 @@ impl Person {
         Self::with(address, answer.user.unwrap_or_default(), answer.access_token, answer.refresh_token)
     }
 
+    /// Somebody whose account and session were made before.
+    ///
+    /// # Panics
+    /// When the token is not one.
+    pub fn returns(address: SocketAddr, user: User, token: String, refresh_token: String) -> Self {
+        Self::with(address, user, token, refresh_token)
+    }
+
     fn with(address: SocketAddr, user: User, token: String, refresh_token: String) -> Self {
         let bearer = Bearer(format!("Bearer {token}").parse().expect("a token is a header"));
         let channel = InterceptedService::new(town::channel(address), bearer);

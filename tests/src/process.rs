@@ -3,11 +3,11 @@
 use std::{
     net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
     time::Duration,
 };
 
-use crate::within;
+use crate::{servers, within};
 
 /// A running `loquat serve`. Killed when it is dropped.
 pub struct Process {
@@ -80,6 +80,38 @@ impl Process {
         self.child.id()
     }
 
+    /// Freezes it (`SIGSTOP`): connections stay open, nothing answers. Returns when it stands still.
+    pub async fn freezes(&self) {
+        servers::signal("STOP", &[self.id()]);
+        let still = async {
+            while servers::state(self.id()).is_some_and(|state| !matches!(state, 'T' | 'Z')) {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        within("the process stands still", still).await;
+    }
+
+    /// Lets it go on after [`Process::freezes`].
+    pub fn thaws(&self) {
+        servers::signal("CONT", &[self.id()]);
+    }
+
+    /// Waits until it has ended by itself, and tells how.
+    ///
+    /// # Panics
+    /// When it does not, or cannot be waited for.
+    pub async fn ends(mut self) -> ExitStatus {
+        let ended = async {
+            loop {
+                if let Some(status) = self.child.try_wait().expect("the process can be waited for") {
+                    return status;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        within("the process ends by itself", ended).await
+    }
+
     /// Ends it as a power cut would: `kill -9`.
     ///
     /// # Panics
@@ -98,16 +130,15 @@ impl Drop for Process {
     }
 }
 
-/// `loquat` beside the tests: `target/debug/deps/…` has it two folders up.
+/// `loquat` beside the programs of the harness in `target/PROFILE`; tests are one folder further down, in `deps`.
 ///
 /// # Panics
 /// When it was not built.
 pub fn binary() -> PathBuf {
-    let test = std::env::current_exe().expect("a test knows its own path");
-    let folder = test.parent().and_then(Path::parent).expect("tests are in target/PROFILE/deps");
-    let binary = folder.join("loquat");
-    assert!(binary.is_file(), "{} is missing: run `cargo build --workspace` first", binary.display());
-    binary
+    let program = std::env::current_exe().expect("a program knows its own path");
+    let folders = program.ancestors().skip(1).take(2);
+    let found = folders.map(|folder| folder.join("loquat")).find(|file| file.is_file());
+    found.unwrap_or_else(|| panic!("loquat is not beside {}: run `cargo build --workspace` first", program.display()))
 }
 
 /// An address that is free now. Another program could take it before the server does; then the test fails by name.

@@ -4,12 +4,15 @@
 //! binary and keep apart by a database or a key prefix of their own ([`fresh_database`], [`fresh_redis`]); `LOQUAT_TEST_POSTGRES`
 //! and `LOQUAT_TEST_REDIS` name servers that run already and are shared instead.
 
+mod backends;
 mod guard;
 mod postgres;
 mod redis;
 
 use std::{net::TcpListener, path::PathBuf, process::Command, sync::atomic::AtomicU32, sync::atomic::Ordering};
 
+pub use backends::Backends;
+pub(crate) use guard::{signal, state};
 pub use postgres::{Postgres, assert_durable, fresh_database};
 pub use redis::{Redis, fresh_redis};
 

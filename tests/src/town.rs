@@ -9,7 +9,7 @@ use server::{
 use tempfile::TempDir;
 use tonic::transport::{Channel, Endpoint};
 
-use crate::Person;
+use crate::{Person, servers::Backends};
 
 /// How the roles run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub enum Shape {
     Embedded,
     /// Each role on a listener of its own, calling each other over the network.
     Split,
+    /// The same, every service on a PostgreSQL database of its own, and on Redis.
+    Full,
 }
 
 /// A running server.
@@ -29,7 +31,10 @@ pub struct Town {
     /// Where its ops port listens.
     pub ops: SocketAddr,
     server: Option<Server>,
-    folder: TempDir,
+    config: Config,
+    _folder: TempDir,
+    /// Dropped after the server.
+    _backends: Option<Backends>,
 }
 
 impl Town {
@@ -38,8 +43,7 @@ impl Town {
     /// # Panics
     /// When it cannot start.
     pub async fn start(shape: Shape) -> Self {
-        let folder = tempfile::tempdir().expect("a folder for the server");
-        Self::start_in(shape, folder, |_| {}).await
+        Self::start_with(shape, |_| {}).await
     }
 
     /// Starts a server with a changed configuration.
@@ -48,35 +52,33 @@ impl Town {
     /// When it cannot start.
     pub async fn start_with(shape: Shape, change: impl FnOnce(&mut Config)) -> Self {
         let folder = tempfile::tempdir().expect("a folder for the server");
-        Self::start_in(shape, folder, change).await
-    }
-
-    async fn start_in(shape: Shape, folder: TempDir, change: impl FnOnce(&mut Config)) -> Self {
-        let mut config = Config { data_dir: folder.path().to_owned(), ..Config::default() };
-        let anywhere = || "127.0.0.1:0".to_owned();
-        config.gateway.listen = anywhere();
-        config.ops.listen = anywhere();
-        config.auth.listen = anywhere();
-        config.chat.listen = anywhere();
-        config.file.listen = anywhere();
-        config.worker.listen = anywhere();
+        let mut config = anywhere(folder.path());
         config.mesh.in_process = shape == Shape::Embedded;
-        config.mesh.stop_seconds = 3;
+        let backends = match shape {
+            Shape::Full => Some(Backends::shared().await),
+            Shape::Embedded | Shape::Split => None,
+        };
+        if let Some(backends) = &backends {
+            backends.apply(&mut config);
+        }
         change(&mut config);
-        let server = Server::start(config, &all_roles()).await.expect("the server starts");
+        let server = Server::start(config.clone(), &all_roles()).await.expect("the server starts");
         let public = server.public.expect("there is a gateway");
-        Self { shape, public, ops: server.ops, server: Some(server), folder }
+        let ops = server.ops;
+        Self { shape, public, ops, server: Some(server), config, _folder: folder, _backends: backends }
     }
 
-    /// Stops the server and starts it again on the same folder.
+    /// Stops the server and starts it again on the same data.
     ///
     /// # Panics
     /// When it cannot start.
     pub async fn restarts(mut self) -> Self {
-        if let Some(server) = self.server.take() {
-            server.stop().await;
-        }
-        Self::start_in(self.shape, self.folder, |_| {}).await
+        self.stops().await;
+        let server = Server::start(self.config.clone(), &all_roles()).await.expect("the server starts again");
+        self.public = server.public.expect("there is a gateway");
+        self.ops = server.ops;
+        self.server = Some(server);
+        self
     }
 
     /// Stops the server.
@@ -106,6 +108,20 @@ impl Town {
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.public)
     }
+}
+
+/// A configuration with data in this folder, and every port a free one.
+pub(crate) fn anywhere(folder: &std::path::Path) -> Config {
+    let mut config = Config { data_dir: folder.to_owned(), ..Config::default() };
+    let anywhere = || "127.0.0.1:0".to_owned();
+    config.gateway.listen = anywhere();
+    config.ops.listen = anywhere();
+    config.auth.listen = anywhere();
+    config.chat.listen = anywhere();
+    config.file.listen = anywhere();
+    config.worker.listen = anywhere();
+    config.mesh.stop_seconds = 3;
+    config
 }
 
 /// A gRPC channel to an address; connects when it is first used.

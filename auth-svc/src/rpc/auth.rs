@@ -12,7 +12,7 @@ use super::{Pair, Rpc, Shared, answer};
 use crate::{
     accounts::{self, Admission, NewAccount},
     errors::AuthError,
-    fields, limits,
+    fields,
     sessions::{self, Renewal},
     store::{account, session},
     tokens::RefreshToken,
@@ -76,7 +76,7 @@ async fn register(shared: std::sync::Arc<Shared>, request: RegisterRequest) -> R
     let device = fields::device(&mut fields, &device);
     fields.done()?;
     // Refused before a password is hashed for nothing; decided again inside the transaction.
-    if !shared.registration_open && account::count(shared.db.reader()).await? > 0 {
+    if !shared.registration_open && shared.db.within(account::count(shared.db.reader())).await? > 0 {
         return Err(AuthError::RegistrationClosed);
     }
     let new = NewAccount { username, display_name, password, role: WorkspaceRole::Member };
@@ -100,8 +100,8 @@ async fn login(shared: std::sync::Arc<Shared>, request: LoginRequest) -> Result<
     let device = fields::device(&mut fields, &request.device);
     fields.done()?;
     let username = request.username.trim().to_lowercase();
-    limits::count(&shared.cache, &username, shared.tries_per_account, shared.tries_altogether).await?;
-    let account = account::by_username(shared.db.reader(), &username).await?.filter(|account| !account.disabled);
+    shared.limits.count(&username).await?;
+    let account = shared.db.within(account::by_username(shared.db.reader(), &username)).await?.filter(|account| !account.disabled);
     // An account without a password takes as long to refuse as one that is not there.
     let stored = account.as_ref().map(|account| account.password.clone()).filter(|stored| !stored.is_empty());
     let right = shared.passwords.verify(&request.password, stored).await?;
@@ -141,7 +141,7 @@ async fn logout(shared: std::sync::Arc<Shared>, caller: Option<Uuid>, request: L
         return Ok(());
     };
     let tx = shared.db.begin().await?;
-    let Some(session) = session::find(&tx, session_id).await?.filter(|session| session.ended_at == 0) else {
+    let Some(session) = session::lock(&tx, session_id).await?.filter(|session| session.ended_at == 0) else {
         return Ok(());
     };
     sessions::end(&tx, &session, now).await?;

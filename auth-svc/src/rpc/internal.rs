@@ -43,14 +43,14 @@ impl SessionService for Rpc {
                 session_id: session.id.to_string(),
             })
         };
-        answer(run.await)
+        answer(self.0.db.within(run).await)
     }
 
     async fn watch_revocations(
         &self,
         _: Request<WatchRevocationsRequest>,
     ) -> Result<Response<Self::WatchRevocationsStream>, Status> {
-        let subscription = self.0.cache.subscribe(REVOCATIONS);
+        let subscription = self.0.cache.subscribe(REVOCATIONS).await;
         let first = stream::once(async { Ok(WatchRevocationsResponse::default()) });
         let told = stream::unfold(Some(subscription), |subscription| async { next(subscription?).await });
         Ok(Response::new(Box::pin(first.chain(told).take_until(self.0.tasks.stopping().cancelled_owned()))))
@@ -69,7 +69,7 @@ impl SessionService for Rpc {
             let ended = ids.iter().filter(|id| !alive.contains(id)).map(Uuid::to_string).collect();
             Ok(CheckSessionsResponse { ended_session_ids: ended })
         };
-        answer(run.await)
+        answer(self.0.db.within(run).await)
     }
 }
 

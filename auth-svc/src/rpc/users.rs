@@ -20,7 +20,7 @@ impl UserService for Rpc {
             let account = account::find(self.0.db.reader(), user.user_id).await?.ok_or(AuthError::SessionEnded)?;
             Ok(GetMeResponse { user: Some(account.to_proto()) })
         };
-        answer(run.await)
+        answer(self.0.db.within(run).await)
     }
 
     async fn get_users(&self, request: Request<GetUsersRequest>) -> Result<Response<GetUsersResponse>, Status> {
@@ -32,7 +32,7 @@ impl UserService for Rpc {
             let accounts = account::some(self.0.db.reader(), &ids).await?;
             Ok(GetUsersResponse { users: accounts.iter().map(account::Model::to_proto).collect() })
         };
-        answer(run.await)
+        answer(self.0.db.within(run).await)
     }
 
     async fn search_users(
@@ -57,6 +57,6 @@ impl UserService for Rpc {
                 next_page_token: next.unwrap_or_default(),
             })
         };
-        answer(run.await)
+        answer(self.0.db.within(run).await)
     }
 }

@@ -4,6 +4,8 @@ use sea_orm::{Set, entity::prelude::*};
 
 /// The seed of the Ed25519 key that signs access tokens.
 pub(crate) const SIGNING_SEED: &str = "signing-seed";
+/// The first account: only one of those that register at once is it.
+pub(crate) const FIRST_ACCOUNT: &str = "first-account";
 /// SHA-256 of the setup token that was printed.
 pub(crate) const SETUP_TOKEN_HASH: &str = "setup-token-hash";
 

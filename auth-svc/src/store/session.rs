@@ -1,6 +1,6 @@
 //! `session`: who is signed in where. Of refresh tokens only hashes are kept.
 
-use sea_orm::{Set, entity::prelude::*};
+use sea_orm::{QuerySelect as _, Set, entity::prelude::*};
 
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "session")]
@@ -27,6 +27,11 @@ impl ActiveModelBehavior for ActiveModel {}
 
 pub(crate) async fn find<C: ConnectionTrait>(db: &C, id: Uuid) -> Result<Option<Model>, DbErr> {
     Entity::find_by_id(id).one(db).await
+}
+
+/// The session, which nobody else changes before the transaction ends.
+pub(crate) async fn lock<C: ConnectionTrait>(tx: &C, id: Uuid) -> Result<Option<Model>, DbErr> {
+    Entity::find_by_id(id).lock_exclusive().one(tx).await
 }
 
 pub(crate) async fn insert<C: ConnectionTrait>(db: &C, session: Model) -> Result<(), DbErr> {

@@ -3,23 +3,38 @@
 //! A feed's counter row carries the number of the newest event that changed the room or its members. The row is locked while
 //! a transaction decides, so what was read at that number still holds, whichever process wrote last. Bounded in entries.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use uuid::Uuid;
 
 use crate::store::{member, room};
 
-/// How many rooms, and how many memberships, are remembered; then everything is forgotten and read again.
+/// How many feeds, rooms and memberships are remembered; then everything is forgotten and read again.
 const MAX_ENTRIES: usize = 50_000;
 
 /// Rooms and memberships, each with the number at which it was read.
 #[derive(Debug, Default)]
 pub(crate) struct Known {
+    /// Feeds that have a counter: it is never taken away.
+    feeds: HashSet<Uuid>,
     rooms: HashMap<Uuid, (u64, room::Model)>,
     members: HashMap<(Uuid, Uuid), (u64, Option<member::Model>)>,
 }
 
 impl Known {
+    /// Those of these feeds that may not have a counter yet, in the same order.
+    pub(crate) fn new_feeds(&self, feeds: &[Uuid]) -> Vec<Uuid> {
+        feeds.iter().filter(|feed| !self.feeds.contains(feed)).copied().collect()
+    }
+
+    /// Remembers that feeds have a counter.
+    pub(crate) fn learn_feeds(&mut self, feeds: &[Uuid]) {
+        if self.feeds.len() + feeds.len() > MAX_ENTRIES {
+            self.feeds.clear();
+        }
+        self.feeds.extend(feeds);
+    }
+
     /// A room as it is at `changed`.
     pub(crate) fn room(&self, id: Uuid, changed: u64) -> Option<&room::Model> {
         self.rooms.get(&id).filter(|(at, _)| *at == changed).map(|(_, room)| room)
@@ -48,6 +63,7 @@ impl Known {
 
     /// Forgets everything: what was read in a transaction that did not happen may never have been true.
     pub(crate) fn forget(&mut self) {
+        self.feeds.clear();
         self.rooms.clear();
         self.members.clear();
     }

@@ -71,7 +71,7 @@ pub(crate) struct Told {
 }
 
 impl<'t> Work<'t> {
-    /// Locks the counters of `feeds`, which must be sorted, and looks up which of `ops` were answered before.
+    /// Locks the counters of `feeds`, which must be sorted, makes those that are missing, and looks up which of `ops` were answered before.
     pub(crate) async fn begin(
         tx: &'t DatabaseTransaction,
         now: OffsetDateTime,
@@ -80,7 +80,10 @@ impl<'t> Work<'t> {
         known: &'t mut Known,
         interest: &'t Interest,
     ) -> Result<Self, ChatError> {
+        let new = known.new_feeds(feeds);
+        store::feed::add(tx, &new).await?;
         let heads = store::feed::lock(tx, feeds).await?;
+        known.learn_feeds(&new);
         let before = op::some(tx, ops).await?.into_iter().map(|row| ((row.user_id, row.op_id), row)).collect();
         Ok(Self {
             tx,
@@ -260,6 +263,8 @@ impl<'t> Work<'t> {
         let mut heads: Vec<(Uuid, Head)> = self.moved.iter().map(|feed| (*feed, self.head(*feed))).collect();
         heads.sort_unstable_by_key(|(feed, _)| *feed);
         store::feed::save(self.tx, &heads).await?;
+        // In one order everywhere: two processes that were sent the same operations must not wait for each other.
+        self.answers.sort_unstable_by_key(|answered| (answered.op.op_id, answered.op.user_id));
         op::save(self.tx, &self.answers).await?;
         if !self.outbox.is_empty() {
             outbox::add(self.tx, &self.outbox, self.now).await?;

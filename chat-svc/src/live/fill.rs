@@ -40,7 +40,7 @@ async fn fill(live: &Live, db: &Db, feed: Uuid) -> Result<(), DbErr> {
     loop {
         let told = live.state().told.get(&feed).and_then(|told| told.seq);
         let Some(told) = told else { return Ok(()) };
-        let rows = store::event::page(db.reader(), feed, told, PAGE).await?;
+        let rows = db.within(store::event::page(db.reader(), feed, told, PAGE)).await?;
         let last = rows.len() < usize::try_from(PAGE).unwrap_or(usize::MAX);
         metrics::counter!("loquat_chat_filled_events_total").increment(rows.len() as u64);
         for row in rows {
@@ -89,7 +89,7 @@ async fn pass(live: &Live, db: &Db, mut event: Committed) -> Result<(), DbErr> {
 pub(crate) async fn compare(live: &Live, db: &Db) -> Result<(), DbErr> {
     let feeds: Vec<Uuid> = live.state().told.keys().copied().collect();
     for some in feeds.chunks(HEADS_AT_ONCE) {
-        let heads = store::feed::heads(db.reader(), some).await?;
+        let heads = db.within(store::feed::heads(db.reader(), some)).await?;
         let mut state = live.state();
         for (feed, head) in heads {
             let behind = state.told.get(&feed).is_some_and(|told| told.seq.is_some_and(|seq| seq < head.seq));

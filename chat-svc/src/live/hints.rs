@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use super::{Committed, Hint, Live, fill, wire};
 
-const CHANNEL: &str = "loquat:chat:hints";
+const CHANNEL: &str = "chat.hints";
 /// A longer event is only named.
 const MAX_BYTES: usize = 32 * 1024;
 /// How many hints go together.
@@ -65,7 +65,7 @@ fn encode(origin: Uuid, hints: &mut Vec<Hint>) -> Bytes {
 /// Listens to other processes and compares heads, until `stop`.
 pub(crate) async fn listen(cache: Cache, origin: Uuid, live: Arc<Live>, db: Db, stop: CancellationToken) {
     let origin = origin.to_string();
-    let mut told = cache.subscribe(CHANNEL);
+    let mut told = cache.subscribe(CHANNEL).await;
     let mut heard = Instant::now();
     let mut compared = Instant::now();
     let mut look = tokio::time::interval(Duration::from_millis(250));

@@ -39,6 +39,6 @@ impl AccessService for Rpc {
                 Err(cause) => Err(cause),
             }
         };
-        answer(run.await)
+        answer(self.0.db.within(run).await)
     }
 }

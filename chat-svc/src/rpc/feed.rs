@@ -23,6 +23,6 @@ impl FeedService for Rpc {
             let (count, digest) = feeds::verify(&tx, actor.user_id, feed_id, request.from_seq, request.to_seq).await?;
             Ok(VerifyRangeResponse { count, digest: digest.into() })
         };
-        answer(run.await)
+        answer(self.0.db.within(run).await)
     }
 }

@@ -47,7 +47,7 @@ impl FeedService for Rpc {
             let feeds = feeds::list(self.0.db.reader(), user_id).await?;
             Ok(ListFeedsResponse { feed_ids: feeds.iter().map(Uuid::to_string).collect() })
         };
-        answer(run.await)
+        answer(self.0.db.within(run).await)
     }
 
     async fn open_feeds(&self, request: Request<OpenFeedsRequest>) -> Result<Response<OpenFeedsResponse>, Status> {
@@ -64,7 +64,7 @@ impl FeedService for Rpc {
             let feeds = feeds::open(&tx, &opening, &epoch).await?;
             Ok(OpenFeedsResponse { epoch, feeds })
         };
-        answer(run.await)
+        answer(self.0.db.within(run).await)
     }
 
     async fn read_feed(&self, request: Request<ReadFeedRequest>) -> Result<Response<ReadFeedResponse>, Status> {
@@ -79,7 +79,7 @@ impl FeedService for Rpc {
             let (events, head) = feeds::page(&tx, user_id, feed_id, request.after_seq, rows).await?;
             Ok(ReadFeedResponse { events, head })
         };
-        answer(run.await)
+        answer(self.0.db.within(run).await)
     }
 }
 
@@ -105,7 +105,7 @@ async fn follow(shared: &Shared, attachment: &Attachment, feeds: &[Uuid]) -> Res
     attachment.add(feeds);
     if shared.live.is_shared() {
         // Interest first, then where they stand: what other processes commit in between is heard of or missing, never neither.
-        let heads = store::feed::heads(shared.db.reader(), feeds).await.map_err(|cause| {
+        let heads = shared.db.within(store::feed::heads(shared.db.reader(), feeds)).await.map_err(|cause| {
             tracing::warn!(%cause, "the heads of feeds could not be read");
             errors::plain(Code::Unavailable, "STORE_UNAVAILABLE", "The heads could not be read.")
         })?;

@@ -79,7 +79,7 @@ impl MessageService for Rpc {
             let (messages, more) = messages::list(&tx, actor, room_id, bound, size).await?;
             Ok(v1::ListMessagesResponse { messages, more })
         };
-        answer(run.await)
+        answer(self.0.db.within(run).await)
     }
 }
 

@@ -68,7 +68,7 @@ impl RoomService for Rpc {
             let standings = rooms::standings(&tx, actor.user_id, &members, std::slice::from_ref(&seen.room)).await?;
             Ok(v1::GetRoomResponse { room: Some(seen.room.to_proto()), membership: standings.into_iter().next() })
         };
-        answer(run.await)
+        answer(self.0.db.within(run).await)
     }
 
     async fn list_rooms(
@@ -86,7 +86,7 @@ impl RoomService for Rpc {
             let rooms::Listed { rooms, memberships, next_page_token } = listed;
             Ok(v1::ListRoomsResponse { rooms, memberships, next_page_token })
         };
-        answer(run.await)
+        answer(self.0.db.within(run).await)
     }
 
     async fn join_room(&self, request: Request<v1::JoinRoomRequest>) -> Result<Response<v1::JoinRoomResponse>, Status> {
@@ -126,7 +126,7 @@ impl RoomService for Rpc {
             self.must_exist(user_id).await?;
             self.commit(actor, "AddMember", op_id, &request, Action::AddMember { room_id, user_id, role }).await
         };
-        answer(run.await)
+        answer(self.0.db.within(run).await)
     }
 
     async fn remove_member(
@@ -183,7 +183,7 @@ impl RoomService for Rpc {
                 next_page_token: last.unwrap_or_default(),
             })
         };
-        answer(run.await)
+        answer(self.0.db.within(run).await)
     }
 
     async fn mark_read(&self, request: Request<v1::MarkReadRequest>) -> Result<Response<v1::MarkReadResponse>, Status> {
@@ -226,7 +226,7 @@ impl RoomService for Rpc {
             self.0.live.ephemeral(room_id, &ephemeral.encode_to_vec().into());
             Ok(v1::SetTypingResponse {})
         };
-        answer(run.await)
+        answer(self.0.db.within(run).await)
     }
 }
 

@@ -48,23 +48,22 @@ pub(crate) async fn heads<C: ConnectionTrait>(db: &C, ids: &[Uuid]) -> Result<Ha
     Ok(heads)
 }
 
-/// Locks the counters of these feeds, which must be sorted, and tells where they stand. Whoever else wants one of them waits
-/// until the transaction ends; as everybody locks by rising id, nobody waits in a circle. Feeds without a counter get one.
+/// Gives a counter to those of these feeds, which must be sorted, that have none. Before anything is locked: who waits here
+/// for another transaction's new counter holds nothing but new counters of lower ids.
+pub(crate) async fn add<C: ConnectionTrait>(db: &C, ids: &[Uuid]) -> Result<(), DbErr> {
+    for some in super::portions(ids) {
+        let new = some.iter().map(|id| ActiveModel { id: Set(*id), head: Set(0), ordinal: Set(0), changed: Set(0) });
+        Entity::insert_many(new).on_conflict_do_nothing_on([Column::Id]).exec_without_returning(db).await?;
+    }
+    Ok(())
+}
+
+/// Locks the counters of these feeds, which must be sorted and have one, and tells where they stand. Whoever else wants one of
+/// them waits until the transaction ends; as everybody locks by rising id, nobody waits in a circle.
 pub(crate) async fn lock<C: ConnectionTrait>(db: &C, ids: &[Uuid]) -> Result<HashMap<Uuid, Head>, DbErr> {
     let mut heads = HashMap::with_capacity(ids.len());
     for some in super::portions(ids) {
-        let mut rows = locked(db, some).await?;
-        if rows.len() < some.len() {
-            let known: std::collections::HashSet<Uuid> = rows.iter().map(|row| row.id).collect();
-            let new = some.iter().filter(|id| !known.contains(id)).map(|id| ActiveModel {
-                id: Set(*id),
-                head: Set(0),
-                ordinal: Set(0),
-                changed: Set(0),
-            });
-            Entity::insert_many(new).on_conflict_do_nothing_on([Column::Id]).exec_without_returning(db).await?;
-            rows = locked(db, some).await?;
-        }
+        let rows = locked(db, some).await?;
         heads.extend(rows.into_iter().map(|row| (row.id, row.into())));
     }
     Ok(heads)

@@ -117,7 +117,7 @@ impl FileService for Rpc {
             let upload = uploads::view(db, &upload, &self.0.signing()).await?;
             Ok(v1::GetUploadResponse { upload: Some(upload) })
         };
-        answer(run.await)
+        answer(self.0.db.within(run).await)
     }
 
     async fn cancel_upload(
@@ -152,7 +152,7 @@ impl FileService for Rpc {
             let shown = if row.uploader_id == user.user_id { self.0.signing().sign(shown) } else { shown };
             Ok(v1::GetFileResponse { file: Some(shown) })
         };
-        answer(run.await)
+        answer(self.0.db.within(run).await)
     }
 
     async fn list_files(
@@ -180,7 +180,7 @@ impl FileService for Rpc {
                 next_page_token: next.unwrap_or_default(),
             })
         };
-        answer(run.await)
+        answer(self.0.db.within(run).await)
     }
 
     async fn download_file(
@@ -197,7 +197,7 @@ impl FileService for Rpc {
             let (db, blobs) = (self.0.db.reader(), &self.0.blobs);
             files::download(db, blobs, &row, &request.variant, request.offset, request.length).await
         };
-        let files::Download { header, bytes } = run.await.map_err(mesh::errors::status)?;
+        let files::Download { header, bytes } = self.0.db.within(run).await.map_err(mesh::errors::status)?;
         let first = DownloadFileResponse { part: Some(download_file_response::Part::Header(header)) };
         let chunks = bytes.map_err(mesh::errors::status).flat_map(|chunk| stream::iter(split(chunk)));
         Ok(Response::new(Box::pin(stream::once(async { Ok(first) }).chain(chunks))))

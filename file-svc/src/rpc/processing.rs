@@ -23,7 +23,7 @@ impl ProcessingService for Rpc {
             fields.done()?;
             processing::work(self.0.db.reader(), id).await
         };
-        answer(run.await)
+        answer(self.0.db.within(run).await)
     }
 
     async fn finish_processing(

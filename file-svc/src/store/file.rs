@@ -102,6 +102,11 @@ pub(crate) async fn find<C: ConnectionTrait>(db: &C, id: Uuid) -> Result<Option<
     Entity::find_by_id(id).one(db).await
 }
 
+/// The file, which nobody else changes before the transaction ends.
+pub(crate) async fn lock<C: ConnectionTrait>(tx: &C, id: Uuid) -> Result<Option<Model>, DbErr> {
+    Entity::find_by_id(id).lock_exclusive().one(tx).await
+}
+
 /// A page of a room's files, newest first (ids rise with time).
 pub(crate) async fn of_room<C: ConnectionTrait>(
     db: &C,

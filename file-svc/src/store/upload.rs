@@ -75,12 +75,29 @@ pub(crate) async fn find<C: ConnectionTrait>(db: &C, id: Uuid) -> Result<Option<
     Entity::find_by_id(id).one(db).await
 }
 
+/// The upload, which nobody else changes before the transaction ends.
+pub(crate) async fn lock<C: ConnectionTrait>(tx: &C, id: Uuid) -> Result<Option<Model>, DbErr> {
+    Entity::find_by_id(id).lock_exclusive().one(tx).await
+}
+
+/// The upload of an operation, which nobody else changes before the transaction ends.
+pub(crate) async fn lock_by_op<C: ConnectionTrait>(
+    tx: &C,
+    user_id: Uuid,
+    op_id: Uuid,
+) -> Result<Option<Model>, DbErr> {
+    let of_op = Entity::find().filter(Column::UserId.eq(user_id)).filter(Column::OpId.eq(op_id));
+    of_op.lock_exclusive().one(tx).await
+}
+
 pub(crate) async fn by_op<C: ConnectionTrait>(db: &C, user_id: Uuid, op_id: Uuid) -> Result<Option<Model>, DbErr> {
     Entity::find().filter(Column::UserId.eq(user_id)).filter(Column::OpId.eq(op_id)).one(db).await
 }
 
-pub(crate) async fn insert<C: ConnectionTrait>(db: &C, upload: Model) -> Result<(), DbErr> {
-    Entity::insert(ActiveModel::from(upload)).exec_without_returning(db).await?;
+/// Writes a new upload, unless its operation has one already.
+pub(crate) async fn insert_once<C: ConnectionTrait>(tx: &C, upload: Model) -> Result<(), DbErr> {
+    let once = [Column::UserId, Column::OpId];
+    Entity::insert(ActiveModel::from(upload)).on_conflict_do_nothing_on(once).exec_without_returning(tx).await?;
     Ok(())
 }
 

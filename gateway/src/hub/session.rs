@@ -273,6 +273,16 @@ impl Session {
         }
     }
 
+    /// Nothing of this feed is sent any more, unless it was begun anew since it was read after `after`. False then.
+    pub(super) fn close_after(&self, feed: Uuid, after: u64) -> bool {
+        let mut inner = self.inner();
+        let same = !inner.places.is_opening(feed) && inner.places.get(feed).is_some_and(|place| place.sent == after);
+        if same {
+            inner.places.close(feed);
+        }
+        same
+    }
+
     /// Nothing of this feed is sent any more.
     pub(super) fn close(&self, feed: Uuid) {
         self.inner().places.close(feed);
@@ -286,6 +296,12 @@ impl Session {
     /// Whether the beginning of a feed that is followed is not known yet.
     pub(super) fn is_opening(&self, feed: Uuid) -> bool {
         self.inner().places.is_opening(feed)
+    }
+
+    /// Whether a feed is followed and its beginning known.
+    pub(super) fn has_begun(&self, feed: Uuid) -> bool {
+        let inner = self.inner();
+        inner.places.get(feed).is_some() && !inner.places.is_opening(feed)
     }
 
     /// Something of this feed may have been missed: the log is looked at.

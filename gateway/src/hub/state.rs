@@ -272,7 +272,10 @@ impl State {
             let Some(client) = self.clients.get_mut(client) else {
                 continue;
             };
-            if client.also_joined && !client.feeds.contains(&id) {
+            if !client.also_joined {
+                continue;
+            }
+            if !client.feeds.contains(&id) {
                 client.feeds.push(id);
                 let feed = self.feeds.entry(id).or_insert_with(|| {
                     // chat-svc sends it already, unless a request to send it no longer was on its way: so it is asked again.
@@ -280,6 +283,9 @@ impl State {
                     Feed { flowing: true, ..Feed::default() }
                 });
                 feed.sessions.push((client.session.id, client.session.clone()));
+            }
+            // It may be followed still and have no beginning: when nobody heard that the user had been put out.
+            if !client.session.has_begun(id) {
                 client.session.open(&[id]);
                 client.session.tell(Word::Joined(id));
             }

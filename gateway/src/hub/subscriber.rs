@@ -145,10 +145,12 @@ impl Subscriber {
         let page: ReadFeedResponse = match self.hub.feeds.clone().read_feed(request).await {
             Ok(page) => page.into_inner(),
             Err(cause) if cause.code() == Code::NotFound => {
-                self.session.close(feed);
-                self.session.send(frame::reset(&feed.to_string(), ResetReason::NotFound));
-                self.hub.unfollow(&self.session, vec![feed]).await;
-                self.forget(feed);
+                // They may be back already: then this is no longer true.
+                if self.session.close_after(feed, after_seq) {
+                    self.session.send(frame::reset(&feed.to_string(), ResetReason::NotFound));
+                    self.hub.unfollow(&self.session, vec![feed]).await;
+                    self.forget(feed);
+                }
                 return;
             }
             Err(cause) => return wait_after(&cause).await,

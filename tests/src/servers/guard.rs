@@ -135,14 +135,14 @@ impl Drop for Guard {
 }
 
 /// The state letter of a process: `T` is stopped, `Z` has ended and was not waited for.
-fn state(pid: u32) -> Option<char> {
+pub(crate) fn state(pid: u32) -> Option<char> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The name before it is in parentheses and may contain anything.
     stat.rsplit_once(") ")?.1.chars().next()
 }
 
 /// A signal by process id. One that has ended meanwhile is not an error.
-fn signal(name: &str, pids: &[u32]) {
+pub(crate) fn signal(name: &str, pids: &[u32]) {
     for pid in pids {
         let _ = Command::new("sh").args(["-c", r#"kill -s "$0" "$1" 2>/dev/null"#, name, &pid.to_string()]).status();
     }

@@ -104,12 +104,16 @@ impl Postgres {
 /// # Panics
 /// When there is no server, or the database cannot be made.
 pub async fn fresh_database(name: &str) -> String {
+    create_database(shared().await, name).await
+}
+
+/// The URL of the server that the tests share.
+pub(super) async fn shared() -> String {
     static SHARED: OnceCell<Postgres> = OnceCell::const_new();
-    let url = match named("LOQUAT_TEST_POSTGRES") {
+    match named("LOQUAT_TEST_POSTGRES") {
         Some(url) => url,
         None => SHARED.get_or_init(Postgres::start).await.url(),
-    };
-    create_database(url, name).await
+    }
 }
 
 /// Asserts that a commit that this server answers is on disk: what a measurement or a crash test is worth depends on it.
@@ -118,15 +122,30 @@ pub async fn fresh_database(name: &str) -> String {
 /// When it is not.
 pub async fn assert_durable(url: &str) {
     for setting in ["fsync", "synchronous_commit"] {
-        let value = psql(url.to_owned(), format!("SHOW {setting}")).await;
+        let value = psql(url.to_owned(), vec![format!("SHOW {setting}")]).await;
         assert_eq!(value, "on", "{setting} of {url}");
     }
 }
 
 async fn create_database(url: String, name: &str) -> String {
-    let name = format!("{name}_{}", mesh::ids::new_id().simple());
-    psql(url.clone(), format!("CREATE DATABASE \"{name}\"")).await;
-    on_database(&url, &name)
+    let [url] = create_databases(url, [name]).await;
+    url
+}
+
+/// Makes empty databases whose names begin with these, all with one connection.
+pub(super) async fn create_databases<const N: usize>(url: String, names: [&str; N]) -> [String; N] {
+    let names = names.map(|name| format!("{name}_{}", mesh::ids::new_id().simple()));
+    psql(url.clone(), names.iter().map(|name| format!("CREATE DATABASE \"{name}\"")).collect()).await;
+    names.map(|name| on_database(&url, &name))
+}
+
+/// Drops databases with whatever still uses them, when nobody waits for it.
+pub(super) fn drop_databases(urls: &[String]) {
+    let Some(url) = urls.first().map(|url| on_database(url, "postgres")) else { return };
+    let name = |url: &String| url.split('?').next().and_then(|url| url.rsplit('/').next()).map(str::to_owned);
+    let drop = |name: String| format!("DROP DATABASE IF EXISTS \"{name}\" WITH (FORCE)");
+    // A server that is gone has no databases either.
+    let _ = run_psql(&url, &urls.iter().filter_map(name).map(drop).collect::<Vec<_>>());
 }
 
 /// The same server with another database: what follows the host, up to the parameters, is replaced.
@@ -138,13 +157,15 @@ fn on_database(url: &str, name: &str) -> String {
     format!("{scheme}://{host}/{name}{parameters}")
 }
 
-async fn psql(url: String, statement: String) -> String {
-    beside(move || {
-        let mut psql = Command::new(program("psql"));
-        psql.args(["--no-psqlrc", "--no-password", "--quiet", "--tuples-only", "--no-align", "--command"]);
-        run(psql.arg(statement).arg(url)).expect("PostgreSQL does what psql asks")
-    })
-    .await
+async fn psql(url: String, statements: Vec<String>) -> String {
+    beside(move || run_psql(&url, &statements).expect("PostgreSQL does what psql asks")).await
+}
+
+fn run_psql(url: &str, statements: &[String]) -> Result<String, String> {
+    let mut psql = Command::new(program("psql"));
+    psql.args(["--no-psqlrc", "--no-password", "--quiet", "--tuples-only", "--no-align"]);
+    psql.args(statements.iter().flat_map(|statement| ["--command", statement]));
+    run(psql.arg(url))
 }
 
 /// Starts the server on a data folder and waits until it takes connections.

@@ -42,13 +42,19 @@ impl Subscriber {
 
     /// The user is in a room now.
     pub(super) async fn joined(&mut self, feed: Uuid) {
-        if !self.session.is_opening(feed) {
+        if self.session.has_begun(feed) {
             return;
         }
+        // What was given up since the hub said so is followed again.
+        self.session.open(&[feed]);
+        self.hub.follow(&self.session, vec![feed], true).await;
         let starts = self.ask(Vec::new(), self.epoch.clone(), vec![feed]).await;
         // They may have left meanwhile.
-        if self.session.is_opening(feed) {
+        if self.session.is_opening(feed) && !starts.iter().any(is_gone) {
             self.begin(&starts);
+        } else if !self.session.has_begun(feed) {
+            self.session.close(feed);
+            self.hub.unfollow(&self.session, vec![feed]).await;
         }
     }
 
@@ -61,6 +67,7 @@ impl Subscriber {
             return;
         }
         let also_joined = only.is_none();
+        let held: Vec<Uuid> = cursors.iter().filter_map(|cursor| Uuid::try_parse(&cursor.feed_id).ok()).collect();
         let wanted = match &only {
             Some(listed) => listed.clone(),
             None => self.list().await,
@@ -71,7 +78,8 @@ impl Subscriber {
         let started: HashSet<Uuid> = starts.iter().filter(|start| !is_gone(start)).filter_map(feed_of).collect();
         // A room that was joined since the list was made is on its way through the hub, or is followed now.
         let missed: Vec<Uuid> = started.iter().filter(|feed| !wanted.contains(feed)).copied().collect();
-        let gone: Vec<Uuid> = wanted.into_iter().filter(|feed| !started.contains(feed)).collect();
+        // Also what the user was put out of while nobody could hear of it.
+        let gone: Vec<Uuid> = wanted.into_iter().chain(held).filter(|feed| !started.contains(feed)).collect();
         gone.iter().for_each(|feed| self.session.close(*feed));
         self.hub.unfollow(&self.session, gone).await;
         if !missed.is_empty() {

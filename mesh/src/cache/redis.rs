@@ -1,0 +1,233 @@
+//! The cache on Redis: one connection for values, counters and publishing, another one that listens.
+//!
+//! Owns that a Redis that is away, frozen or slow costs its callers at most [`PATIENCE`], that both connections come back by
+//! themselves, and that whoever listens learns of every interruption.
+
+mod channels;
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use fred::{
+    clients::Client,
+    error::{Error, ErrorKind},
+    interfaces::{ClientLike, EventInterface as _, KeysInterface as _, LuaInterface as _, PubsubInterface as _},
+    types::{
+        Builder, Expiration, Message, RespVersion,
+        config::{Config, Options, ReconnectPolicy, UnresponsiveConfig},
+    },
+};
+use tokio::sync::{Semaphore, SemaphorePermit, broadcast};
+use tokio_util::sync::CancellationToken;
+
+use self::channels::Channels;
+use super::{CacheError, HINTS, PATIENCE, Told};
+use crate::lifecycle::Tasks;
+
+/// Every key and every channel begins with this.
+const PREFIX: &str = "loquat:";
+/// How many calls may be under way; further ones are refused at once.
+const UNDER_WAY: usize = 1024;
+/// A server that answers nothing for so long has lost the connection. Longer than a slow network needs for a round trip.
+const SILENCE: Duration = Duration::from_secs(3);
+/// A connection is asked for a sign of life this often.
+const PING_EVERY: Duration = Duration::from_secs(1);
+/// Waited before a connection that ended for good is made anew, and before a channel is subscribed to again.
+const PAUSE: Duration = Duration::from_millis(500);
+/// Counts, and lets the first count decide when the window ends: both or neither.
+const INCREMENT: &str = "local n = redis.call('INCR', KEYS[1]) \
+                         if n == 1 then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end \
+                         return n";
+
+#[derive(Clone)]
+pub(super) struct Redis(Arc<Inner>);
+
+struct Inner {
+    commands: Client,
+    listener: Client,
+    prefix: String,
+    channels: Channels,
+    under_way: Semaphore,
+}
+
+impl Redis {
+    pub(super) fn open(url: &str, tasks: &Tasks) -> Result<Self, CacheError> {
+        let refused = || CacheError::Url(url.into());
+        if !url.starts_with("redis://") {
+            return Err(refused());
+        }
+        let inner = Arc::new(Inner {
+            commands: client(url, PATIENCE).map_err(|_| refused())?,
+            // Nobody waits for its commands, and a slow server should still be listened to.
+            listener: client(url, SILENCE).map_err(|_| refused())?,
+            prefix: format!("{PREFIX}{}", prefix(url)),
+            channels: Channels::default(),
+            under_way: Semaphore::new(UNDER_WAY),
+        });
+        let stop = tasks.stopping();
+        // The listening task is there before the first connection, whose making it must not miss.
+        tasks.spawn("cache-listener", listen(inner.clone(), inner.listener.message_rx(), stop.clone()));
+        tasks.spawn("cache-connection", keep(inner.commands.clone(), stop.clone()));
+        tasks.spawn("cache-connection", keep(inner.listener.clone(), stop));
+        Ok(Self(inner))
+    }
+
+    pub(super) async fn get(&self, key: &str) -> Result<Option<Bytes>, CacheError> {
+        let _turn = self.turn()?;
+        self.0.commands.get(self.name(key)).await.map_err(away)
+    }
+
+    pub(super) async fn set(&self, key: &str, bytes: Bytes, ttl: Duration) -> Result<(), CacheError> {
+        let Some(millis) = millis(ttl) else {
+            // Redis refuses a value that ends before it began.
+            return self.delete(key).await;
+        };
+        let _turn = self.turn()?;
+        self.0.commands.set(self.name(key), bytes, Some(Expiration::PX(millis)), None, false).await.map_err(away)
+    }
+
+    pub(super) async fn delete(&self, key: &str) -> Result<(), CacheError> {
+        let _turn = self.turn()?;
+        self.0.commands.del(self.name(key)).await.map_err(away)
+    }
+
+    pub(super) async fn increment(&self, key: &str, ttl: Duration) -> Result<u64, CacheError> {
+        let _turn = self.turn()?;
+        let (keys, arguments) = (vec![self.name(key)], vec![millis(ttl).unwrap_or(0)]);
+        self.0.commands.eval(INCREMENT, keys, arguments).await.map_err(away)
+    }
+
+    pub(super) async fn publish(&self, channel: &str, hint: Bytes) -> Result<(), CacheError> {
+        let _turn = self.turn()?;
+        self.0.commands.publish(self.name(channel), hint).await.map_err(away)
+    }
+
+    pub(super) async fn subscribe(&self, channel: &str) -> broadcast::Receiver<Told> {
+        let channel = self.name(channel);
+        let told = self.0.channels.subscribe(&channel);
+        if tokio::time::timeout(PATIENCE, self.0.channels.flows(&channel)).await.is_err() {
+            self.0.channels.began_late(&channel);
+        }
+        told
+    }
+
+    fn name(&self, key: &str) -> String {
+        format!("{}{key}", self.0.prefix)
+    }
+
+    /// One of the calls under way. What the client has taken in and cannot send must not grow without end, and nobody waits
+    /// while it is known that there is no connection. (The client's own `fail_fast` does not reach scripts.)
+    fn turn(&self) -> Result<SemaphorePermit<'_>, CacheError> {
+        if !self.0.commands.is_connected() {
+            return Err(CacheError::Away("there is no connection".into()));
+        }
+        self.0.under_way.try_acquire().map_err(|_| CacheError::Away("too many calls wait for it".into()))
+    }
+}
+
+fn client(url: &str, patience: Duration) -> Result<Client, Error> {
+    // Not connecting at once is no failure: it is tried again for ever.
+    let config = Config { fail_fast: false, version: RespVersion::RESP3, ..Config::from_url_centralized(url)? };
+    let mut builder = Builder::from_config(config);
+    builder
+        .with_performance_config(|performance| {
+            performance.default_command_timeout = patience;
+            performance.broadcast_channel_capacity = HINTS;
+        })
+        .with_connection_config(|connection| {
+            connection.connection_timeout = SILENCE;
+            connection.internal_command_timeout = SILENCE;
+            connection.max_command_attempts = 1;
+            connection.tcp.nodelay = Some(true);
+            connection.unresponsive = UnresponsiveConfig { max_timeout: Some(SILENCE), interval: PAUSE };
+        })
+        .set_policy(ReconnectPolicy::new_exponential(0, 100, 2000, 2))
+        .build()
+}
+
+/// What the URL puts behind [`PREFIX`].
+fn prefix(url: &str) -> &str {
+    let parameters = url.split_once('?').map_or("", |(_, parameters)| parameters);
+    parameters.split('&').find_map(|parameter| parameter.strip_prefix("prefix=")).unwrap_or_default()
+}
+
+/// Whole milliseconds; nothing for less than one.
+fn millis(ttl: Duration) -> Option<i64> {
+    i64::try_from(ttl.as_millis()).ok().filter(|millis| *millis > 0)
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "fits map_err")]
+fn away(cause: Error) -> CacheError {
+    CacheError::Away(cause.to_string())
+}
+
+/// Keeps a client connected until `stop`. The client makes broken connections anew by itself; this finds those that are silent
+/// without being broken, and goes on when the client has given up.
+async fn keep(client: Client, stop: CancellationToken) {
+    while !stop.is_cancelled() {
+        let mut driving = client.connect();
+        tokio::select! {
+            ended = &mut driving => {
+                let cause = ended.ok().and_then(Result::err).map(|cause| cause.to_string()).unwrap_or_default();
+                tracing::warn!(cause, "the connection to the cache ended; it is made anew");
+            }
+            () = silent(&client) => tracing::warn!("the cache is silent; the connection is made anew"),
+            () = stop.cancelled() => {}
+        }
+        driving.abort();
+        tokio::select! {
+            () = tokio::time::sleep(PAUSE) => {}
+            () = stop.cancelled() => {}
+        }
+    }
+}
+
+/// Returns when a connection that should work does not answer.
+async fn silent(client: &Client) {
+    let client = client.with_options(&Options { timeout: Some(SILENCE), ..Options::default() });
+    loop {
+        tokio::time::sleep(PING_EVERY).await;
+        if client.is_connected() {
+            let answer: Result<(), Error> = client.ping(None).await;
+            if answer.is_err_and(|cause| *cause.kind() == ErrorKind::Timeout) {
+                return;
+            }
+        }
+    }
+}
+
+/// Passes on what is published, and subscribes: to new channels, and to all of them on every new connection. What was
+/// published in between is gone, and those who listen are told so.
+async fn listen(inner: Arc<Inner>, mut messages: broadcast::Receiver<Message>, stop: CancellationToken) {
+    let mut connected = inner.listener.reconnect_rx();
+    let mut retry = tokio::time::interval(PAUSE);
+    retry.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+    loop {
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            // An error says that several were made, which comes to the same.
+            _ = connected.recv() => inner.channels.interrupted(),
+            message = messages.recv() => {
+                match message {
+                    Ok(message) => {
+                        if let Ok(hint) = message.value.convert() {
+                            inner.channels.pass(&message.channel, hint);
+                        }
+                    }
+                    Err(broadcast::error::RecvError::Lagged(_)) => inner.channels.lost(),
+                    Err(broadcast::error::RecvError::Closed) => return,
+                }
+                continue;
+            }
+            () = inner.channels.wanted() => {}
+            _ = retry.tick() => {}
+        }
+        for channel in inner.channels.silent() {
+            match inner.listener.subscribe(channel.clone()).await {
+                Ok(()) => inner.channels.flowing(&channel),
+                Err(cause) => tracing::debug!(channel, %cause, "the cache cannot be listened to just now"),
+            }
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! What a server stands on when its roles run apart: a PostgreSQL database for each service, and Redis.
+
+use server::config::Config;
+use tokio::sync::OnceCell;
+
+use super::postgres::{self, Postgres, assert_durable};
+
+/// Databases of their own, dropped with this, and a cache.
+pub struct Backends {
+    /// Of auth, chat, file and worker.
+    databases: [String; 4],
+    cache: String,
+}
+
+impl Backends {
+    /// On the servers that the tests share.
+    ///
+    /// # Panics
+    /// When there are none.
+    pub async fn shared() -> Self {
+        static DURABLE: OnceCell<()> = OnceCell::const_new();
+        let backends = Self::with(postgres::shared().await, super::fresh_redis().await).await;
+        DURABLE.get_or_init(|| assert_durable(&backends.databases[1])).await;
+        backends
+    }
+
+    /// On a PostgreSQL of their own, and the Redis that the tests share.
+    ///
+    /// # Panics
+    /// When there is no Redis.
+    pub async fn on_postgres(postgres: &Postgres) -> Self {
+        Self::with(postgres.url(), super::fresh_redis().await).await
+    }
+
+    /// On the PostgreSQL that the tests share, and a Redis of their own.
+    ///
+    /// # Panics
+    /// When there is no PostgreSQL.
+    pub async fn on_redis(url: String) -> Self {
+        Self::with(postgres::shared().await, url).await
+    }
+
+    async fn with(postgres: String, cache: String) -> Self {
+        let databases = postgres::create_databases(postgres, ["auth", "chat", "file", "worker"]).await;
+        Self { databases, cache }
+    }
+
+    /// The same databases by way of another port of loopback, which must forward to the server.
+    #[must_use]
+    pub fn through(mut self, server: u16, port: u16) -> Self {
+        for url in &mut self.databases {
+            *url = url.replace(&format!(":{server}/"), &format!(":{port}/"));
+        }
+        self
+    }
+
+    /// Puts a server on them, with few connections: several servers share one PostgreSQL.
+    pub fn apply(&self, config: &mut Config) {
+        let all = [&mut config.auth.db, &mut config.chat.db, &mut config.file.db, &mut config.worker.db];
+        for (db, url) in all.into_iter().zip(&self.databases) {
+            db.url.clone_from(url);
+            db.max_connections = 2;
+        }
+        config.cache.url.clone_from(&self.cache);
+    }
+}
+
+impl Drop for Backends {
+    fn drop(&mut self) {
+        postgres::drop_databases(&self.databases);
+    }
+}
