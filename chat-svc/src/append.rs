@@ -22,6 +22,9 @@ const QUEUE: usize = 4096;
 /// How many changes one transaction takes at most.
 const BATCH: usize = 512;
 
+/// For how many transactions operations are looked up before, once one was not new: where somebody tries again, others do.
+const CAREFUL: u32 = 64;
+
 /// How long one transaction may take before its connection counts as lost.
 const TRANSACTION: Duration = Duration::from_secs(6);
 /// How long a caller waits for a database that may be away. The change may happen all the same: a retry with the same
@@ -65,13 +68,15 @@ pub(crate) struct Writer {
     wake: Wake,
     interest: Interest,
     known: Known,
+    /// For how many transactions operations are looked up before.
+    careful: u32,
 }
 
 /// Makes the writer and the way to it.
 pub(crate) fn appender(db: Db, clock: Clock, live: Arc<Live>, wake: Wake, interest: Interest) -> (Appender, Writer) {
     let (sender, jobs) = mpsc::channel(QUEUE);
     let appender = Appender { jobs: sender, impatient: db.is_shared() };
-    (appender, Writer { jobs, db, clock, live, wake, interest, known: Known::default() })
+    (appender, Writer { jobs, db, clock, live, wake, interest, known: Known::default(), careful: CAREFUL })
 }
 
 impl Appender {
@@ -143,10 +148,22 @@ impl Writer {
         }
     }
 
-    /// Runs changes in one transaction.
+    /// Runs changes in one transaction. Operations are new but for a few, and looking them up costs as much as committing
+    /// them: so they are looked up only where other processes write as well, and for a while after one was not new.
     async fn transact(&mut self, commands: &[&Command]) -> Result<(Vec<Answer>, Told), Failed> {
+        if self.careful == 0 && !self.db.is_shared() {
+            match self.attempt(commands, false).await {
+                Err(Failed { away: false, .. }) => self.careful = CAREFUL,
+                done => return done,
+            }
+        }
+        self.careful = self.careful.saturating_sub(1);
+        self.attempt(commands, true).await
+    }
+
+    async fn attempt(&mut self, commands: &[&Command], careful: bool) -> Result<(Vec<Answer>, Told), Failed> {
         let db = self.db.clone();
-        let committed = match tokio::time::timeout(TRANSACTION, self.commit(commands)).await {
+        let committed = match tokio::time::timeout(TRANSACTION, self.commit(commands, careful)).await {
             Ok(committed) => committed,
             Err(_) => {
                 db.renew().await;
@@ -170,20 +187,19 @@ impl Writer {
         }
     }
 
-    async fn commit(&mut self, commands: &[&Command]) -> Result<(Vec<Answer>, Told), Failed> {
-        let tx = self.db.begin().await.map_err(|cause| Failed { cause: cause.into(), away: true })?;
+    async fn commit(&mut self, commands: &[&Command], careful: bool) -> Result<(Vec<Answer>, Told), Failed> {
         let mut feeds: Vec<_> = commands.iter().flat_map(|command| command.feeds()).collect();
         feeds.sort_unstable();
         feeds.dedup();
         let ops: Vec<&Op> = commands.iter().filter_map(|command| command.op.as_ref()).collect();
-        let mut work = Work::begin(&tx, self.clock.now(), &feeds, &ops, &mut self.known, &self.interest).await?;
+        let ops = careful.then_some(ops.as_slice());
+        let begun = Work::begin(&self.db, self.clock.now(), &feeds, ops, &mut self.known, &self.interest).await;
+        let mut work = begun.map_err(|cause| Failed { cause, away: true })?;
         let mut answers = Vec::with_capacity(commands.len());
         for command in commands {
             answers.push(run(&mut work, command).await?);
         }
         let told = work.finish().await?;
-        crash::point("chat.inserted");
-        tx.commit().await.map_err(ChatError::from)?;
         crash::point("chat.committed");
         Ok((answers, told))
     }
@@ -211,7 +227,17 @@ async fn run(work: &mut Work<'_>, command: &Command) -> Result<Answer, ChatError
             Ok(Ok(response))
         }
         Err(cause @ (ChatError::StoreUnavailable(_) | ChatError::Internal(_))) => Err(cause),
-        Err(refusal) if work.mark() == before => Ok(Err(refusal)),
+        Err(refusal) if work.mark() == before => refused(work, command, refusal).await,
         Err(refusal) => Err(ChatError::internal(format!("a refusal after a change: {refusal}"))),
+    }
+}
+
+/// An operation that was done before is answered as it was then, whatever its author may do now.
+async fn refused(work: &mut Work<'_>, command: &Command, refusal: ChatError) -> Result<Answer, ChatError> {
+    let Some(op) = &command.op else { return Ok(Err(refusal)) };
+    match work.answered_before(op).await {
+        Ok(first) => Ok(first.ok_or(refusal)),
+        Err(reused @ ChatError::OpIdReused) => Ok(Err(reused)),
+        Err(cause) => Err(cause),
     }
 }

@@ -87,15 +87,15 @@ pub(crate) async fn ready(
     file_id: Uuid,
     file: &File,
 ) -> Result<Bytes, ChatError> {
-    if !mesh::inbox::claim(work.tx, CONSUMER, message_id, work.now).await? {
+    if !mesh::inbox::claim(work.tx().await?, CONSUMER, message_id, work.now).await? {
         return Ok(Bytes::new());
     }
     work.wrote();
-    if store::room::find(work.tx, room_id).await?.is_none() {
+    if store::room::find(work.tx().await?, room_id).await?.is_none() {
         tracing::warn!(%room_id, %file_id, "a file was announced for a room that does not exist");
         return Ok(Bytes::new());
     }
-    store::file::save(work.tx, room_id, file_id, file).await?;
+    store::file::save(work.tx().await?, room_id, file_id, file).await?;
     let uploader = Uuid::try_parse(&file.uploader_id).map_err(ChatError::internal)?;
     for feed in [room_id, uploader] {
         let body = Body::FileReady(chat::FileReady { file: Some(file.clone()) });

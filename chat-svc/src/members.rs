@@ -26,7 +26,7 @@ use crate::{
 
 /// Enters a public room.
 pub(crate) async fn join(work: &mut Work<'_>, actor: Actor, room_id: Uuid) -> Result<Bytes, ChatError> {
-    let seen = rooms::open(work.tx, room_id, actor, Action::Join).await?;
+    let seen = rooms::open(work.tx().await?, room_id, actor, Action::Join).await?;
     let room = seen.room.to_proto();
     let (member, count) = match seen.member {
         Some(member) => (member, seen.room.member_count),
@@ -35,7 +35,7 @@ pub(crate) async fn join(work: &mut Work<'_>, actor: Actor, room_id: Uuid) -> Re
             (member, seen.room.member_count + 1)
         }
     };
-    let marker = read_marker::find(work.tx, actor.user_id, room_id).await?;
+    let marker = read_marker::find(work.tx().await?, actor.user_id, room_id).await?;
     let membership = Membership {
         member_count: u32::try_from(count).unwrap_or(0),
         ..rooms::standing(&member, work.head(room_id), marker)
@@ -51,8 +51,8 @@ pub(crate) async fn add(
     user_id: Uuid,
     role: RoomRole,
 ) -> Result<Bytes, ChatError> {
-    let seen = rooms::open(work.tx, room_id, actor, Action::Add(role)).await?;
-    let member = match member::find(work.tx, room_id, user_id).await? {
+    let seen = rooms::open(work.tx().await?, room_id, actor, Action::Add(role)).await?;
+    let member = match member::find(work.tx().await?, room_id, user_id).await? {
         Some(member) => member,
         None => admit(work, actor, &seen.room, user_id, role).await?,
     };
@@ -70,16 +70,16 @@ async fn admit(
     let seq = work.next_seq(room.id);
     let first_visible = if room.history() == RoomHistory::SinceJoined { seq } else { 1 };
     let marker = Marker { seq, ordinal: work.head(room.id).ordinal };
-    read_marker::save(work.tx, user_id, room.id, marker).await?;
+    read_marker::save(work.tx().await?, user_id, room.id, marker).await?;
     work.wrote();
     rooms::enter(work, actor, &room.to_proto(), user_id, role, first_visible).await
 }
 
 /// Leaves by oneself.
 pub(crate) async fn leave(work: &mut Work<'_>, actor: Actor, room_id: Uuid) -> Result<Bytes, ChatError> {
-    let Seen { room, member } = rooms::open(work.tx, room_id, actor, Action::Leave).await?;
+    let Seen { room, member } = rooms::open(work.tx().await?, room_id, actor, Action::Leave).await?;
     let owns = member.is_some_and(|member| member.role() == RoomRole::Owner);
-    if owns && room.member_count > 1 && member::owners(work.tx, room_id).await? == 1 {
+    if owns && room.member_count > 1 && member::owners(work.tx().await?, room_id).await? == 1 {
         return Err(ChatError::LastOwner);
     }
     part(work, actor, room_id, actor.user_id).await?;
@@ -97,9 +97,9 @@ pub(crate) async fn remove(
         let left = leave(work, actor, room_id).await;
         return left.map(|_| RemoveMemberResponse {}.encode_to_vec().into());
     }
-    rooms::open(work.tx, room_id, actor, Action::Remove(RoomRole::Member)).await?;
-    let theirs = member::find(work.tx, room_id, user_id).await?.ok_or(ChatError::MemberNotFound)?;
-    rooms::open(work.tx, room_id, actor, Action::Remove(theirs.role())).await?;
+    rooms::open(work.tx().await?, room_id, actor, Action::Remove(RoomRole::Member)).await?;
+    let theirs = member::find(work.tx().await?, room_id, user_id).await?.ok_or(ChatError::MemberNotFound)?;
+    rooms::open(work.tx().await?, room_id, actor, Action::Remove(theirs.role())).await?;
     part(work, actor, room_id, user_id).await?;
     Ok(RemoveMemberResponse {}.encode_to_vec().into())
 }
@@ -112,16 +112,16 @@ pub(crate) async fn set_role(
     user_id: Uuid,
     role: RoomRole,
 ) -> Result<Bytes, ChatError> {
-    rooms::open(work.tx, room_id, actor, Action::Promote(RoomRole::Member, RoomRole::Member)).await?;
-    let mut theirs = member::find(work.tx, room_id, user_id).await?.ok_or(ChatError::MemberNotFound)?;
+    rooms::open(work.tx().await?, room_id, actor, Action::Promote(RoomRole::Member, RoomRole::Member)).await?;
+    let mut theirs = member::find(work.tx().await?, room_id, user_id).await?.ok_or(ChatError::MemberNotFound)?;
     let before = theirs.role();
-    rooms::open(work.tx, room_id, actor, Action::Promote(before, role)).await?;
-    if before == RoomRole::Owner && role != RoomRole::Owner && member::owners(work.tx, room_id).await? == 1 {
+    rooms::open(work.tx().await?, room_id, actor, Action::Promote(before, role)).await?;
+    if before == RoomRole::Owner && role != RoomRole::Owner && member::owners(work.tx().await?, room_id).await? == 1 {
         return Err(ChatError::LastOwner);
     }
     if before != role {
         theirs.role = role.into();
-        member::set_role(work.tx, room_id, user_id, role).await?;
+        member::set_role(work.tx().await?, room_id, user_id, role).await?;
         work.wrote();
         let changed = MemberRoleChanged { member: Some(theirs.to_proto()), room_id: room_id.to_string() };
         work.append(room_id, actor.user_id, Body::MemberRoleChanged(changed), None);
@@ -131,8 +131,8 @@ pub(crate) async fn set_role(
 
 /// Ends a membership. The event is the last that the user may see: it carries the change of audience itself.
 async fn part(work: &mut Work<'_>, actor: Actor, room_id: Uuid, user_id: Uuid) -> Result<(), ChatError> {
-    member::delete(work.tx, room_id, user_id).await?;
-    room::count_member(work.tx, room_id, -1).await?;
+    member::delete(work.tx().await?, room_id, user_id).await?;
+    room::count_member(work.tx().await?, room_id, -1).await?;
     work.wrote();
     let left = MemberLeft { user_id: user_id.to_string(), room_id: room_id.to_string() };
     let audience = AudienceChange { added_user_ids: Vec::new(), removed_user_ids: vec![user_id.to_string()] };

@@ -31,7 +31,7 @@ pub(crate) async fn send(
     op_id: Option<Uuid>,
 ) -> Result<Bytes, ChatError> {
     work.open(room_id, actor, Action::Post).await?;
-    let files = resolve(work.tx, room_id, claims).await?;
+    let files = resolve(work, room_id, claims).await?;
     let ordinal = work.next_ordinal(room_id);
     let seq = work.next_seq(room_id);
     let id = mesh::ids::new_id();
@@ -66,12 +66,17 @@ pub(crate) async fn send(
 }
 
 /// The files of a message: proven by a reference, or announced in the room before.
-async fn resolve<C: ConnectionTrait>(db: &C, room_id: Uuid, claims: &[FileClaim]) -> Result<Vec<File>, ChatError> {
+async fn resolve(work: &Work<'_>, room_id: Uuid, claims: &[FileClaim]) -> Result<Vec<File>, ChatError> {
     let announced = claims.iter().filter_map(|claim| match claim {
         FileClaim::Announced(id) => Some(*id),
         FileClaim::Proven(_) => None,
     });
-    let known = store::file::some(db, room_id, &announced.collect::<Vec<_>>()).await?;
+    let announced: Vec<Uuid> = announced.collect();
+    // Most messages ask for nothing, and then there is no need for a transaction yet.
+    let known = match announced.is_empty() {
+        true => HashMap::new(),
+        false => store::file::some(work.tx().await?, room_id, &announced).await?,
+    };
     let one = |claim: &FileClaim| match claim {
         FileClaim::Proven(file) => Ok(file.as_ref().clone()),
         FileClaim::Announced(id) => known.get(id).cloned().ok_or_else(|| ChatError::FileNotFound(id.to_string())),
@@ -92,7 +97,7 @@ pub(crate) async fn edit(
     if row.author_id != actor.user_id {
         return Err(ChatError::NotTheAuthor);
     }
-    let before = current(work.tx, &row).await?;
+    let before = current(work.tx().await?, &row).await?;
     if text.trim().is_empty() && before.files.is_empty() {
         return Err(ChatError::invalid("text", "must not be empty"));
     }
@@ -101,7 +106,7 @@ pub(crate) async fn edit(
     let edited = MessageEdited { message: Some(message.clone()) };
     work.publish(room_id, &edited)?;
     work.append(room_id, actor.user_id, Body::MessageEdited(edited), None);
-    message::edited(work.tx, message_id, edited_seq).await?;
+    message::edited(work.tx().await?, message_id, edited_seq).await?;
     work.wrote();
     work.answered_with(message_id, edited_seq);
     Ok(EditMessageResponse { message: Some(message) }.encode_to_vec().into())
@@ -114,7 +119,7 @@ pub(crate) async fn delete(
     room_id: Uuid,
     message_id: Uuid,
 ) -> Result<Bytes, ChatError> {
-    let seen = rooms::open(work.tx, room_id, actor, Action::Post).await?;
+    let seen = rooms::open(work.tx().await?, room_id, actor, Action::Post).await?;
     let row = living(work, room_id, message_id).await?;
     if row.author_id != actor.user_id {
         policy::allow(Action::DeleteOthers, seen.room.kind(), seen.asker(actor))?;
@@ -124,9 +129,9 @@ pub(crate) async fn delete(
     work.publish(room_id, &deleted)?;
     let seq = work.append(room_id, actor.user_id, Body::MessageDeleted(deleted), None);
     work.flush().await?;
-    let content = message::content(work.tx, &row).await?;
-    store::event::redact(work.tx, room_id, &content).await?;
-    message::deleted(work.tx, message_id, store::micros(work.now)).await?;
+    let content = message::content(work.tx().await?, &row).await?;
+    store::event::redact(work.tx().await?, room_id, &content).await?;
+    message::deleted(work.tx().await?, message_id, store::micros(work.now)).await?;
     work.wrote();
     Ok(DeleteMessageResponse { seq }.encode_to_vec().into())
 }
@@ -134,7 +139,7 @@ pub(crate) async fn delete(
 /// A message that is there and not deleted. What this very transaction posted or edited before is written first.
 async fn living(work: &mut Work<'_>, room_id: Uuid, message_id: Uuid) -> Result<message::Model, ChatError> {
     work.flush().await?;
-    let row = message::find(work.tx, room_id, message_id).await?;
+    let row = message::find(work.tx().await?, room_id, message_id).await?;
     row.filter(|row| row.deleted_at == 0).ok_or(ChatError::MessageNotFound)
 }
 

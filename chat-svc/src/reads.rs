@@ -19,8 +19,8 @@ use crate::{
 
 /// Moves the marker forward; a marker that is further already stays.
 pub(crate) async fn mark_read(work: &mut Work<'_>, actor: Actor, room_id: Uuid, seq: u64) -> Result<Bytes, ChatError> {
-    rooms::open(work.tx, room_id, actor, Action::Read).await?;
-    let known = read_marker::find(work.tx, actor.user_id, room_id).await?;
+    rooms::open(work.tx().await?, room_id, actor, Action::Read).await?;
+    let known = read_marker::find(work.tx().await?, actor.user_id, room_id).await?;
     let head = work.head(room_id);
     let marker = if seq <= known.seq {
         known
@@ -40,8 +40,8 @@ pub(crate) async fn mark_unread(
     room_id: Uuid,
     seq: u64,
 ) -> Result<Bytes, ChatError> {
-    rooms::open(work.tx, room_id, actor, Action::Read).await?;
-    let known = read_marker::find(work.tx, actor.user_id, room_id).await?;
+    rooms::open(work.tx().await?, room_id, actor, Action::Read).await?;
+    let known = read_marker::find(work.tx().await?, actor.user_id, room_id).await?;
     let marker = if seq < known.seq {
         let marker = at(work, room_id, seq).await?;
         set(work, actor, room_id, marker).await?
@@ -53,11 +53,11 @@ pub(crate) async fn mark_unread(
 
 async fn at(work: &mut Work<'_>, room_id: Uuid, seq: u64) -> Result<Marker, ChatError> {
     work.flush().await?;
-    Ok(Marker { seq, ordinal: message::ordinal_at(work.tx, room_id, seq).await? })
+    Ok(Marker { seq, ordinal: message::ordinal_at(work.tx().await?, room_id, seq).await? })
 }
 
 async fn set(work: &mut Work<'_>, actor: Actor, room_id: Uuid, marker: Marker) -> Result<Marker, ChatError> {
-    read_marker::save(work.tx, actor.user_id, room_id, marker).await?;
+    read_marker::save(work.tx().await?, actor.user_id, room_id, marker).await?;
     work.wrote();
     let read = Read { room_id: room_id.to_string(), seq: marker.seq, ordinal: marker.ordinal };
     work.append(actor.user_id, actor.user_id, Body::Read(read), None);

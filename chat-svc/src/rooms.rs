@@ -66,7 +66,7 @@ pub(crate) async fn create(work: &mut Work<'_>, actor: Actor, new: &NewRoom) -> 
         member_count: 0,
     };
     let room = row.to_proto();
-    room::insert(work.tx, row).await?;
+    room::insert(work.tx().await?, row).await?;
     work.wrote();
     let created = RoomCreated { room: Some(room.clone()) };
     work.append(new.id, actor.user_id, Body::RoomCreated(created.clone()), None);
@@ -96,8 +96,8 @@ pub(crate) async fn enter(
         joined_seq: store::signed(seq),
         first_visible_seq: store::signed(first_visible),
     };
-    member::insert(work.tx, row.clone()).await?;
-    room::count_member(work.tx, room_id, 1).await?;
+    member::insert(work.tx().await?, row.clone()).await?;
+    room::count_member(work.tx().await?, room_id, 1).await?;
     work.wrote();
     let joined = MemberJoined {
         member: Some(Member { joined_at: Some(work.at()), ..row.to_proto() }),
@@ -120,7 +120,7 @@ pub(crate) async fn update(
     topic: Option<&str>,
     history: Option<RoomHistory>,
 ) -> Result<Bytes, ChatError> {
-    let Seen { mut room, .. } = open(work.tx, room_id, actor, Action::Update).await?;
+    let Seen { mut room, .. } = open(work.tx().await?, room_id, actor, Action::Update).await?;
     if let Some(name) = name {
         room.name = name.to_owned();
         room.sort_name = sort_name(name);
@@ -131,7 +131,7 @@ pub(crate) async fn update(
     if let Some(history) = history {
         room.history = history as i32;
     }
-    room::update(work.tx, &room).await?;
+    room::update(work.tx().await?, &room).await?;
     work.wrote();
     let updated = RoomUpdated { room: Some(room.to_proto()) };
     work.append(room_id, actor.user_id, Body::RoomUpdated(updated), None);

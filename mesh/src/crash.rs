@@ -7,10 +7,7 @@
 /// Ends the process if the point of this name is armed and this is the time. Names tell the last thing that was done.
 #[cfg(debug_assertions)]
 pub fn point(name: &str) {
-    use std::sync::LazyLock;
-    static ARMED: LazyLock<Option<Armed>> =
-        LazyLock::new(|| crate::config::crash_at().as_deref().and_then(Armed::parse));
-    if let Some(armed) = ARMED.as_ref()
+    if let Some(armed) = armed()
         && armed.is_due(name)
     {
         if !armed.linger.is_zero() {
@@ -25,6 +22,27 @@ pub fn point(name: &str) {
 #[cfg(not(debug_assertions))]
 #[inline(always)]
 pub const fn point(_: &str) {}
+
+/// Whether the point of this name is armed, for code that passes it only when somebody waits there.
+#[cfg(debug_assertions)]
+pub fn is_armed(name: &str) -> bool {
+    armed().is_some_and(|armed| armed.name == name)
+}
+
+/// Never: a release build has no crash points.
+#[cfg(not(debug_assertions))]
+#[inline(always)]
+pub const fn is_armed(_: &str) -> bool {
+    false
+}
+
+#[cfg(debug_assertions)]
+fn armed() -> Option<&'static Armed> {
+    use std::sync::LazyLock;
+    static ARMED: LazyLock<Option<Armed>> =
+        LazyLock::new(|| crate::config::crash_at().as_deref().and_then(Armed::parse));
+    ARMED.as_ref()
+}
 
 /// A point that is armed.
 #[cfg(debug_assertions)]

@@ -3,22 +3,30 @@
 //! What is committed is on disk: every SQLite connection is set to WAL and `synchronous=FULL`, every PostgreSQL one to
 //! `synchronous_commit=on`. Owns the rule that two processes never work on one SQLite file.
 
+mod at_once;
+
 use std::{
     fs::File,
     future::Future,
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 use sea_orm::{
     AccessMode, ConnAcquireErr, ConnectOptions, ConnectionTrait as _, Database, DatabaseConnection,
-    DatabaseTransaction, DbBackend, DbErr, IsolationLevel, SqliteTransactionMode, TransactionOptions, TransactionTrait as _,
+    DatabaseTransaction, DbBackend, DbErr, IsolationLevel, SqliteTransactionMode, TransactionOptions,
+    TransactionTrait as _,
     sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous},
 };
 use sea_orm_migration::{MigratorTrait, prelude::ColumnDef};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
+
+pub use self::at_once::{Insert, portions};
 
 /// How long a caller waits for a connection. Shorter than the two seconds after which a caller is told that the database is away.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_millis(1500);
@@ -88,6 +96,8 @@ pub struct Db {
     /// How the writing connections are made anew.
     url: Option<Arc<DbConfig>>,
     reader: DatabaseConnection,
+    /// The writing connection may be in a transaction whose caller hung up.
+    open: Arc<AtomicBool>,
     /// Of a SQLite file; held for as long as the database is open.
     lock: Option<Arc<File>>,
 }
@@ -108,7 +118,13 @@ impl Db {
         // The writer first: it makes the file and switches it to WAL.
         let writer = Database::connect(sqlite_options(&url, 1)).await?;
         let reader = Database::connect(sqlite_options(&url, config.max_connections.max(1))).await?;
-        Ok(Self { writer: Arc::new(Mutex::new(writer)), url: None, reader, lock: Some(Arc::new(lock)) })
+        Ok(Self {
+            writer: Arc::new(Mutex::new(writer)),
+            url: None,
+            reader,
+            open: Arc::default(),
+            lock: Some(Arc::new(lock)),
+        })
     }
 
     /// Connects when it is first used, so that a database that is away for the moment does not keep a process from starting.
@@ -116,7 +132,13 @@ impl Db {
         // A transaction that finds its connection broken gets another one, so a check of each would be wasted.
         let writer = Database::connect(postgres_options(config, false)).await?;
         let reader = Database::connect(postgres_options(config, true)).await?;
-        Ok(Self { writer: Arc::new(Mutex::new(writer)), url: Some(Arc::new(config.clone())), reader, lock: None })
+        Ok(Self {
+            writer: Arc::new(Mutex::new(writer)),
+            url: Some(Arc::new(config.clone())),
+            reader,
+            open: Arc::default(),
+            lock: None,
+        })
     }
 
     fn writer(&self) -> DatabaseConnection {
@@ -131,6 +153,28 @@ impl Db {
             Ok(fresh) => *self.writer.lock().unwrap_or_else(PoisonError::into_inner) = fresh,
             Err(cause) => tracing::warn!(%cause, "the connections to the database cannot be made anew"),
         }
+    }
+
+    fn left_open(&self) {
+        self.open.store(true, Ordering::Release);
+    }
+
+    fn left_nothing(&self) {
+        self.open.store(false, Ordering::Release);
+    }
+
+    /// Ends a transaction that was left open. There is one writing connection: who gets it may end what it finds, for nobody
+    /// else is using it.
+    async fn roll_back_what_was_left(&self) {
+        if self.open.swap(false, Ordering::AcqRel) {
+            // An error says that there is no transaction, which is as good.
+            let _ = self.writer().execute_unprepared("ROLLBACK").await;
+        }
+    }
+
+    /// The kind of database, for statements that are written out.
+    pub fn backend(&self) -> DbBackend {
+        self.reader.get_database_backend()
     }
 
     /// Whether several processes can work on it.
@@ -170,8 +214,11 @@ impl Db {
             }
             return begun.unwrap_or_else(|_| Err(away()));
         }
+        self.roll_back_what_was_left().await;
         let sqlite_transaction_mode = Some(SqliteTransactionMode::Immediate);
-        self.writer().begin_with_options(TransactionOptions { sqlite_transaction_mode, ..Default::default() }).await
+        let options = TransactionOptions { sqlite_transaction_mode, ..Default::default() };
+        // Why ever it cannot begin: the next one looks again whether something was left.
+        self.writer().begin_with_options(options).await.inspect_err(|_| self.left_open())
     }
 
     /// A server that was started again has ended every connection; one broken connection means that all of them are.

@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 
 use uuid::Uuid;
 
-use crate::store::{member, room};
+use crate::store::{feed::Head, member, room};
 
 /// How many feeds, rooms and memberships are remembered; then everything is forgotten and read again.
 const MAX_ENTRIES: usize = 50_000;
@@ -17,6 +17,8 @@ const MAX_ENTRIES: usize = 50_000;
 pub(crate) struct Known {
     /// Feeds that have a counter: it is never taken away.
     feeds: HashSet<Uuid>,
+    /// Where feeds stand, in a database that nobody else writes to.
+    heads: HashMap<Uuid, Head>,
     rooms: HashMap<Uuid, (u64, room::Model)>,
     members: HashMap<(Uuid, Uuid), (u64, Option<member::Model>)>,
 }
@@ -33,6 +35,19 @@ impl Known {
             self.feeds.clear();
         }
         self.feeds.extend(feeds);
+    }
+
+    /// Where a feed stands. For a database that nobody else writes to.
+    pub(crate) fn head(&self, feed: Uuid) -> Option<Head> {
+        self.heads.get(&feed).copied()
+    }
+
+    /// Remembers where feeds stand.
+    pub(crate) fn learn_heads(&mut self, heads: impl IntoIterator<Item = (Uuid, Head)>) {
+        if self.heads.len() >= MAX_ENTRIES {
+            self.heads.clear();
+        }
+        self.heads.extend(heads);
     }
 
     /// A room as it is at `changed`.
@@ -64,6 +79,7 @@ impl Known {
     /// Forgets everything: what was read in a transaction that did not happen may never have been true.
     pub(crate) fn forget(&mut self) {
         self.feeds.clear();
+        self.heads.clear();
         self.rooms.clear();
         self.members.clear();
     }

@@ -5,6 +5,8 @@ use std::collections::{HashMap, HashSet};
 use bytes::Bytes;
 use mesh::{
     bus::Interest,
+    crash,
+    db::Db,
     outbox::{self, OutboxMessage},
 };
 use prost::{Message as _, Name};
@@ -12,8 +14,9 @@ use proto::chat::{
     internal::v1::AudienceChange,
     v1::{Event, event::Body},
 };
-use sea_orm::DatabaseTransaction;
+use sea_orm::{ConnectionTrait as _, DatabaseTransaction, Statement};
 use time::OffsetDateTime;
+use tokio::sync::OnceCell;
 use uuid::Uuid;
 
 use super::Known;
@@ -34,10 +37,11 @@ use crate::{
     },
 };
 
-/// A transaction of the writer.
+/// A transaction of the writer. It is begun when something needs it: what is known already and only appends becomes one trip to
+/// the database in the end.
 pub(crate) struct Work<'t> {
-    /// The transaction, for queries and for writes that rules make themselves.
-    pub(crate) tx: &'t DatabaseTransaction,
+    db: &'t Db,
+    tx: OnceCell<DatabaseTransaction>,
     /// When it happens, for all of it.
     pub(crate) now: OffsetDateTime,
     known: &'t mut Known,
@@ -50,8 +54,10 @@ pub(crate) struct Work<'t> {
     /// How many of `events` are written already.
     written: usize,
     messages: Vec<message::Model>,
-    /// Answers of earlier transactions to operations of this batch.
+    /// Answers of earlier transactions to operations of this batch, as far as they were looked up.
     before: HashMap<(Uuid, Uuid), op::Model>,
+    /// All of them were.
+    looked_up: bool,
     answers: Vec<Answered>,
     /// Where in `answers` an operation of this transaction is.
     answered: HashMap<(Uuid, Uuid), usize>,
@@ -71,38 +77,67 @@ pub(crate) struct Told {
 }
 
 impl<'t> Work<'t> {
-    /// Locks the counters of `feeds`, which must be sorted, makes those that are missing, and looks up which of `ops` were answered before.
+    /// Finds out where `feeds` stand, which must be sorted: from memory where nobody else writes, otherwise by locking their
+    /// counters. `careful` looks up which of `ops` were answered before; else one that was makes the whole transaction fail.
     pub(crate) async fn begin(
-        tx: &'t DatabaseTransaction,
+        db: &'t Db,
         now: OffsetDateTime,
         feeds: &[Uuid],
-        ops: &[&Op],
+        ops: Option<&[&Op]>,
         known: &'t mut Known,
         interest: &'t Interest,
     ) -> Result<Self, ChatError> {
-        let new = known.new_feeds(feeds);
-        store::feed::add(tx, &new).await?;
-        let heads = store::feed::lock(tx, feeds).await?;
-        known.learn_feeds(&new);
-        let before = op::some(tx, ops).await?.into_iter().map(|row| ((row.user_id, row.op_id), row)).collect();
-        Ok(Self {
-            tx,
+        let mut work = Self {
+            db,
+            tx: OnceCell::new(),
             now,
             known,
             interest,
-            heads,
+            heads: HashMap::new(),
             moved: HashSet::new(),
             events: Vec::new(),
             posted: HashMap::new(),
             written: 0,
             messages: Vec::new(),
-            before,
+            before: HashMap::new(),
+            looked_up: ops.is_some(),
             answers: Vec::new(),
             answered: HashMap::new(),
             answer: None,
             outbox: Vec::new(),
             changes: 0,
-        })
+        };
+        work.heads = if db.is_shared() { work.lock(feeds).await? } else { work.remember_heads(feeds).await? };
+        for op in ops.into_iter().filter(|ops| !ops.is_empty()) {
+            let before = op::some(work.tx().await?, op).await?;
+            work.before = before.into_iter().map(|row| ((row.user_id, row.op_id), row)).collect();
+        }
+        Ok(work)
+    }
+
+    /// Locks counters, and makes those that are missing.
+    async fn lock(&mut self, feeds: &[Uuid]) -> Result<HashMap<Uuid, Head>, ChatError> {
+        let new = self.known.new_feeds(feeds);
+        store::feed::add(self.tx().await?, &new).await?;
+        let heads = store::feed::lock(self.tx().await?, feeds).await?;
+        self.known.learn_feeds(&new);
+        Ok(heads)
+    }
+
+    /// Nobody else moves counters, so what was committed last still holds.
+    async fn remember_heads(&mut self, feeds: &[Uuid]) -> Result<HashMap<Uuid, Head>, ChatError> {
+        let missing: Vec<Uuid> = feeds.iter().filter(|feed| self.known.head(**feed).is_none()).copied().collect();
+        if !missing.is_empty() {
+            let found = store::feed::heads(self.db.reader(), &missing).await?;
+            let head = |feed: Uuid| (feed, found.get(&feed).copied().unwrap_or_default());
+            self.known.learn_heads(missing.into_iter().map(head));
+        }
+        Ok(feeds.iter().map(|feed| (*feed, self.known.head(*feed).unwrap_or_default())).collect())
+    }
+
+    /// The transaction, for queries and for writes that rules make themselves.
+    pub(crate) async fn tx(&self) -> Result<&DatabaseTransaction, ChatError> {
+        Ok(self.tx.get_or_try_init(|| self.db.begin()).await?)
     }
 
     /// A room for somebody who wants to do something there, if they may; from memory when nothing changed since.
@@ -111,7 +146,7 @@ impl<'t> Work<'t> {
         let room = match self.known.room(room_id, changed) {
             Some(room) => room.clone(),
             None => {
-                let room = room::find(self.tx, room_id).await?.ok_or(ChatError::RoomNotFound)?;
+                let room = room::find(self.tx().await?, room_id).await?.ok_or(ChatError::RoomNotFound)?;
                 self.known.learn_room(changed, room.clone());
                 room
             }
@@ -119,7 +154,7 @@ impl<'t> Work<'t> {
         let member = match self.known.member(room_id, actor.user_id, changed) {
             Some(member) => member.clone(),
             None => {
-                let member = member::find(self.tx, room_id, actor.user_id).await?;
+                let member = member::find(self.tx().await?, room_id, actor.user_id).await?;
                 self.known.learn_member(room_id, actor.user_id, changed, member.clone());
                 member
             }
@@ -224,9 +259,21 @@ impl<'t> Work<'t> {
         first.check(op)?;
         match (&first.response, first.message_id, first.seq) {
             (Some(response), ..) => Ok(Some(response.clone().into())),
-            (None, Some(message_id), Some(seq)) => messages::answer_again(self.tx, message_id, seq).await.map(Some),
+            (None, Some(message_id), Some(seq)) => {
+                messages::answer_again(self.db.reader(), message_id, seq).await.map(Some)
+            }
             _ => Err(ChatError::internal("an operation without its answer")),
         }
+    }
+
+    /// The first answer to an operation that is refused now: its author may have been removed since.
+    pub(crate) async fn answered_before(&mut self, op: &Op) -> Result<Option<Bytes>, ChatError> {
+        if self.looked_up {
+            return Ok(None);
+        }
+        let rows = op::some(self.db.reader(), &[op]).await?;
+        self.before.extend(rows.into_iter().map(|row| ((row.user_id, row.op_id), row)));
+        self.answered(op).await
     }
 
     /// Remembers the answer to an operation; also forgets what the answer consists of, which the next one must say anew.
@@ -240,6 +287,12 @@ impl<'t> Work<'t> {
 
     /// Writes the events and messages gathered so far, for rules that look at them.
     pub(crate) async fn flush(&mut self) -> Result<(), ChatError> {
+        let statements = self.gathered();
+        self.write(statements).await
+    }
+
+    /// The events and messages gathered so far, as statements.
+    fn gathered(&mut self) -> Vec<Statement> {
         let new: Vec<NewEvent> = self.events[self.written..]
             .iter()
             .zip(self.written..)
@@ -251,23 +304,45 @@ impl<'t> Work<'t> {
             })
             .collect();
         self.written = self.events.len();
-        store::event::insert(self.tx, &new).await?;
         let rows = std::mem::take(&mut self.messages);
-        message::insert(self.tx, &rows).await?;
+        let mut statements = store::event::insert(self.db.backend(), &new);
+        statements.extend(message::insert(self.db.backend(), &rows));
+        statements
+    }
+
+    async fn write(&self, statements: Vec<Statement>) -> Result<(), ChatError> {
+        for statement in statements {
+            self.tx().await?.execute_raw(statement).await?;
+        }
         Ok(())
     }
 
-    /// Writes everything that is still only gathered.
+    /// Writes everything that is still only gathered, and commits.
     pub(crate) async fn finish(mut self) -> Result<Told, ChatError> {
-        self.flush().await?;
+        let mut statements = self.gathered();
         let mut heads: Vec<(Uuid, Head)> = self.moved.iter().map(|feed| (*feed, self.head(*feed))).collect();
         heads.sort_unstable_by_key(|(feed, _)| *feed);
-        store::feed::save(self.tx, &heads).await?;
+        let backend = self.db.backend();
+        statements.extend(store::feed::save(backend, &heads));
         // In one order everywhere: two processes that were sent the same operations must not wait for each other.
         self.answers.sort_unstable_by_key(|answered| (answered.op.op_id, answered.op.user_id));
-        op::save(self.tx, &self.answers).await?;
+        statements.extend(op::save(backend, &self.answers));
         if !self.outbox.is_empty() {
-            outbox::add(self.tx, &self.outbox, self.now).await?;
+            outbox::add(self.tx().await?, &self.outbox, self.now).await?;
+        }
+        // A crash point needs a moment between the writes and the commit, which one trip does not have.
+        if self.tx.get().is_some() || crash::is_armed("chat.inserted") {
+            self.write(statements).await?;
+            self.tx().await?;
+        } else if !statements.is_empty() {
+            self.db.commit_at_once(statements).await?;
+        }
+        crash::point("chat.inserted");
+        if let Some(tx) = self.tx.into_inner() {
+            tx.commit().await?;
+        }
+        if !self.db.is_shared() {
+            self.known.learn_heads(heads);
         }
         Ok(Told { outbox: !self.outbox.is_empty(), events: self.events })
     }

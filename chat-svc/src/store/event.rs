@@ -1,9 +1,10 @@
 //! `event`: the log. A row holds the very bytes that clients get, and their hash, which stays when the bytes go.
 
 use bytes::Bytes;
+use mesh::db::Insert;
 use prost::Message as _;
 use proto::chat::v1::{Event, Redacted, event::Body};
-use sea_orm::{QueryOrder as _, QuerySelect as _, Set, entity::prelude::*};
+use sea_orm::{DbBackend, QueryOrder as _, QuerySelect as _, Set, Statement, entity::prelude::*};
 use sha2::{Digest as _, Sha256};
 
 use super::{signed, unsigned};
@@ -35,19 +36,22 @@ pub(crate) struct NewEvent {
     pub(crate) message_id: Option<Uuid>,
 }
 
+const INSERT: Insert<5> =
+    Insert { table: "event", columns: ["feed_id", "seq", "bytes", "hash", "message_id"], conflict: "" };
+
 /// Writes events.
-pub(crate) async fn insert<C: ConnectionTrait>(db: &C, events: &[NewEvent]) -> Result<(), DbErr> {
-    for some in super::portions(events) {
-        let rows = some.iter().map(|event| ActiveModel {
-            feed_id: Set(event.feed_id),
-            seq: Set(signed(event.seq)),
-            bytes: Set(event.bytes.to_vec()),
-            hash: Set(Sha256::digest(&event.bytes).to_vec()),
-            message_id: Set(event.message_id),
-        });
-        Entity::insert_many(rows).exec_without_returning(db).await?;
-    }
-    Ok(())
+pub(crate) fn insert(backend: DbBackend, events: &[NewEvent]) -> Vec<Statement> {
+    let row = |event: &NewEvent| {
+        let hash = Sha256::digest(&event.bytes).to_vec();
+        [
+            event.feed_id.into(),
+            signed(event.seq).into(),
+            event.bytes.to_vec().into(),
+            hash.into(),
+            event.message_id.into(),
+        ]
+    };
+    INSERT.statements(backend, events.iter().map(row).collect())
 }
 
 /// A page of the log above `after`, at most `rows` long.

@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use sea_orm::{QueryOrder as _, QuerySelect as _, Set, entity::prelude::*, sea_query::OnConflict};
+use mesh::db::Insert;
+use sea_orm::{DbBackend, QueryOrder as _, QuerySelect as _, Set, Statement, entity::prelude::*};
 
 use super::{signed, unsigned};
 
@@ -79,18 +80,16 @@ pub(crate) async fn head<C: ConnectionTrait>(db: &C, id: Uuid) -> Result<Head, D
     Ok(Entity::find_by_id(id).one(db).await?.map_or_else(Head::default, Head::from))
 }
 
+const INSERT: Insert<4> = Insert {
+    table: "feed",
+    columns: ["id", "head", "ordinal", "changed"],
+    conflict: "ON CONFLICT (id) DO UPDATE SET head = excluded.head, ordinal = excluded.ordinal, changed = excluded.changed",
+};
+
 /// Moves counters on.
-pub(crate) async fn save<C: ConnectionTrait>(db: &C, heads: &[(Uuid, Head)]) -> Result<(), DbErr> {
-    for some in super::portions(heads) {
-        let rows = some.iter().map(|(id, head)| ActiveModel {
-            id: Set(*id),
-            head: Set(signed(head.seq)),
-            ordinal: Set(signed(head.ordinal)),
-            changed: Set(signed(head.changed)),
-        });
-        let moved = [Column::Head, Column::Ordinal, Column::Changed];
-        let conflict = OnConflict::column(Column::Id).update_columns(moved).to_owned();
-        Entity::insert_many(rows).on_conflict(conflict).exec_without_returning(db).await?;
-    }
-    Ok(())
+pub(crate) fn save(backend: DbBackend, heads: &[(Uuid, Head)]) -> Vec<Statement> {
+    let row = |(id, head): &(Uuid, Head)| {
+        [(*id).into(), signed(head.seq).into(), signed(head.ordinal).into(), signed(head.changed).into()]
+    };
+    INSERT.statements(backend, heads.iter().map(row).collect())
 }

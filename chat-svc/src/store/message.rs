@@ -1,7 +1,8 @@
 //! `message`: where each message stands in the log. The content is in the events only: `current_seq` names the one that
 //! holds it. `message_edit`: the events that a deletion must redact besides the posting.
 
-use sea_orm::{JoinType, QueryOrder as _, QuerySelect as _, Set, entity::prelude::*};
+use mesh::db::Insert;
+use sea_orm::{DbBackend, JoinType, QueryOrder as _, QuerySelect as _, Set, Statement, entity::prelude::*};
 
 use super::{event, signed, unsigned};
 
@@ -49,13 +50,27 @@ pub(crate) mod edit {
     impl ActiveModelBehavior for ActiveModel {}
 }
 
+const INSERT: Insert<8> = Insert {
+    table: "message",
+    columns: ["id", "room_id", "seq", "ordinal", "author_id", "created_at", "current_seq", "deleted_at"],
+    conflict: "",
+};
+
 /// Writes new messages.
-pub(crate) async fn insert<C: ConnectionTrait>(db: &C, rows: &[Model]) -> Result<(), DbErr> {
-    for some in super::portions(rows) {
-        let rows = some.iter().cloned().map(ActiveModel::from);
-        Entity::insert_many(rows).exec_without_returning(db).await?;
-    }
-    Ok(())
+pub(crate) fn insert(backend: DbBackend, rows: &[Model]) -> Vec<Statement> {
+    let row = |row: &Model| {
+        [
+            row.id.into(),
+            row.room_id.into(),
+            row.seq.into(),
+            row.ordinal.into(),
+            row.author_id.into(),
+            row.created_at.into(),
+            row.current_seq.into(),
+            row.deleted_at.into(),
+        ]
+    };
+    INSERT.statements(backend, rows.iter().map(row).collect())
 }
 
 /// The postings of a room from a number on, joined with their messages.

@@ -4,7 +4,8 @@
 //! repeated call is answered with what is left, and nothing has to be hunted down.
 
 use bytes::Bytes;
-use sea_orm::{Condition, Set, entity::prelude::*};
+use mesh::db::Insert;
+use sea_orm::{Condition, DbBackend, Statement, entity::prelude::*};
 
 use super::signed;
 use crate::errors::ChatError;
@@ -66,19 +67,21 @@ impl Model {
     }
 }
 
-/// Remembers answers. Fails when one of the operations was answered meanwhile by another process: the batch is then run
-/// again and finds that answer.
-pub(crate) async fn save<C: ConnectionTrait>(db: &C, answers: &[Answered]) -> Result<(), DbErr> {
-    for some in super::portions(answers) {
-        let rows = some.iter().map(|answered| ActiveModel {
-            op_id: Set(answered.op.op_id),
-            user_id: Set(answered.op.user_id),
-            hash: Set(answered.op.hash.to_vec()),
-            response: Set(answered.message.is_none().then(|| answered.response.to_vec())),
-            message_id: Set(answered.message.map(|(id, _)| id)),
-            seq: Set(answered.message.map(|(_, seq)| signed(seq))),
-        });
-        Entity::insert_many(rows).exec_without_returning(db).await?;
-    }
-    Ok(())
+const INSERT: Insert<6> =
+    Insert { table: "op", columns: ["op_id", "user_id", "hash", "response", "message_id", "seq"], conflict: "" };
+
+/// Remembers answers. Fails when one of the operations was answered before: the batch is then run again and finds that answer.
+pub(crate) fn save(backend: DbBackend, answers: &[Answered]) -> Vec<Statement> {
+    let row = |answered: &Answered| {
+        let (message_id, seq) = answered.message.unzip();
+        [
+            answered.op.op_id.into(),
+            answered.op.user_id.into(),
+            answered.op.hash.to_vec().into(),
+            answered.message.is_none().then(|| answered.response.to_vec()).into(),
+            message_id.into(),
+            seq.map(signed).into(),
+        ]
+    };
+    INSERT.statements(backend, answers.iter().map(row).collect())
 }

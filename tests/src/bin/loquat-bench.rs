@@ -1,5 +1,9 @@
 //! `make bench`: how close the delivery engine comes to what the machine can do at all.
-#![allow(clippy::expect_used, clippy::print_stdout, reason = "a measurement says what it found, or why it could not be taken")]
+#![allow(
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a measurement says what it found, or why it could not be taken"
+)]
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 

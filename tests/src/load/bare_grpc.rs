@@ -9,7 +9,8 @@ use std::{
 use futures::{Stream, StreamExt as _};
 use proto::{
     chat::v1::{
-        self as chat, Event, Message, MessagePosted, event::Body,
+        self as chat, Event, Message, MessagePosted,
+        event::Body,
         message_service_server::{MessageService, MessageServiceServer},
     },
     edge::v1::{

@@ -168,7 +168,8 @@ impl Floor {
             let Some(end) = peer.rest.windows(4).position(|four| four == b"\r\n\r\n") else { return };
             if peer.rest.starts_with(b"GET /counts") {
                 let counts = format!("writes {}\ndeliveries {}\n", self.writes, self.deliveries);
-                let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{counts}", counts.len());
+                let answer =
+                    format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{counts}", counts.len());
                 return self.send(id, answer.as_bytes());
             }
             peer.rest.drain(..end + 4);

@@ -137,7 +137,10 @@ impl Gathered {
         loop {
             self.turn(swarm, Duration::from_millis(20), |_| {});
             let complete = self.checker.unanswered() == 0
-                && swarm.clients.iter().all(|client| !client.is_live() || self.checker.has_all(client.room, &client.member));
+                && swarm
+                    .clients
+                    .iter()
+                    .all(|client| !client.is_live() || self.checker.has_all(client.room, &client.member));
             if complete || Instant::now() > until {
                 return;
             }

@@ -52,7 +52,12 @@ impl Store {
     }
 }
 
-fn run(mut connection: Connection, jobs: &Receiver<Vec<(Posted, String)>>, done: &SyncSender<Vec<Posted>>, waker: &Waker) {
+fn run(
+    mut connection: Connection,
+    jobs: &Receiver<Vec<(Posted, String)>>,
+    done: &SyncSender<Vec<Posted>>,
+    waker: &Waker,
+) {
     while let Ok(batch) = jobs.recv() {
         let transaction = connection.transaction().expect("SQLite begins");
         {

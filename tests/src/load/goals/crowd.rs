@@ -61,7 +61,12 @@ pub(super) fn measure(bench: &mut Bench) {
 fn memory(bench: &mut Bench, small: f64, large: f64, whole: f64) {
     bench.row(6, "KiB per idle connection, of 2,000", small, Limit::AtMost(12.0));
     bench.row(6, "KiB per idle connection, of 10,000", large, Limit::AtMost(12.0));
-    bench.row(6, "KiB per connection at 10,000 / at 2,000, away from 1", (large / small - 1.0).abs(), Limit::AtMost(0.1));
+    bench.row(
+        6,
+        "KiB per connection at 10,000 / at 2,000, away from 1",
+        (large / small - 1.0).abs(),
+        Limit::AtMost(0.1),
+    );
     bench.row(6, "MiB of the process with 10,000 connections", whole / 1024.0, Limit::AtMost(150.0));
 }
 
@@ -149,7 +154,13 @@ fn come_back(bench: &mut Bench, crowd: &mut Swarm, busy: &mut Swarm) {
     let members = crowd.clients.iter().map(|client| (client.room, &client.member));
     let tally = checker.finish(members);
     let note = format!("{} messages came through resumes", tally.recovered);
-    bench.noted(7, "seconds until 10,000 that were cut at once are back", took.as_secs_f64(), Limit::AtMost(30.0), &note);
+    bench.noted(
+        7,
+        "seconds until 10,000 that were cut at once are back",
+        took.as_secs_f64(),
+        Limit::AtMost(30.0),
+        &note,
+    );
     let wrong = tally.lost + tally.holes + tally.duplicated + tally.unexpected + tally.violations;
     bench.row(7, "gaps after they came back", wrong as f64, Limit::AtMost(0.0));
 }

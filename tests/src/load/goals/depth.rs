@@ -118,20 +118,38 @@ impl Found {
     fn rows(self, bench: &mut Bench) {
         let (long, empty, newest) = (median(self.send_long), median(self.send_empty), median(self.newest));
         let note = format!("{long:.3} ms / {empty:.3} ms");
-        bench.noted(9, "sending into a room with 1,000,000 messages / an empty one", long / empty, Limit::AtMost(1.2), &note);
+        bench.noted(
+            9,
+            "sending into a room with 1,000,000 messages / an empty one",
+            long / empty,
+            Limit::AtMost(1.2),
+            &note,
+        );
         let medians = |of: Vec<(f64, Vec<f64>)>| -> Vec<(f64, f64)> {
             of.into_iter().map(|(at, times)| (LONG as f64 * at, median(times))).collect()
         };
         let worst = |of: &[(f64, f64)]| of.iter().map(|(_, time)| *time).fold(0.0, f64::max);
         let (pages, resumes) = (medians(self.pages), medians(self.resumes));
         let note = format!("{:.2} ms / {newest:.2} ms", worst(&pages));
-        bench.noted(9, "a page of 50 at the worst depth / the newest", worst(&pages) / newest, Limit::AtMost(2.0), &note);
+        bench.noted(
+            9,
+            "a page of 50 at the worst depth / the newest",
+            worst(&pages) / newest,
+            Limit::AtMost(2.0),
+            &note,
+        );
         let nearest = resumes.first().map_or(f64::NAN, |(_, time)| *time);
         let note = format!("{:.2} ms / {nearest:.2} ms", worst(&resumes));
         let name = "1,000 events from the worst depth / the newest 1,000";
         bench.noted(9, name, worst(&resumes) / nearest, Limit::AtMost(2.0), &note);
         let each = worst(&resumes) / RESUMED as f64 / (newest / f64::from(PAGE));
-        bench.noted(9, "a resume of 1,000 events, for each event / a message of the newest page", each, Limit::AtMost(2.0), "");
+        bench.noted(
+            9,
+            "a resume of 1,000 events, for each event / a message of the newest page",
+            each,
+            Limit::AtMost(2.0),
+            "",
+        );
         bench.curve(Curve { panel: Panel::Depth, name: "page of 50".into(), points: pages });
         bench.curve(Curve { panel: Panel::Depth, name: "resume of 1,000".into(), points: resumes });
     }
@@ -179,7 +197,8 @@ impl Reader {
             let request = SubscribeRequest { cursors: vec![cursor], only_listed: true, ..SubscribeRequest::default() };
             let began = Instant::now();
             let mut edge = EdgeServiceClient::new(self.channel.clone());
-            let mut stream = edge.subscribe(signed(&self.account, request)).await.expect("the stream opens").into_inner();
+            let mut stream =
+                edge.subscribe(signed(&self.account, request)).await.expect("the stream opens").into_inner();
             let mut events = 0;
             while events < RESUMED {
                 let frame = stream.message().await.expect("the stream goes on").and_then(|frame| frame.frame);

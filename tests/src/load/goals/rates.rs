@@ -37,8 +37,18 @@ pub(super) fn measure(bench: &mut Bench) {
     floor(bench, &of);
     cost(bench, &of);
     latency(bench, &of);
-    bench.row(8, "writes per delivery, 1 x 100 at 5,000/s", of(Kind::Embedded, RATES[0], |m| m.writes), Limit::AtMost(1.05));
-    bench.row(8, "writes per delivery, 1 x 100 at 160,000/s", of(Kind::Embedded, LOADED, |m| m.writes), Limit::AtMost(0.6));
+    bench.row(
+        8,
+        "writes per delivery, 1 x 100 at 5,000/s",
+        of(Kind::Embedded, RATES[0], |m| m.writes),
+        Limit::AtMost(1.05),
+    );
+    bench.row(
+        8,
+        "writes per delivery, 1 x 100 at 160,000/s",
+        of(Kind::Embedded, LOADED, |m| m.writes),
+        Limit::AtMost(0.6),
+    );
     curves(bench, &of);
 }
 
@@ -48,17 +58,20 @@ fn floor(bench: &mut Bench, of: &impl Fn(Kind, f64, fn(&Measured) -> f64) -> f64
         let name = format!("bare floor at {rate:.0}/s: the kernel's part of its CPU");
         bench.row(1, name, of(Kind::Bare, rate, |m| m.kernel), Limit::AtLeast(0.85));
     }
-    bench.row(1, "bare floor at 5,000/s: writes per delivery", of(Kind::Bare, 5_000.0, |m| m.writes), Limit::AtLeast(0.99));
+    bench.row(
+        1,
+        "bare floor at 5,000/s: writes per delivery",
+        of(Kind::Bare, 5_000.0, |m| m.writes),
+        Limit::AtLeast(0.99),
+    );
 }
 
 fn cost(bench: &mut Bench, of: &impl Fn(Kind, f64, fn(&Measured) -> f64) -> f64) {
     for rate in [20_000.0, 40_000.0] {
         let cpu = |kind| of(kind, rate, |m| m.cpu);
-        for (kind, floor, limit) in [
-            (Kind::Embedded, Kind::Durable, 1.3),
-            (Kind::Embedded, Kind::Bare, 2.0),
-            (Kind::Apart, Kind::Bare, 2.5),
-        ] {
+        for (kind, floor, limit) in
+            [(Kind::Embedded, Kind::Durable, 1.3), (Kind::Embedded, Kind::Bare, 2.0), (Kind::Apart, Kind::Bare, 2.5)]
+        {
             let name = format!("CPU per delivery at {rate:.0}/s: {} / {}", kind.name(), floor.name());
             let note = format!("{:.2} us / {:.2} us", cpu(kind), cpu(floor));
             bench.noted(1, name, cpu(kind) / cpu(floor), Limit::AtMost(limit), &note);

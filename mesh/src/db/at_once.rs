@@ -1,0 +1,179 @@
+//! Writes that are known before anything is read: as few statements as possible, and as few trips to the database.
+//!
+//! A statement costs little and a trip costs much: SQLite works in a thread of its own, and waking it and being woken takes longer
+//! than most of what it does.
+
+use std::fmt::Write as _;
+
+use sea_orm::{ConnectionTrait as _, DbBackend, DbErr, Statement, Value, Values};
+
+use super::Db;
+
+/// The most rows that one statement writes or asks for: SQLite takes 32,766 parameters, and the widest row here has ten.
+const PORTION: usize = 256;
+/// The most statements that go together. More of them would make so many different texts that the database would not keep them
+/// prepared; and where there are many, a few trips do not matter.
+const TOGETHER: usize = 10;
+
+/// How rows of one kind are written.
+#[derive(Clone, Copy, Debug)]
+pub struct Insert<const N: usize> {
+    /// The table.
+    pub table: &'static str,
+    /// Its columns, in the order of the values.
+    pub columns: [&'static str; N],
+    /// What to do with rows that are there already: an `ON CONFLICT` clause, or nothing.
+    pub conflict: &'static str,
+}
+
+impl<const N: usize> Insert<N> {
+    /// Statements that write these rows: few, and of few different texts.
+    pub fn statements(&self, backend: DbBackend, rows: Vec<[Value; N]>) -> Vec<Statement> {
+        let lengths: Vec<usize> = portions(&rows).map(<[_]>::len).collect();
+        let mut rows = rows.into_iter();
+        let statement = |length: usize| {
+            let values: Vec<Value> = rows.by_ref().take(length).flatten().collect();
+            Statement { sql: self.text(backend, length), values: Some(Values(values)), db_backend: backend }
+        };
+        lengths.into_iter().map(statement).collect()
+    }
+
+    fn text(&self, backend: DbBackend, rows: usize) -> String {
+        let mut text = format!("INSERT INTO \"{}\" (\"{}\") VALUES ", self.table, self.columns.join("\", \""));
+        for row in 0..rows {
+            text.push_str(if row == 0 { "(" } else { ", (" });
+            for column in 0..N {
+                text.push_str(if column == 0 { "" } else { ", " });
+                match backend {
+                    // Writing into a text cannot fail.
+                    DbBackend::Postgres => _ = write!(text, "${}", row * N + column + 1),
+                    _ => text.push('?'),
+                }
+            }
+            text.push(')');
+        }
+        text.push(' ');
+        text.push_str(self.conflict);
+        text
+    }
+}
+
+/// Cuts a list into pieces whose lengths are powers of two, the largest first. A statement's text depends on how many rows it
+/// has; this way there are nine texts instead of hundreds, and the database keeps all of them prepared.
+pub fn portions<T>(list: &[T]) -> impl Iterator<Item = &[T]> {
+    let mut rest = list;
+    std::iter::from_fn(move || {
+        let length = rest.len().min(PORTION);
+        let length = 1 << length.checked_ilog2()?;
+        let (portion, left) = rest.split_at(length);
+        rest = left;
+        Some(portion)
+    })
+}
+
+impl Db {
+    /// Commits statements in one transaction; a few for a database of this process with one trip to it. Nothing has happened
+    /// when it fails, unless the time ran out or the connection broke: then only the database knows.
+    ///
+    /// # Errors
+    /// When the database refuses one of them, or cannot be reached.
+    pub async fn commit_at_once(&self, statements: Vec<Statement>) -> Result<(), DbErr> {
+        if self.is_shared() || statements.len() > TOGETHER {
+            let tx = self.begin().await?;
+            for statement in statements {
+                tx.execute_raw(statement).await?;
+            }
+            return tx.commit().await;
+        }
+        self.roll_back_what_was_left().await;
+        let mut text = "BEGIN IMMEDIATE".to_owned();
+        let mut values = Vec::new();
+        for statement in statements {
+            text.push(';');
+            text.push_str(&statement.sql);
+            values.extend(statement.values.into_iter().flat_map(|values| values.0));
+        }
+        text.push_str(";COMMIT");
+        let together = Statement { sql: text, values: Some(Values(values)), db_backend: DbBackend::Sqlite };
+        self.left_open();
+        self.writer().execute_raw(together).await?;
+        self.left_nothing();
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sea_orm::ConnectionTrait as _;
+
+    use super::*;
+    use crate::db::DbConfig;
+
+    const ROWS: Insert<2> = Insert { table: "t", columns: ["a", "b"], conflict: "" };
+
+    async fn database(folder: &tempfile::TempDir) -> Db {
+        let url = format!("sqlite:{}", folder.path().join("test.db").display());
+        let db = Db::open(&DbConfig { url, ..DbConfig::default() }).await.unwrap();
+        db.writer().execute_unprepared("CREATE TABLE t (a INTEGER PRIMARY KEY, b TEXT)").await.unwrap();
+        db
+    }
+
+    fn rows(numbers: std::ops::Range<i64>) -> Vec<Statement> {
+        let rows = numbers.map(|number| [number.into(), format!("row {number}").into()]).collect();
+        ROWS.statements(DbBackend::Sqlite, rows)
+    }
+
+    async fn count(db: &Db) -> i64 {
+        let row = Statement::from_string(DbBackend::Sqlite, "SELECT count(*) FROM t");
+        db.reader().query_one_raw(row).await.unwrap().unwrap().try_get_by_index(0).unwrap()
+    }
+
+    #[tokio::test]
+    async fn all_of_them_are_committed_or_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = database(&folder).await;
+        db.commit_at_once(rows(0..7)).await.unwrap();
+        assert_eq!(count(&db).await, 7);
+        let twice = rows(10..12).into_iter().chain(rows(3..4)).collect();
+        assert!(db.commit_at_once(twice).await.is_err());
+        assert_eq!(count(&db).await, 7, "10 and 11 are not there");
+        db.commit_at_once(rows(10..12)).await.unwrap();
+        let tx = db.begin().await.unwrap();
+        tx.commit().await.unwrap();
+        assert_eq!(count(&db).await, 9);
+    }
+
+    #[tokio::test]
+    async fn a_caller_who_hangs_up_leaves_no_transaction_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = database(&folder).await;
+        for round in 0..50 {
+            let numbers = round * 10..round * 10 + 9;
+            let hurried = tokio::time::timeout(std::time::Duration::from_micros(200), db.commit_at_once(rows(numbers)));
+            let _ = hurried.await;
+            let tx = db.begin().await.expect("nothing is left open");
+            tx.rollback().await.unwrap();
+            let now = count(&db).await;
+            assert!(now % 9 == 0, "whole or not at all: {now}");
+        }
+    }
+
+    #[test]
+    fn portions_are_powers_of_two_and_lose_nothing() {
+        for length in [0, 1, 2, 3, 37, 255, 256, 257, 700] {
+            let list: Vec<usize> = (0..length).collect();
+            let cut: Vec<&[usize]> = portions(&list).collect();
+            assert!(cut.iter().all(|portion| portion.len().is_power_of_two() && portion.len() <= PORTION));
+            assert_eq!(cut.concat(), list);
+        }
+        assert_eq!(portions(&[0; 37]).map(<[i32]>::len).collect::<Vec<_>>(), [32, 4, 1]);
+    }
+
+    #[test]
+    fn each_database_has_its_placeholders() {
+        let two = || vec![[1.into(), "x".into()], [2.into(), "y".into()]];
+        let text = |backend| ROWS.statements(backend, two()).pop().map(|statement| statement.sql).unwrap_or_default();
+        assert_eq!(text(DbBackend::Sqlite), r#"INSERT INTO "t" ("a", "b") VALUES (?, ?), (?, ?) "#);
+        assert_eq!(text(DbBackend::Postgres), r#"INSERT INTO "t" ("a", "b") VALUES ($1, $2), ($3, $4) "#);
+    }
+}
