@@ -35,6 +35,7 @@ impl MigratorTrait for Migrator {
 /// A bus that can be closed and opened again, as by a restart of the process.
 struct Bench {
     folder: tempfile::TempDir,
+    url: String,
     clock: Clock,
     db: Db,
     bus: Bus,
@@ -42,22 +43,28 @@ struct Bench {
 }
 
 impl Bench {
-    async fn new() -> Self {
-        Self::open(tempfile::tempdir().unwrap(), Clock::manual(datetime!(2026-01-01 0:00 UTC))).await
+    async fn on_sqlite() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", folder.path().join("bus.db").display());
+        Self::open(folder, url, Clock::manual(datetime!(2026-01-01 0:00 UTC))).await
     }
 
-    async fn open(folder: tempfile::TempDir, clock: Clock) -> Self {
-        let url = format!("sqlite:{}", folder.path().join("bus.db").display());
-        let db = Db::open(&DbConfig { url, ..DbConfig::default() }).await.unwrap();
+    async fn on_postgres() -> Self {
+        let url = tests::servers::fresh_database("bus").await;
+        Self::open(tempfile::tempdir().unwrap(), url, Clock::manual(datetime!(2026-01-01 0:00 UTC))).await
+    }
+
+    async fn open(folder: tempfile::TempDir, url: String, clock: Clock) -> Self {
+        let db = Db::open(&DbConfig { url: url.clone(), ..DbConfig::default() }).await.unwrap();
         db.migrate::<Migrator>().await.unwrap();
         let bus = Bus::open_memory(db.clone(), clock.clone()).await.unwrap();
-        Self { folder, clock, db, bus, tasks: Tasks::new() }
+        Self { folder, url, clock, db, bus, tasks: Tasks::new() }
     }
 
     async fn restarts(self) -> Self {
         self.tasks.stop(Duration::from_millis(200)).await;
         self.db.close().await.unwrap();
-        Self::open(self.folder, self.clock).await
+        Self::open(self.folder, self.url, self.clock).await
     }
 
     async fn declares(&self, name: &str, retry: RetryPolicy) -> QueueSpec {
@@ -322,4 +329,5 @@ macro_rules! backend {
     };
 }
 
-backend!(in_process, super::Bench::new);
+backend!(in_process_on_sqlite, super::Bench::on_sqlite);
+backend!(in_process_on_postgres, super::Bench::on_postgres);

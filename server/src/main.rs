@@ -4,10 +4,11 @@ use std::{
     io::Write as _,
     path::{Path, PathBuf},
     process::ExitCode,
+    time::Duration,
 };
 
 use clap::{Parser, Subcommand};
-use mesh::{clock::Clock, db::Db};
+use mesh::{cache::Cache, clock::Clock, db::Db, lifecycle::Tasks};
 use proto::auth::v1::WorkspaceRole;
 use server::{
     Server,
@@ -177,11 +178,12 @@ async fn doctor(config: Config) -> Outcome {
     report("configuration", config.check(&all_roles()).map(|()| "can work".into()).map_err(|cause| cause.to_string()))?;
     for (name, db) in config.databases() {
         let outcome = match Db::open(db).await {
-            Ok(open) => open.ping().await.map(|()| db.url.clone()).map_err(|cause| cause.to_string()),
+            Ok(open) => open.ping().await.map(|()| without_password(&db.url)).map_err(|cause| cause.to_string()),
             Err(cause) => Err(cause.to_string()),
         };
         report(&format!("{name} database"), outcome)?;
     }
+    report("cache", cache(&config.cache.url).await)?;
     for (key, address) in
         [("gateway.listen", config.gateway.listen.clone()), ("ops.listen", config.ops_listen(&all_roles()))]
     {
@@ -189,6 +191,31 @@ async fn doctor(config: Config) -> Outcome {
         report(key, bound.map(|_| format!("{address} is free")).map_err(|cause| format!("{address}: {cause}")))?;
     }
     if wrong > 0 { Err(format!("{wrong} of these must be mended").into()) } else { Ok(()) }
+}
+
+/// Whether the cache answers within a moment.
+async fn cache(url: &str) -> Result<String, String> {
+    let tasks = Tasks::new();
+    let cache = Cache::open(url, &tasks).map_err(|cause| cause.to_string())?;
+    let mut outcome = cache.get("doctor").await;
+    for _ in 0..20 {
+        if outcome.is_ok() {
+            break;
+        }
+        // It is being connected to.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        outcome = cache.get("doctor").await;
+    }
+    tasks.stop(Duration::from_secs(1)).await;
+    outcome.map(|_| without_password(url)).map_err(|cause| cause.to_string())
+}
+
+/// A URL that may be shown.
+fn without_password(url: &str) -> String {
+    match (url.split_once("://"), url.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, host))) => format!("{scheme}://…@{host}"),
+        _ => url.to_owned(),
+    }
 }
 
 /// Asks the ops port.

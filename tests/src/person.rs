@@ -225,7 +225,8 @@ impl Person {
     /// When the server refuses.
     pub async fn subscribes(&self, request: SubscribeRequest, cursors: BTreeMap<String, u64>) -> Listener {
         let stream = EdgeServiceClient::new(self.channel.clone()).subscribe(request).await.expect("the stream opens");
-        Listener { stream: stream.into_inner(), cursors, epoch: String::new(), log: Vec::new(), resets: Vec::new() }
+        let (epoch, log, resets) = (String::new(), Vec::new(), Vec::new());
+        Listener { stream: stream.into_inner(), cursors, epoch, log, resets, looked: 0 }
     }
 }
 
@@ -240,6 +241,8 @@ pub struct Listener {
     pub log: Vec<Event>,
     /// Feeds that were reset, and why.
     pub resets: Vec<(String, i32)>,
+    /// How much of the log `waits_for_new` has looked at.
+    looked: usize,
 }
 
 impl Listener {
@@ -303,6 +306,23 @@ impl Listener {
             if let Some(found) = self.log[before..].iter().find_map(&wanted) {
                 return found;
             }
+        }
+    }
+
+    /// Waits for an event that satisfies a condition, only among those that came since the last one of this kind was waited for.
+    ///
+    /// # Panics
+    /// When none comes.
+    pub async fn waits_for_new<T>(&mut self, what: &str, wanted: impl Fn(&Event) -> Option<T>) -> T {
+        loop {
+            while self.looked < self.log.len() {
+                self.looked += 1;
+                if let Some(found) = wanted(&self.log[self.looked - 1]) {
+                    return found;
+                }
+            }
+            let next = self.next().await;
+            assert!(next.is_ok(), "the stream ended before {what}: {next:?}");
         }
     }
 

@@ -5,11 +5,13 @@ use tokio::sync::OnceCell;
 
 use super::postgres::{self, Postgres, assert_durable};
 
-/// Databases of their own, dropped with this, and a cache.
+/// Databases of their own, and a cache.
 pub struct Backends {
     /// Of auth, chat, file and worker.
     databases: [String; 4],
     cache: String,
+    /// The databases are on a server that outlives the tests.
+    lasting: bool,
 }
 
 impl Backends {
@@ -29,7 +31,9 @@ impl Backends {
     /// # Panics
     /// When there is no Redis.
     pub async fn on_postgres(postgres: &Postgres) -> Self {
-        Self::with(postgres.url(), super::fresh_redis().await).await
+        let mut backends = Self::with(postgres.url(), super::fresh_redis().await).await;
+        backends.lasting = false;
+        backends
     }
 
     /// On the PostgreSQL that the tests share, and a Redis of their own.
@@ -42,7 +46,7 @@ impl Backends {
 
     async fn with(postgres: String, cache: String) -> Self {
         let databases = postgres::create_databases(postgres, ["auth", "chat", "file", "worker"]).await;
-        Self { databases, cache }
+        Self { databases, cache, lasting: postgres::is_named() }
     }
 
     /// The same databases by way of another port of loopback, which must forward to the server.
@@ -67,6 +71,9 @@ impl Backends {
 
 impl Drop for Backends {
     fn drop(&mut self) {
-        postgres::drop_databases(&self.databases);
+        // Dropping a database costs seconds of syncing, and a server that the tests started goes as a whole.
+        if self.lasting {
+            postgres::drop_databases(&self.databases);
+        }
     }
 }

@@ -14,6 +14,9 @@ use crate::DEADLINE;
 
 const MISSING: &str = "PostgreSQL is not here: run `tests/needs.sh postgres`, or name a server in LOQUAT_TEST_POSTGRES";
 
+/// Names a server that is shared instead of a private one.
+const VARIABLE: &str = "LOQUAT_TEST_POSTGRES";
+
 /// A private PostgreSQL. It ends, and its folder goes, when it is dropped or the test is gone.
 pub struct Postgres {
     guard: Guard,
@@ -110,7 +113,7 @@ pub async fn fresh_database(name: &str) -> String {
 /// The URL of the server that the tests share.
 pub(super) async fn shared() -> String {
     static SHARED: OnceCell<Postgres> = OnceCell::const_new();
-    match named("LOQUAT_TEST_POSTGRES") {
+    match named(VARIABLE) {
         Some(url) => url,
         None => SHARED.get_or_init(Postgres::start).await.url(),
     }
@@ -130,6 +133,11 @@ pub async fn assert_durable(url: &str) {
 async fn create_database(url: String, name: &str) -> String {
     let [url] = create_databases(url, [name]).await;
     url
+}
+
+/// Whether the server that the tests share runs already, and goes on running.
+pub(super) fn is_named() -> bool {
+    named(VARIABLE).is_some()
 }
 
 /// Makes empty databases whose names begin with these, all with one connection.
