@@ -39,7 +39,9 @@ fn environment() -> Result<Env, ConfigError> {
     if let Some(point) = crash_at()
         && crate::crash::Armed::parse(&point).is_none()
     {
-        return Err(ConfigError(format!("{PREFIX}CRASH_AT: {point:?} is not NAME, NAME:TIMES or NAME:TIMES:MILLISECONDS")));
+        return Err(ConfigError(format!(
+            "{PREFIX}CRASH_AT: {point:?} is not NAME, NAME:TIMES or NAME:TIMES:MILLISECONDS"
+        )));
     }
     Ok(Env::prefixed(PREFIX).ignore(&["crash_at"]))
 }

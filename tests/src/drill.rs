@@ -13,9 +13,9 @@ mod link;
 mod member;
 mod round;
 mod sender;
+mod setup;
 mod shared;
 mod soak;
-mod setup;
 mod uploader;
 pub mod world;
 

@@ -198,7 +198,8 @@ mod tests {
 
     #[test]
     fn a_sync_before_the_transaction_was_whole_does_not_count() {
-        let lines = [header(false), page("hello"), sync("/d/chat.db-wal", "0"), header(true), page("index"), tell("hello")];
+        let lines =
+            [header(false), page("hello"), sync("/d/chat.db-wal", "0"), header(true), page("index"), tell("hello")];
         assert!(verdict(&lines).is_err());
     }
 

@@ -10,14 +10,7 @@ use tests::drill::{
 };
 
 fn options(shape: Shape, kinds: Kinds, seed: u64) -> Options {
-    Options {
-        shape,
-        seed,
-        kinds,
-        frozen: Duration::from_secs(3),
-        pause: Duration::from_millis(80),
-        quiet: true,
-    }
+    Options { shape, seed, kinds, frozen: Duration::from_secs(3), pause: Duration::from_millis(80), quiet: true }
 }
 
 async fn rounds(shape: Shape, kinds: Kinds, seed: u64, rounds: u32) {
@@ -49,15 +42,22 @@ async fn a_gateway_and_its_services_meet_any_fault() {
     rounds(Shape::Edge, Kinds::All, 6, 3).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mesh_is_killed() {
+    rounds(Shape::Mesh, Kinds::Kill, 7, 3).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mesh_meets_any_fault() {
+    rounds(Shape::Mesh, Kinds::All, 8, 3).await;
+}
+
 /// Half a minute without an answer is longer than every deadline and every client's patience.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn services_that_stand_still_for_half_a_minute() {
     let mut drill = Drill::start(options(Shape::Edge, Kinds::Freeze, 1)).await;
-    let plan = Plan {
-        before: Duration::from_secs(1),
-        fault: Fault::Freeze(Target::Node(0)),
-        lasts: Duration::from_secs(30),
-    };
+    let plan =
+        Plan { before: Duration::from_secs(1), fault: Fault::Freeze(Target::Node(0)), lasts: Duration::from_secs(30) };
     let outcome = drill.runs(&plan).await;
     assert!(outcome.counts.is_clean(), "{outcome}\n{}", outcome.notes.join("\n"));
 }

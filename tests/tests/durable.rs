@@ -46,8 +46,7 @@ async fn nobody_is_told_before_it_is_on_disk() {
     let folder = tempfile::tempdir().unwrap();
     let (program, trace) = strace::traced_server(folder.path());
     let public = free_address();
-    let environment =
-        [("LOQUAT_GATEWAY__LISTEN", public.to_string()), ("LOQUAT_TELEMETRY__LOG", "off".to_owned())];
+    let environment = [("LOQUAT_GATEWAY__LISTEN", public.to_string()), ("LOQUAT_TELEMETRY__LOG", "off".to_owned())];
     let process = Process::start_roles(&program, folder.path(), &[], &environment, public).await;
     let alice = Person::registers(public, "alice").await;
     let room = alice.creates_room("general").await;

@@ -101,7 +101,11 @@ async fn login(shared: std::sync::Arc<Shared>, request: LoginRequest) -> Result<
     fields.done()?;
     let username = request.username.trim().to_lowercase();
     shared.limits.count(&username).await?;
-    let account = shared.db.within(account::by_username(shared.db.reader(), &username)).await?.filter(|account| !account.disabled);
+    let account = shared
+        .db
+        .within(account::by_username(shared.db.reader(), &username))
+        .await?
+        .filter(|account| !account.disabled);
     // An account without a password takes as long to refuse as one that is not there.
     let stored = account.as_ref().map(|account| account.password.clone()).filter(|stored| !stored.is_empty());
     let right = shared.passwords.verify(&request.password, stored).await?;

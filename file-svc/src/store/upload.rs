@@ -81,11 +81,7 @@ pub(crate) async fn lock<C: ConnectionTrait>(tx: &C, id: Uuid) -> Result<Option<
 }
 
 /// The upload of an operation, which nobody else changes before the transaction ends.
-pub(crate) async fn lock_by_op<C: ConnectionTrait>(
-    tx: &C,
-    user_id: Uuid,
-    op_id: Uuid,
-) -> Result<Option<Model>, DbErr> {
+pub(crate) async fn lock_by_op<C: ConnectionTrait>(tx: &C, user_id: Uuid, op_id: Uuid) -> Result<Option<Model>, DbErr> {
     let of_op = Entity::find().filter(Column::UserId.eq(user_id)).filter(Column::OpId.eq(op_id));
     of_op.lock_exclusive().one(tx).await
 }

@@ -71,8 +71,7 @@ impl Account {
         let request = RefreshRequest { refresh_token: self.tokens().refresh.clone() };
         let answer = AuthServiceClient::new(town::channel(door)).refresh(request).await;
         let answer = answer.expect("a session can be renewed").into_inner();
-        *self.tokens() =
-            Tokens { access: answer.access_token, refresh: answer.refresh_token, made: Instant::now() };
+        *self.tokens() = Tokens { access: answer.access_token, refresh: answer.refresh_token, made: Instant::now() };
     }
 
     fn tokens(&self) -> MutexGuard<'_, Tokens> {

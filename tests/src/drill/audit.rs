@@ -90,6 +90,7 @@ pub(super) async fn verify(shared: &Shared, member: usize, range: &Range) {
         Ok(Err(status)) => format!("is refused: {status}"),
         Err(_) => "takes too long".to_owned(),
     };
-    let note = format!("the digest of {} to {} of {} for member {member} {verified}", range.from, range.to, range.feed_id);
+    let note =
+        format!("the digest of {} to {} of {} for member {member} {verified}", range.from, range.to, range.feed_id);
     shared.ledger().wrong(|counts| &mut counts.digests, note);
 }

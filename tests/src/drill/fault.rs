@@ -75,7 +75,9 @@ impl Plan {
         }
         let target = targets[random.random_range(0..targets.len())];
         let kind = match kinds {
-            Kinds::All => [Kinds::Kill, Kinds::Kill, Kinds::Freeze, Kinds::Wire, Kinds::Wire][random.random_range(0..5)],
+            Kinds::All => {
+                [Kinds::Kill, Kinds::Kill, Kinds::Freeze, Kinds::Wire, Kinds::Wire][random.random_range(0..5)]
+            }
             one => one,
         };
         let (fault, lasts) = match kind {
@@ -86,7 +88,8 @@ impl Plan {
             }
             Kinds::Wire => {
                 let wire = random.random_range(0..world.wires.len());
-                let broken = [Break::Delay(millis(random.random_range(50..600))), Break::Cut, Break::Stall, Break::Reset];
+                let broken =
+                    [Break::Delay(millis(random.random_range(50..600))), Break::Cut, Break::Stall, Break::Reset];
                 (Fault::Wire(wire, broken[random.random_range(0..broken.len())]), random.random_range(500..5000))
             }
         };

@@ -6,8 +6,8 @@ use bytes::{Buf as _, Bytes};
 use futures::{SinkExt as _, StreamExt as _};
 use prost::{Message as _, encoding::decode_varint};
 use proto::edge::v1::{
-    Call, ClientFrame, Cursor, Ping, ServerFrame, SubscribeRequest, client_frame, edge_service_client::EdgeServiceClient,
-    server_frame::Frame,
+    Call, ClientFrame, Cursor, Ping, ServerFrame, SubscribeRequest, client_frame,
+    edge_service_client::EdgeServiceClient, server_frame::Frame,
 };
 use tokio::{net::TcpStream, time::timeout};
 use tokio_tungstenite::{

@@ -122,15 +122,20 @@ impl World {
         self.node("services", SERVICES, first, chat);
         let second = free_address();
         let further = self.with_stores(&common, ["chat2-postgres", "chat2-redis"], postgres, redis).await;
-        let own =
-            [("LOQUAT_CHAT__LISTEN", second.to_string()), ("LOQUAT_BUS__RELAY", "false".to_owned())];
+        let own = [("LOQUAT_CHAT__LISTEN", second.to_string()), ("LOQUAT_BUS__RELAY", "false".to_owned())];
         self.node("chat2", &["chat"], with(&further, own), second);
         self.gateway("gateway", &common, ["client-gateway", "gateway-chat"], chat).await;
         self.gateway("gateway2", &common, ["client-gateway2", "gateway2-chat2"], second).await;
     }
 
     /// The chat database and the cache behind proxies of their own.
-    async fn with_stores(&mut self, common: &Environment, names: [&'static str; 2], postgres: u16, redis: u16) -> Environment {
+    async fn with_stores(
+        &mut self,
+        common: &Environment,
+        names: [&'static str; 2],
+        postgres: u16,
+        redis: u16,
+    ) -> Environment {
         let database = self.wire(names[0], loopback(postgres)).await;
         let cache = self.wire(names[1], loopback(redis)).await;
         let behind = |(key, value): &(&'static str, String)| match *key {
@@ -165,7 +170,13 @@ impl World {
         address
     }
 
-    fn node(&mut self, name: &'static str, roles: &'static [&'static str], environment: Environment, address: SocketAddr) {
+    fn node(
+        &mut self,
+        name: &'static str,
+        roles: &'static [&'static str],
+        environment: Environment,
+        address: SocketAddr,
+    ) {
         let folder = self.folder.path().join(name);
         std::fs::create_dir(&folder).expect("a folder for a process");
         self.nodes.push(Node { name, roles, folder, environment, address, process: None });

@@ -81,7 +81,8 @@ impl Ledger {
                 }
                 self.check_end(member, room);
                 let (log, user) = (&self.logs[room], &self.users[member]);
-                let visible = if log.since_joined { log.spans(user).last().map_or(1, |(joined, _)| *joined) } else { 1 };
+                let visible =
+                    if log.since_joined { log.spans(user).last().map_or(1, |(joined, _)| *joined) } else { 1 };
                 let range = range(&log.id, &mut self.held[member][room], visible);
                 ranges.extend(range.map(|range| (member, range)));
             }

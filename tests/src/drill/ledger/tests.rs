@@ -1,7 +1,7 @@
 //! The ledger on made-up histories: a good one is clean, and every fault is counted as what it is.
 
-use proto::chat::v1::{Event, Member, MemberJoined, MemberLeft, MessagePosted, RoomCreated, event::Body};
 use prost::Message as _;
+use proto::chat::v1::{Event, Member, MemberJoined, MemberLeft, MessagePosted, RoomCreated, event::Body};
 
 use super::*;
 use crate::load::check;
@@ -41,8 +41,7 @@ impl Story {
 
     fn happens(&mut self, actor: &str, body: Body) -> u64 {
         let seq = self.log.len() as u64 + 1;
-        let event =
-            Event { feed_id: ROOM.into(), seq, actor_id: actor.into(), body: Some(body), ..Event::default() };
+        let event = Event { feed_id: ROOM.into(), seq, actor_id: actor.into(), body: Some(body), ..Event::default() };
         self.log.push(event.encode_to_vec().into());
         seq
     }
