@@ -7,7 +7,7 @@ WEB_INSTALLED := web/node_modules/.package-lock.json
 WEB_BUILT := web/dist/index.html
 WEB_SOURCES := $(shell find web/src web/index.html web/public web/vite.config.ts -type f 2>/dev/null)
 
-.PHONY: run test check fmt lint web proto bench clean
+.PHONY: run test check fmt lint web proto bench drill soak clean
 
 ## Builds the web app and the server, and serves on http://localhost:8080 until Ctrl-C. Data is kept in ./data.
 run: $(WEB_BUILT)
@@ -43,6 +43,22 @@ proto: $(WEB_INSTALLED)
 bench: $(WEB_BUILT)
 	cargo build --release -j$(CARGO_JOBS) --workspace
 	target/release/loquat-bench --server target/release/loquat
+
+## Breaks servers of every shape under load, ROUNDS times each, and counts what was lost. SEED=… repeats a run.
+ROUNDS ?= 20
+SEED ?=
+drill: $(WEB_BUILT)
+	@tests/needs.sh cargo postgres redis
+	cargo build -j$(CARGO_JOBS) --workspace
+	target/debug/loquat-drill --rounds $(ROUNDS) $(if $(SEED),--seed $(SEED))
+
+## Half the load that a release build takes, for SOAK_SECONDS, with a check and a reading of memory every minute.
+SOAK_SECONDS ?= 7200
+SOAK_SHAPE ?= embedded
+soak: $(WEB_BUILT)
+	@tests/needs.sh cargo postgres redis
+	cargo build --release -j$(CARGO_JOBS) --workspace
+	target/release/loquat-drill --shape $(SOAK_SHAPE) --soak $(SOAK_SECONDS)
 
 clean:
 	rm -rf target web/dist web/node_modules

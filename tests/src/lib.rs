@@ -13,6 +13,7 @@ pub mod process;
 pub mod proxy;
 pub mod servers;
 pub mod socket;
+pub mod strace;
 pub mod town;
 
 pub use person::Person;

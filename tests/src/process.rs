@@ -96,6 +96,11 @@ impl Process {
         servers::signal("CONT", &[self.id()]);
     }
 
+    /// Whether it has not ended.
+    pub fn runs(&self) -> bool {
+        servers::state(self.id()).is_some_and(|state| state != 'Z')
+    }
+
     /// Waits until it has ended by itself, and tells how.
     ///
     /// # Panics

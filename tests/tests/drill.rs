@@ -42,6 +42,16 @@ async fn a_gateway_and_its_services_meet_any_fault() {
     rounds(Shape::Edge, Kinds::All, 6, 3).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mesh_is_killed() {
+    rounds(Shape::Mesh, Kinds::Kill, 7, 3).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mesh_meets_any_fault() {
+    rounds(Shape::Mesh, Kinds::All, 8, 3).await;
+}
+
 /// Half a minute without an answer is longer than every deadline and every client's patience.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn services_that_stand_still_for_half_a_minute() {

@@ -3,6 +3,7 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, path::Path, time::Duration};
 
+use proto::chat::v1::RemoveMemberRequest;
 use tests::{
     Person, op_id,
     process::{Process, binary, free_address},
@@ -93,4 +94,56 @@ async fn streams_outlive_the_services_behind_the_gateway() {
     moved.catches_up().await;
     assert_eq!(moved.texts(&room.id), ["before", "after", "still together"]);
     drop((services, gateway, second));
+}
+
+/// A removal that was committed and never told: the gateway must not go on counting the room as the member's.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_whose_removal_nobody_heard_of_is_brought_back() {
+    let (folder, edge) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut mesh = Mesh::new();
+    let services = mesh.services(folder.path()).await;
+    let gateway = mesh.gateway(edge.path()).await;
+    let alice = Person::registers(gateway.public, "alice").await;
+    let bob = Person::registers(gateway.public, "bob").await;
+    let room = alice.creates_private_room("private").await;
+    alice.adds(&room, &bob).await;
+    let mut listens = bob.listens().await;
+    services.kill();
+    let unarmed = mesh.environment.len();
+    mesh.environment.push(("LOQUAT_CRASH_AT", "chat.committed:1".to_owned()));
+    let services = mesh.services(folder.path()).await;
+    let removal = RemoveMemberRequest { room_id: room.id.clone(), user_id: bob.user.id.clone(), op_id: op_id() };
+    // The gateway may not have found the services again yet; then nothing has happened.
+    let removing = async {
+        while alice.rooms().remove_member(removal.clone()).await.is_ok() || services.runs() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tests::within("the services end", removing).await;
+    mesh.environment.truncate(unarmed);
+    let services = mesh.services(folder.path()).await;
+    let back = async {
+        while alice.rooms().remove_member(removal.clone()).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tests::within("the removal is answered", back).await;
+    // Bob's stream has learned that he is out.
+    let out = async {
+        while listens.resets.is_empty() && listens.cursors.contains_key(&room.id) {
+            listens.next().await.expect("the same stream");
+        }
+    };
+    tests::within("bob learns that he is out", out).await;
+    alice.adds(&room, &bob).await;
+    alice.says(&room, "welcome back").await;
+    let begins = async {
+        while !listens.cursors.contains_key(&room.id) {
+            listens.next().await.expect("the same stream");
+        }
+    };
+    tests::within("the room begins again", begins).await;
+    alice.says(&room, "can you hear me?").await;
+    listens.sees("can you hear me?").await;
+    drop((services, gateway));
 }

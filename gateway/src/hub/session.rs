@@ -310,8 +310,8 @@ impl Session {
         self.filled.notify_one();
     }
 
-    /// What was sent of each feed.
-    pub(super) fn cursors(&self) -> Vec<(Uuid, u64)> {
+    /// Every feed that is followed, and what was sent of it; nothing while it never had a beginning.
+    pub(super) fn cursors(&self) -> Vec<(Uuid, Option<u64>)> {
         self.inner().places.cursors()
     }
 

@@ -155,7 +155,12 @@ impl Subscriber {
             }
             Err(cause) => return wait_after(&cause).await,
         };
-        // The first of a page may be above a gap that the user may not see.
+        // They were out meanwhile and may not see what lies in between: the feed begins anew.
+        if page.events.first().is_some_and(|first| first.seq > after_seq + 1) {
+            self.session.open(&[feed]);
+            self.joined(feed).await;
+            return self.forget(feed);
+        }
         let sent = page.events.last().map_or(after_seq, |event| event.seq);
         let frames = page.events.iter().map(|event| frame::event(&event.event)).collect();
         self.session.page(feed, after_seq, frames, sent, page.head);

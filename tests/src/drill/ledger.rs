@@ -28,13 +28,15 @@ pub fn hash(bytes: &[u8]) -> Hash {
 /// How many notes on what is wrong are kept.
 const MAX_NOTES: usize = 30;
 
-/// The counts. All but the first two of [`Tally`], and `recovered`, must be 0.
+/// The counts. All but the first two of [`Tally`], `recovered` and `refused` must be 0.
 #[derive(Clone, Debug, Default, Serialize, PartialEq, Eq)]
 pub struct Counts {
     /// The six counts and their companions. `disagreeing_rooms` counts numbers at which a member holds other bytes than the
     /// log; `failed` counts sends that were never answered.
     #[serde(flatten)]
     pub tally: Tally,
+    /// Sends that were refused, because the sender was out of the room. Need not be 0.
+    pub refused: u64,
     /// Messages whose number is below that of a message that the same sender sent before.
     pub reordered: u64,
     /// Events that a member received and the database does not have.
@@ -135,6 +137,7 @@ impl Ledger {
 
     /// The sending was refused; `unknown` when an earlier try was not answered.
     pub fn refuse(&mut self, key: Key, unknown: bool) {
+        self.counts.refused += 1;
         self.sends.insert(key, Answer::Refused { unknown });
     }
 

@@ -191,10 +191,10 @@ async fn settled(shared: &Shared) {
 
 impl fmt::Display for Outcome {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Counts { tally, reordered, not_stored, digests, late } = &self.counts;
+        let Counts { tally, refused, reordered, not_stored, digests, late } = &self.counts;
         write!(
             formatter,
-            "{}; all caught up {:.1} s after. attempted {} acknowledged {} lost {} duplicated {} recovered {} unexpected {} \
+            "{}; all caught up {:.1} s after. attempted {} acknowledged {} refused {refused} lost {} duplicated {} recovered {} unexpected {} \
              reordered {reordered} holes {} disagreements {} violations {} failed {} not stored {not_stored} digests {digests} \
              late {late}",
             self.what,

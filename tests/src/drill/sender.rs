@@ -33,7 +33,7 @@ pub(super) struct Sender {
 
 /// How a sender reaches the server.
 enum Way {
-    Calls(Option<Person>),
+    Calls(Option<Box<Person>>),
     Socket(Option<Box<Socket>>),
 }
 
@@ -118,7 +118,7 @@ impl Sender {
         let (door, account) = (self.shared.door(self.turn), &self.shared.people[self.member]);
         let answer = match &mut self.way {
             Way::Calls(person) => {
-                let person = person.get_or_insert_with(|| account.at(door));
+                let person = person.get_or_insert_with(|| Box::new(account.at(door)));
                 let call = async { person.messages().send_message(request.clone()).await };
                 match timeout(PATIENCE, call).await {
                     Ok(Ok(answer)) => done(answer.into_inner()),

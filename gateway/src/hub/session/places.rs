@@ -13,6 +13,8 @@ pub(super) struct Place {
     /// `sent` at the last heartbeat, and at the one before.
     beat: u64,
     beat_before: u64,
+    /// It had a beginning, even if that must be asked for again.
+    begun: bool,
     mode: Mode,
 }
 
@@ -91,7 +93,7 @@ impl Places {
         if self.change(feed, |place| place.mode = Mode::Opening).is_none()
             && let Err(at) = self.find(feed)
         {
-            let new = Place { feed, sent: 0, told: 0, beat: 0, beat_before: 0, mode: Mode::Opening };
+            let new = Place { feed, sent: 0, told: 0, beat: 0, beat_before: 0, begun: false, mode: Mode::Opening };
             self.list.insert(at, new);
         }
     }
@@ -108,6 +110,7 @@ impl Places {
             place.sent = sent;
             place.beat = sent;
             place.beat_before = sent;
+            place.begun = true;
             place.told = place.told.max(head);
             place.mode = if place.told > sent { Mode::Reading } else { Mode::Live };
         });
@@ -188,8 +191,9 @@ impl Places {
         Some((self.list[at].feed, self.list[at].sent))
     }
 
-    pub(super) fn cursors(&self) -> Vec<(Uuid, u64)> {
-        self.list.iter().map(|place| (place.feed, place.sent)).collect()
+    /// Every feed, and what was sent of it once it had a beginning.
+    pub(super) fn cursors(&self) -> Vec<(Uuid, Option<u64>)> {
+        self.list.iter().map(|place| (place.feed, place.begun.then_some(place.sent))).collect()
     }
 
     /// A heartbeat: the feeds that moved since the last one.
@@ -224,6 +228,17 @@ mod tests {
         assert!(places.page(feed, 3, 4, 4));
         assert!(places.get(feed).unwrap().is_next(5));
         assert!(!places.reading());
+    }
+
+    #[test]
+    fn what_never_had_a_beginning_has_no_cursor_to_go_on_from() {
+        let (mut places, old, new) = (Places::default(), id(), id());
+        places.begin(old, 7, 7);
+        places.open(new);
+        places.suspend();
+        let mut cursors = places.cursors();
+        cursors.sort_unstable_by_key(|(_, cursor)| *cursor);
+        assert_eq!(cursors, [(new, None), (old, Some(7))]);
     }
 
     #[test]

@@ -36,7 +36,9 @@ impl Subscriber {
         };
         let held = self.session.cursors();
         let only = only_listed.then(|| held.iter().map(|(feed, _)| *feed).collect());
-        let cursors = held.iter().map(|(feed, sent)| FeedCursor { feed_id: feed.to_string(), seq: *sent }).collect();
+        // A room that was joined a moment ago starts with its snapshot, like one without a cursor.
+        let begun = held.iter().filter_map(|(feed, sent)| Some((feed, (*sent)?)));
+        let cursors = begun.map(|(feed, seq)| FeedCursor { feed_id: feed.to_string(), seq }).collect();
         self.open(cursors, self.epoch.clone(), only).await;
     }
 
@@ -67,7 +69,7 @@ impl Subscriber {
             return;
         }
         let also_joined = only.is_none();
-        let held: Vec<Uuid> = cursors.iter().filter_map(|cursor| Uuid::try_parse(&cursor.feed_id).ok()).collect();
+        let held: Vec<Uuid> = self.session.cursors().into_iter().map(|(feed, _)| feed).collect();
         let wanted = match &only {
             Some(listed) => listed.clone(),
             None => self.list().await,
