@@ -5,6 +5,7 @@
 
 #![allow(clippy::expect_used, reason = "a harness fails a test by panicking, with a text that says what was expected")]
 
+pub mod ear;
 pub mod load;
 pub mod person;
 pub mod process;
@@ -13,6 +14,7 @@ pub mod servers;
 pub mod socket;
 pub mod town;
 
+pub use ear::{Ear, Ended, Transport};
 pub use person::Person;
 pub use town::{Shape, Town};
 

@@ -139,6 +139,11 @@ impl Places {
         });
     }
 
+    /// Whether the client has the beginning of a feed, which says that it may see it.
+    pub(super) fn is_open(&self, feed: Uuid) -> bool {
+        self.get(feed).is_some_and(|place| place.mode != Mode::Opening)
+    }
+
     /// Whether the beginning of a feed that is followed is not known yet.
     pub(super) fn is_opening(&self, feed: Uuid) -> bool {
         self.get(feed).is_some_and(|place| place.mode == Mode::Opening)
