@@ -21,6 +21,8 @@ use crate::store;
 const MAX_NAMED: usize = 200;
 /// The members of a larger room are read again each time instead of kept.
 const MAX_KEPT: usize = 4096;
+/// Waited before they are looked through again.
+const PAUSE: Duration = Duration::from_millis(10);
 /// Rooms are looked through so many times in an interval, so that each has its own.
 const LOOKS_PER_INTERVAL: u32 = 5;
 
@@ -40,6 +42,11 @@ pub(crate) async fn run(presence: Arc<Presence>, db: Db, stop: CancellationToken
             }
         }
         presence.give_all();
+        // However often somebody begins to look.
+        tokio::select! {
+            () = tokio::time::sleep(PAUSE) => {}
+            () = stop.cancelled() => return,
+        }
     }
 }
 

@@ -35,7 +35,8 @@ pub(crate) async fn tell(presence: Arc<Presence>, cache: Cache, origin: Uuid, st
             continue;
         };
         looked = hint.looks;
-        if cache.publish(CHANNEL, hint.encode_to_vec().into()).await.is_err() {
+        let published = cache.publish(CHANNEL, hint.encode_to_vec().into());
+        if !matches!(tokio::time::timeout(presence.every, published).await, Ok(Ok(()))) {
             metrics::counter!("loquat_chat_presence_lost_total").increment(1);
         }
     }

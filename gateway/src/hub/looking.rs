@@ -25,6 +25,9 @@ pub(super) struct Looking {
     rooms: HashMap<Uuid, Looked>,
     /// Rooms that are looked at, or no longer, since chat-svc was told.
     changed: Vec<Uuid>,
+    /// There may be rooms that nobody looks at any more. They are given back at the next second, so that a client that looks here
+    /// and there and here again is no matter of chat-svc's.
+    left: bool,
     online: Online,
 }
 
@@ -64,11 +67,11 @@ type Dirty = Vec<Arc<Session>>;
 impl Looking {
     /// A client looks at a room that it follows.
     pub(super) fn enter(&mut self, room: Uuid, session: &Arc<Session>, dirty: &mut Dirty) {
-        let looked = self.rooms.entry(room).or_default();
-        if looked.lookers.is_empty() {
+        let looked = self.rooms.entry(room).or_insert_with(|| {
             self.changed.push(room);
-            self.online.begin();
-        }
+            Looked::default()
+        });
+        self.online.begin();
         if looked.lookers.iter().all(|looker| looker.id != session.id) {
             looked.lookers.push(Looker { id: session.id, session: session.clone(), given: 0 });
         }
@@ -77,11 +80,9 @@ impl Looking {
 
     /// A client looks at a room no longer, or may not.
     pub(super) fn leave(&mut self, room: Uuid, session_id: u64) {
-        let Some(looked) = self.rooms.get_mut(&room) else { return };
-        looked.lookers.retain(|looker| looker.id != session_id);
-        if looked.lookers.is_empty() {
-            self.rooms.remove(&room);
-            self.changed.push(room);
+        if let Some(looked) = self.rooms.get_mut(&room) {
+            looked.lookers.retain(|looker| looker.id != session_id);
+            self.left |= looked.lookers.is_empty();
         }
     }
 
@@ -114,6 +115,7 @@ impl Looking {
     /// A new stream to chat-svc is open, on which nothing was said yet.
     pub(super) fn attached(&mut self) {
         self.online = Online::default();
+        self.rooms.retain(|_, looked| !looked.lookers.is_empty());
         if !self.rooms.is_empty() {
             self.online.begin();
         }
@@ -123,6 +125,10 @@ impl Looking {
     /// A second has passed. Clients that had no room for a digest are offered it again.
     pub(super) fn tick(&mut self, dirty: &mut Dirty) {
         self.online.due = true;
+        if std::mem::take(&mut self.left) {
+            let left = self.rooms.extract_if(|_, looked| looked.lookers.is_empty());
+            self.changed.extend(left.map(|(room, _)| room));
+        }
         self.rooms.iter_mut().for_each(|(room, looked)| looked.offer(*room, dirty));
     }
 

@@ -6,6 +6,7 @@
 
 mod out;
 mod places;
+mod word;
 
 use std::{
     collections::VecDeque,
@@ -15,13 +16,14 @@ use std::{
     },
 };
 
-use proto::edge::v1::{Cursor, SubscribeRequest};
+use proto::edge::v1::Cursor;
 use tokio::{
     net::TcpStream,
     sync::{Notify, SetOnce},
 };
 use uuid::Uuid;
 
+pub(crate) use self::word::{End, Word};
 use self::{out::Out, places::Places};
 use super::frame::{self, Frame};
 
@@ -29,34 +31,6 @@ use super::frame::{self, Frame};
 const MAX_OWN_FRAMES: usize = 64;
 /// How many words may wait before a socket is not read any further.
 const MAX_WORDS: usize = 64;
-
-/// Something that a client's task has to do.
-#[derive(Debug)]
-pub(crate) enum Word {
-    /// The user is in this room from the next event on.
-    Joined(Uuid),
-    /// The stream from chat-svc was interrupted: ask anew where everything stands.
-    Resync,
-    /// The client asks for the live stream.
-    Subscribe(SubscribeRequest),
-    /// The client says what it holds.
-    Holds(Vec<Cursor>),
-    /// The client says which rooms it looks at.
-    Look(Vec<Uuid>),
-}
-
-/// Why a client's stream ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum End {
-    /// The server goes away.
-    GoingAway,
-    /// The session has ended.
-    Revoked,
-    /// The client took nothing for too long.
-    TooSlow,
-    /// Nothing was heard of it for too long.
-    Silent,
-}
 
 /// One client.
 #[derive(Debug)]

@@ -1,5 +1,8 @@
 //! Everything the hub knows, changed only by its own task.
 
+mod client;
+mod feed;
+
 use std::{collections::HashMap, sync::Arc};
 
 use proto::chat::internal::v1::{
@@ -9,6 +12,10 @@ use proto::chat::internal::v1::{
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
+use self::{
+    client::Client,
+    feed::{Feed, Waiting},
+};
 use super::{Asks, End, Order, Session, Word, frame, looking::Looking};
 
 /// How many feeds one request to chat-svc names.
@@ -44,42 +51,6 @@ pub(super) struct State {
     dirty: Vec<Arc<Session>>,
     /// Everybody is told to go; answered when they are gone.
     drain: Option<oneshot::Sender<()>>,
-}
-
-struct Client {
-    session: Arc<Session>,
-    feeds: Vec<Uuid>,
-    /// Rooms that the user joins later are followed by themselves.
-    also_joined: bool,
-    /// The rooms that it says it looks at; it may follow them or not.
-    looks: Vec<Uuid>,
-}
-
-#[derive(Default)]
-struct Feed {
-    /// The ids stand beside the clients, so that one is found without looking into each.
-    sessions: Vec<(u64, Arc<Session>)>,
-    /// chat-svc has confirmed that it sends this feed.
-    flowing: bool,
-    waiting: Vec<Arc<Waiting>>,
-}
-
-/// A client waiting for several feeds to flow; answered when the last of them lets go of it.
-struct Waiting(std::sync::Mutex<Option<oneshot::Sender<()>>>);
-
-impl Waiting {
-    fn new(flowing: oneshot::Sender<()>) -> Arc<Self> {
-        Arc::new(Self(std::sync::Mutex::new(Some(flowing))))
-    }
-}
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        let sender = self.0.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner).take();
-        if let Some(sender) = sender {
-            let _ = sender.send(());
-        }
-    }
 }
 
 impl State {
@@ -205,7 +176,7 @@ impl State {
         if sessions.len() == 1 {
             self.looking.user_changed(session.user_id);
         }
-        let client = Client { session: session.clone(), feeds: Vec::new(), also_joined: false, looks: Vec::new() };
+        let client = Client::new(session.clone());
         self.clients.insert(session.id, client);
         metrics::gauge!("loquat_gateway_sessions").set(count(self.clients.len()));
     }
@@ -413,14 +384,6 @@ impl State {
     /// Ends every client.
     pub(super) fn end_all(&self) {
         self.clients.values().for_each(|client| client.session.end(End::GoingAway));
-    }
-}
-
-impl Client {
-    /// Takes a feed off the list; false when it was not on it.
-    fn gives_up(&mut self, feed: Uuid) -> bool {
-        let place = self.feeds.iter().position(|known| *known == feed);
-        place.inspect(|place| _ = self.feeds.swap_remove(*place)).is_some()
     }
 }
 

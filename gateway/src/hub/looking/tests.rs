@@ -67,6 +67,26 @@ fn a_new_stream_is_told_everything_again() {
 }
 
 #[test]
+fn a_client_that_looks_away_and_back_is_no_matter_of_others() {
+    let mut looking = Looking::default();
+    let (room, here) = (mesh::ids::new_id(), users(&[]));
+    let (session, mut dirty) = (client(1, &[room]), Vec::new());
+    looking.enter(room, &session, &mut dirty);
+    looking.digest(room, Bytes::from_static(b"digest"), &mut dirty);
+    looking.asks(&here);
+    for _ in 0..3 {
+        looking.leave(room, 1);
+        looking.enter(room, &session, &mut dirty);
+        assert!(looking.asks(&here).is_empty());
+    }
+    assert_eq!(session.take_frames().len(), 4, "it is given what is there");
+    looking.leave(room, 1);
+    looking.tick(&mut dirty);
+    let [Action::Look(look)] = &looking.asks(&here)[..] else { panic!("a word") };
+    assert_eq!(look.removed_room_ids, [room.to_string()]);
+}
+
+#[test]
 fn more_changes_than_are_noted_become_everybody() {
     let mut looking = Looking::default();
     looking.tell_online();

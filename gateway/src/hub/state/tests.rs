@@ -192,10 +192,11 @@ fn looking_ends_with_membership_and_begins_again_with_it() {
     assert_eq!(asks(&mut state), [(1, 0)]);
     session.begin(room, 1, 1);
     state.item(event(room, 2, &[], &[user]));
-    assert_eq!(asks(&mut state), [(0, 1)]);
     let presence = FeedPresence { feed_id: room.to_string(), ephemeral: bytes::Bytes::from_static(b"presence") };
     state.item(AttachResponse { item: Some(Item::Presence(presence.clone())) });
     assert_eq!(session.take_frames().len(), 1, "only the event that ended it");
+    state.tick(1);
+    assert_eq!(asks(&mut state), [(0, 1)]);
     state.item(event(room, 3, &[user], &[]));
     session.begin(room, 3, 3);
     state.item(AttachResponse { item: Some(Item::Presence(presence)) });
