@@ -14,12 +14,13 @@ mod members;
 mod messages;
 mod migration;
 mod policy;
+mod presence;
 mod reads;
 mod rooms;
 mod rpc;
 mod store;
 
-use std::sync::Arc;
+use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use futures::future::BoxFuture;
 use mesh::{
@@ -36,6 +37,7 @@ use mesh::{
 use proto::auth::v1::user_service_client::UserServiceClient;
 use serde::{Deserialize, Serialize};
 
+use self::presence::Presence;
 pub use self::{errors::ChatError, migration::Migrator, rpc::METHODS};
 
 /// How many announcements of files are handled at a time.
@@ -51,11 +53,18 @@ pub struct Config {
     pub url: String,
     /// The database. Default: `chat.db` in `data_dir`.
     pub db: DbConfig,
+    /// Who looks at a room hears who is online at most once in so many seconds. Default 5.
+    pub presence_seconds: NonZeroU32,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { listen: "127.0.0.1:8082".into(), url: "http://127.0.0.1:8082".into(), db: DbConfig::default() }
+        Self {
+            listen: "127.0.0.1:8082".into(),
+            url: "http://127.0.0.1:8082".into(),
+            db: DbConfig::default(),
+            presence_seconds: NonZeroU32::new(5).unwrap_or(NonZeroU32::MIN),
+        }
     }
 }
 
@@ -95,7 +104,7 @@ pub enum StartError {
 ///
 /// # Errors
 /// When the database cannot be migrated or the queues cannot be declared.
-pub async fn start(deps: Deps) -> Result<Service, StartError> {
+pub async fn start(config: &Config, deps: Deps) -> Result<Service, StartError> {
     let Deps { db, bus, hints, clock, tasks, secret, auth } = deps;
     db.migrate::<Migrator>().await?;
     let tx = db.begin().await?;
@@ -105,7 +114,8 @@ pub async fn start(deps: Deps) -> Result<Service, StartError> {
 
     let stopping = tasks.stopping();
     let wake = Wake::default();
-    let (live, work) = live::Live::new(hints.is_some());
+    let presence = Arc::new(Presence::new(Duration::from_secs(config.presence_seconds.get().into())));
+    let (live, work) = live::Live::new(hints.is_some(), presence.clone());
     let live = Arc::new(live);
     let interest = bus.as_ref().map_or_else(Interest::everything, Bus::interest);
     let (appender, writer) = append::appender(db.clone(), clock.clone(), live.clone(), wake.clone(), interest);
@@ -125,8 +135,14 @@ pub async fn start(deps: Deps) -> Result<Service, StartError> {
         };
         background.push(("chat-announcements", Box::pin(announcements)));
     }
+    let digests = presence::digest::run(presence.clone(), db.clone(), stopping.clone());
+    background.push(("chat-presence", Box::pin(digests)));
     if let Some(cache) = hints {
         let origin = mesh::ids::new_id();
+        let telling = presence::others::tell(presence.clone(), cache.clone(), origin, stopping.clone());
+        background.push(("chat-presence-told", Box::pin(telling)));
+        let hearing = presence::others::listen(presence.clone(), cache.clone(), origin, stopping.clone());
+        background.push(("chat-presence-heard", Box::pin(hearing)));
         let sending = live::hints::send(cache.clone(), origin, work.hints, stopping.clone());
         background.push(("chat-hints", Box::pin(sending)));
         let listening = live::hints::listen(cache, origin, live.clone(), db.clone(), stopping.clone());
@@ -135,6 +151,6 @@ pub async fn start(deps: Deps) -> Result<Service, StartError> {
         background.push(("chat-fill", Box::pin(filling)));
     }
     let users = UserServiceClient::new(auth);
-    let routes = rpc::routes(rpc::Shared { db, appender, live, secret, clock, users, stopping, epoch });
+    let routes = rpc::routes(rpc::Shared { db, appender, live, presence, secret, clock, users, stopping, epoch });
     Ok(Service { routes, methods: METHODS, background })
 }

@@ -20,6 +20,8 @@ use proto::chat::internal::v1::{
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
+use crate::presence::Presence;
+
 /// How many items may wait for one gateway.
 const QUEUE: usize = 16 * 1024;
 /// How many hints may wait for other processes.
@@ -56,6 +58,8 @@ pub(crate) struct Live {
     others: Option<mpsc::Sender<Hint>>,
     /// Feeds in which something is missing.
     missing: mpsc::Sender<Uuid>,
+    /// Hears whose members changed.
+    presence: Arc<Presence>,
     /// Who was typing where within the last second.
     typing: moka::sync::Cache<(Uuid, Uuid), ()>,
 }
@@ -99,11 +103,11 @@ pub(crate) struct Attachment {
 
 impl Live {
     /// No streams yet. `shared`: other processes commit to the same log.
-    pub(crate) fn new(shared: bool) -> (Self, Work) {
+    pub(crate) fn new(shared: bool, presence: Arc<Presence>) -> (Self, Work) {
         let (others, hints) = mpsc::channel(HINTS);
         let (missing, to_fill) = mpsc::channel(FILLS);
         let typing = moka::sync::Cache::builder().max_capacity(MAX_TYPING).time_to_live(MERGE_TYPING).build();
-        let live = Self { state: Mutex::default(), others: shared.then_some(others), missing, typing };
+        let live = Self { state: Mutex::default(), others: shared.then_some(others), missing, presence, typing };
         (live, Work { hints, missing: to_fill })
     }
 
@@ -137,6 +141,9 @@ impl Live {
     /// Passes events on, each once to every gateway that needs it.
     pub(crate) fn pass(&self, events: Vec<Committed>) {
         let shared = self.is_shared();
+        for event in events.iter().filter(|event| event.audience.is_some()) {
+            self.presence.members_changed(event.feed_id);
+        }
         let mut state = self.state();
         for event in events {
             if shared && !state.is_next(&event) {
@@ -167,8 +174,11 @@ impl Live {
 
     fn pass_ephemeral(&self, feed_id: Uuid, bytes: &Bytes) {
         for stream in self.state().streams.values().filter(|stream| stream.feeds.contains(&feed_id)) {
-            let ephemeral = FeedEphemeral { feed_id: feed_id.to_string(), ephemeral: bytes.clone() };
-            let _ = stream.items.try_send(item(Item::Ephemeral(ephemeral)));
+            // Only where there is much room, which events need more.
+            if stream.items.capacity() * 2 > QUEUE {
+                let ephemeral = FeedEphemeral { feed_id: feed_id.to_string(), ephemeral: bytes.clone() };
+                let _ = stream.items.try_send(item(Item::Ephemeral(ephemeral)));
+            }
         }
     }
 
@@ -273,6 +283,11 @@ impl Attachment {
                 }
             }
         }
+    }
+
+    /// The way to its gateway, as long as the stream lasts.
+    pub(crate) fn items(&self) -> mpsc::WeakSender<AttachResponse> {
+        self.items.clone()
     }
 
     /// Says that a feed is being sent. False when the stream has ended.

@@ -38,6 +38,7 @@ use crate::{
     command::{self, Action, Actor, Command},
     errors::ChatError,
     live::Live,
+    presence::Presence,
 };
 
 /// Who may call what.
@@ -72,6 +73,7 @@ pub(crate) struct Shared {
     pub(crate) db: Db,
     pub(crate) appender: Appender,
     pub(crate) live: Arc<Live>,
+    pub(crate) presence: Arc<Presence>,
     pub(crate) secret: MeshSecret,
     pub(crate) clock: Clock,
     pub(crate) users: UserServiceClient<Upstream>,

@@ -9,9 +9,10 @@ use mesh::{
     errors,
     rpc::{Body, Upstream},
 };
-use proto::edge::v1::SubscribeRequest;
+use proto::edge::v1::{Look, SubscribeRequest};
 use tonic::{Code, Request, Response, Status, server::ServerStreamingService};
 use tower::util::BoxCloneSyncService;
+use uuid::Uuid;
 
 use crate::{
     hub::{End, Registered, Subscriber, Word, frame::Frame},
@@ -23,6 +24,8 @@ use crate::{
 const SUBSCRIBE: &str = "/loquat.edge.v1.EdgeService/Subscribe";
 /// The most cursors that one client may bring.
 pub(crate) const MAX_CURSORS: usize = 10_000;
+/// The most rooms that one client may look at.
+const MAX_LOOKED_AT: usize = 20;
 
 /// Answers `/loquat.edge.v1.EdgeService/*`.
 pub(crate) fn service(state: Arc<State>) -> Upstream {
@@ -43,14 +46,29 @@ async fn answer(state: Arc<State>, request: http::Request<Body>) -> Result<http:
 
 /// Refuses what cannot be subscribed to.
 pub(crate) fn check(request: &SubscribeRequest) -> Result<(), Status> {
-    if request.cursors.len() > MAX_CURSORS {
-        return Err(errors::plain(
-            Code::InvalidArgument,
-            "INVALID_REQUEST",
-            format!("The request is not valid: cursors has more than {MAX_CURSORS} entries."),
-        ));
+    check_length("cursors", request.cursors.len(), MAX_CURSORS)?;
+    check_length("look_at", request.look_at.len(), MAX_LOOKED_AT)
+}
+
+/// Refuses to look at too much.
+pub(crate) fn check_look(look: &Look) -> Result<(), Status> {
+    check_length("room_ids", look.room_ids.len(), MAX_LOOKED_AT)
+}
+
+fn check_length(field: &str, length: usize, most: usize) -> Result<(), Status> {
+    if length <= most {
+        return Ok(());
     }
-    Ok(())
+    let text = format!("The request is not valid: {field} has more than {most} entries.");
+    Err(errors::plain(Code::InvalidArgument, "INVALID_REQUEST", text))
+}
+
+/// Rooms that a client names, each once. What is no id is passed over like a room that does not exist.
+pub(crate) fn room_ids(texts: &[String]) -> Vec<Uuid> {
+    let mut ids: Vec<Uuid> = texts.iter().filter_map(|text| Uuid::try_parse(text).ok()).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    ids
 }
 
 struct Subscribe {

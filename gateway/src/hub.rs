@@ -4,7 +4,9 @@
 //! events of a feed have one order. What several items bring to one socket is written with one call. Each client's frames are
 //! bounded (`session`), and each client reads the log by itself when it fell behind (`subscriber`). Nothing here is durable.
 
+pub(crate) mod admission;
 pub(crate) mod frame;
+mod looking;
 mod session;
 mod state;
 mod subscriber;
@@ -31,8 +33,10 @@ use uuid::Uuid;
 
 use self::state::State;
 pub(crate) use self::{
+    admission::Admission,
     session::{End, Session, Word},
-    subscriber::{Admission, Subscriber},
+    state::Patience,
+    subscriber::Subscriber,
 };
 
 /// How many orders may wait for the hub; further ones wait with their clients.
@@ -60,12 +64,16 @@ enum Order {
     Follow { session: Arc<Session>, feeds: Vec<Uuid>, also_joined: bool, flowing: oneshot::Sender<()> },
     /// A client follows these feeds no longer.
     Unfollow { session: Arc<Session>, feeds: Vec<Uuid> },
+    /// A client looks at these rooms, and at no others any more.
+    Look { session: Arc<Session>, rooms: Vec<Uuid> },
     /// Sessions ended.
     Revoke { session_ids: Vec<Uuid>, user_ids: Vec<Uuid> },
     /// Which sessions are there?
     Sessions(oneshot::Sender<Vec<Uuid>>),
-    /// Tell everybody to come back, spread over this time; answered when they are gone or the time is over.
+    /// Tell everybody to come back, spread over this time; answered when they are gone.
     Drain { window: Duration, drained: oneshot::Sender<()> },
+    /// End everybody.
+    EndAll(oneshot::Sender<()>),
 }
 
 /// The way to the hub. Cheap to clone.
@@ -84,10 +92,11 @@ pub(crate) struct HubTask {
     orders: mpsc::Receiver<Order>,
     now: Arc<AtomicU32>,
     feeds: FeedServiceClient<Upstream>,
+    patience: Patience,
 }
 
 /// Makes the hub; `chat` is chat-svc, called as `service:gateway`.
-pub(crate) fn hub(chat: Upstream, admission: Admission) -> (Hub, HubTask) {
+pub(crate) fn hub(chat: Upstream, admission: Admission, patience: Patience) -> (Hub, HubTask) {
     let (sender, orders) = mpsc::channel(ORDERS);
     let feeds = FeedServiceClient::new(chat).max_decoding_message_size(16 * 1024 * 1024);
     let now = Arc::<AtomicU32>::default();
@@ -98,7 +107,7 @@ pub(crate) fn hub(chat: Upstream, admission: Admission) -> (Hub, HubTask) {
         feeds: feeds.clone(),
         admission: Arc::new(admission),
     };
-    (hub, HubTask { orders, now, feeds })
+    (hub, HubTask { orders, now, feeds, patience })
 }
 
 impl Hub {
@@ -129,6 +138,11 @@ impl Hub {
         }
     }
 
+    /// Says which rooms a client looks at, in place of others.
+    async fn look(&self, session: &Arc<Session>, rooms: Vec<Uuid>) {
+        self.order(Order::Look { session: session.clone(), rooms }).await;
+    }
+
     /// Ends the streams of ended sessions.
     pub(crate) async fn revoke(&self, session_ids: Vec<Uuid>, user_ids: Vec<Uuid>) {
         self.order(Order::Revoke { session_ids, user_ids }).await;
@@ -141,12 +155,19 @@ impl Hub {
         answered.await.unwrap_or_default()
     }
 
-    /// Tells every client to come back, spread over `window`, and returns when they are gone or it is over.
+    /// Tells every client to come back, spread over `window`, and returns when they are gone.
     pub(crate) async fn drain(&self, window: Duration) {
         let (drained, done) = oneshot::channel();
         self.order(Order::Drain { window, drained }).await;
         // An error means that the hub has stopped: there is nobody left.
         let _ = done.await;
+    }
+
+    /// Ends every client.
+    pub(crate) async fn end_all(&self) {
+        let (done, ended) = oneshot::channel();
+        self.order(Order::EndAll(done)).await;
+        let _ = ended.await;
     }
 
     async fn order(&self, order: Order) {
@@ -180,7 +201,7 @@ impl Drop for Registered {
 impl HubTask {
     /// Runs until `stop`; then ends every client.
     pub(crate) async fn run(mut self, stop: CancellationToken) {
-        let mut state = State::default();
+        let mut state = State::new(self.patience);
         let mut failures = 0;
         while !stop.is_cancelled() {
             let (asks, asked) = mpsc::channel(ORDERS);

@@ -30,7 +30,7 @@ use tower::util::BoxCloneSyncService;
 
 pub use self::state::Upstreams;
 use self::{
-    hub::{Admission, Hub},
+    hub::{Admission, Hub, Patience},
     state::State,
 };
 
@@ -48,6 +48,11 @@ pub struct Config {
     pub resumes_per_second: NonZeroU32,
     /// Over how many seconds clients are told to come back when the process stops. Default 2.
     pub drain_seconds: u64,
+    /// A client hears something once in so many seconds, if only where its feeds stand. A socket that does not answer to two of
+    /// these is closed. Default 30.
+    pub heartbeat_seconds: NonZeroU32,
+    /// A client that takes nothing for so many seconds although something waits is ended, and told to come back. Default 30.
+    pub stuck_seconds: NonZeroU32,
 }
 
 impl Default for Config {
@@ -58,6 +63,8 @@ impl Default for Config {
             sign_ons_per_second: NonZeroU32::new(2000).unwrap_or(NonZeroU32::MIN),
             resumes_per_second: NonZeroU32::new(10_000).unwrap_or(NonZeroU32::MIN),
             drain_seconds: 2,
+            heartbeat_seconds: NonZeroU32::new(30).unwrap_or(NonZeroU32::MIN),
+            stuck_seconds: NonZeroU32::new(30).unwrap_or(NonZeroU32::MIN),
         }
     }
 }
@@ -88,6 +95,9 @@ pub struct Gateway {
     pub drain: Drain,
 }
 
+/// How long the hub may take to tell everybody that it is over.
+const END_WITHIN: Duration = Duration::from_secs(1);
+
 /// Tells the clients of a gateway to go. Cheap to clone.
 #[derive(Clone)]
 pub struct Drain {
@@ -98,11 +108,12 @@ pub struct Drain {
 }
 
 impl Drain {
-    /// Tells every client to come back, spread over the window, while events go on; returns when they are gone or it is over.
+    /// Tells every client to come back, spread over the window, while events go on; ends those that are there when it is over.
     pub async fn run(&self) {
         self.begun.cancel();
-        let most = self.window + Duration::from_secs(2);
-        let _ = tokio::time::timeout(most, self.hub.drain(self.window)).await;
+        // That the time is over is an answer as well.
+        let _ = tokio::time::timeout(self.window, self.hub.drain(self.window)).await;
+        let _ = tokio::time::timeout(END_WITHIN, self.hub.end_all()).await;
     }
 }
 
@@ -113,7 +124,8 @@ impl Drain {
 pub fn start(config: &Config, deps: Deps) -> Result<Gateway, String> {
     let Deps { upstreams, auth, chat, authn, tasks, public_url } = deps;
     let admission = Admission::new(config.sign_ons_per_second, config.resumes_per_second);
-    let (hub, hub_task) = hub::hub(chat, admission);
+    let patience = Patience { heartbeat: config.heartbeat_seconds.get(), stuck: config.stuck_seconds.get() };
+    let (hub, hub_task) = hub::hub(chat, admission, patience);
     let begun = CancellationToken::new();
     let drain = Drain { hub: hub.clone(), window: Duration::from_secs(config.drain_seconds), begun: begun.clone() };
     let (own, health) = grpc::own()?;

@@ -71,7 +71,7 @@ fn log_cause<E: Describe>(error: &E) {
         text = format!("{text}: {inner}");
         cause = inner.source();
     }
-    tracing::error!(reason = error.reason(), "{text}");
+    tracing::error!(reason = error.reason(), trace = crate::rpc::traceparent(), "{text}");
 }
 
 /// A status made where there is no service enum: in the layers and at the edge.

@@ -21,6 +21,9 @@ use tower::{ServiceExt as _, util::BoxCloneSyncService};
 
 use self::config::{Config, Role, Roles};
 
+/// How long the databases may take to be closed.
+const CLOSE_WITHIN: Duration = Duration::from_secs(2);
+
 /// A running process (or, in a test, one of several).
 pub struct Server {
     /// Where the public port listens, when there is a gateway.
@@ -113,11 +116,12 @@ impl Server {
         if !aborted.is_empty() {
             tracing::warn!(?aborted, "these did not stop in time");
         }
-        for (name, db) in self.databases {
-            if let Ok(Err(cause)) = tokio::time::timeout(Duration::from_secs(2), db.close()).await {
+        let close = async |(name, db): (&'static str, mesh::db::Db)| {
+            if let Ok(Err(cause)) = tokio::time::timeout(CLOSE_WITHIN, db.close()).await {
                 tracing::warn!(%cause, "the {name} database was not closed well");
             }
-        }
+        };
+        futures::future::join_all(self.databases.into_iter().map(close)).await;
     }
 }
 

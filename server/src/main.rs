@@ -83,9 +83,11 @@ enum UserCommand {
     },
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    match run(Arguments::parse()).await {
+/// How long the end waits for threads that cannot be aborted, such as one that reads a file.
+const LEAVE_WITHIN: Duration = Duration::from_secs(1);
+
+fn main() -> ExitCode {
+    match run_to_end(Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(cause) => {
             let _ = writeln!(std::io::stderr(), "loquat: {cause}");
@@ -95,6 +97,13 @@ async fn main() -> ExitCode {
 }
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
+
+fn run_to_end(arguments: Arguments) -> Outcome {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let outcome = runtime.block_on(run(arguments));
+    runtime.shutdown_timeout(LEAVE_WITHIN);
+    outcome
+}
 
 async fn run(arguments: Arguments) -> Outcome {
     let default = PathBuf::from("loquat.toml");

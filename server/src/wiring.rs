@@ -118,7 +118,7 @@ async fn chat(parts: &Parts<'_>, bus: Option<Bus>, cache: Cache, wired: &mut Wir
         secret: parts.secret.clone(),
         auth: parts.calling(wired, Role::Auth, "chat")?,
     };
-    parts.add(wired, Role::Chat, chat_svc::start(deps).await.map_err(StartError::new)?);
+    parts.add(wired, Role::Chat, chat_svc::start(&config.chat, deps).await.map_err(StartError::new)?);
     Ok(())
 }
 

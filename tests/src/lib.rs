@@ -7,6 +7,7 @@
 
 pub mod cluster;
 pub mod drill;
+pub mod ear;
 pub mod load;
 pub mod person;
 pub mod process;
@@ -16,6 +17,7 @@ pub mod socket;
 pub mod strace;
 pub mod town;
 
+pub use ear::{Ear, Ended, Transport};
 pub use person::Person;
 pub use town::{Shape, Town};
 

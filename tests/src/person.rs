@@ -215,7 +215,12 @@ impl Person {
     /// When the server refuses.
     pub async fn resumes(&self, cursors: BTreeMap<String, u64>, epoch: &str) -> Listener {
         let listed = cursors.iter().map(|(feed_id, seq)| Cursor { feed_id: feed_id.clone(), seq: *seq });
-        let request = SubscribeRequest { cursors: listed.collect(), epoch: epoch.into(), only_listed: false };
+        let request = SubscribeRequest {
+            cursors: listed.collect(),
+            epoch: epoch.into(),
+            only_listed: false,
+            look_at: Vec::new(),
+        };
         self.subscribes(request, cursors).await
     }
 

@@ -101,20 +101,39 @@ impl Process {
         servers::state(self.id()).is_some_and(|state| state != 'Z')
     }
 
-    /// Waits until it has ended by itself, and tells how.
+    /// Asks it to stop, as an update does: SIGTERM.
+    ///
+    /// # Panics
+    /// When it cannot be asked.
+    pub fn terminate(&self) {
+        let sent = Command::new("kill").args(["-TERM", &self.id().to_string()]).status().expect("kill is there");
+        assert!(sent.success(), "the process is there");
+    }
+
+    /// Waits until it has ended by itself.
     ///
     /// # Panics
     /// When it does not, or cannot be waited for.
-    pub async fn ends(mut self) -> ExitStatus {
-        let ended = async {
+    pub async fn exits(&mut self) -> ExitStatus {
+        let ending = async {
             loop {
                 if let Some(status) = self.child.try_wait().expect("the process can be waited for") {
                     return status;
                 }
-                tokio::time::sleep(Duration::from_millis(5)).await;
+                tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
-        within("the process ends by itself", ended).await
+        within("the process ends", ending).await
+    }
+
+    /// The memory that it has in use, in bytes.
+    ///
+    /// # Panics
+    /// When the system does not tell.
+    pub fn resident(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).expect("the process is there");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("the system tells");
+        line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
     }
 
     /// Ends it as a power cut would: `kill -9`.

@@ -17,6 +17,8 @@ use crate::within;
 pub struct Socket {
     stream: WebSocketStream<TcpStream>,
     calls: u64,
+    /// What the server said when it closed the socket.
+    pub close_reason: String,
 }
 
 /// What a socket ended with.
@@ -42,7 +44,7 @@ impl Socket {
         }
         let stream = TcpStream::connect(address).await.expect("the server listens");
         let (stream, _) = tokio_tungstenite::client_async(request, stream).await?;
-        Ok(Self { stream, calls: 0 })
+        Ok(Self { stream, calls: 0, close_reason: String::new() })
     }
 
     /// Connects with a token.
@@ -86,6 +88,7 @@ impl Socket {
                     return Ok(frame.expect("a frame that is known"));
                 }
                 Some(Ok(Message::Close(close))) => {
+                    self.close_reason = close.as_ref().map(|close| close.reason.to_string()).unwrap_or_default();
                     return Err(Closed { code: close.map_or(0, |close| close.code.into()) });
                 }
                 Some(Ok(_)) => {}

@@ -343,7 +343,7 @@ async fn odd_cursors_are_reset(town: Town) {
     let stranger = op_id();
     let cursors = [(room.id.clone(), 1000), (stranger.clone(), 1)];
     let listed = cursors.iter().map(|(feed_id, seq)| Cursor { feed_id: feed_id.clone(), seq: *seq }).collect();
-    let request = SubscribeRequest { cursors: listed, epoch: String::new(), only_listed: true };
+    let request = SubscribeRequest { cursors: listed, epoch: String::new(), only_listed: true, look_at: Vec::new() };
     let mut listens = alice.subscribes(request, BTreeMap::new()).await;
     listens.catches_up().await;
     listens.resets.sort();

@@ -27,7 +27,7 @@ async fn ends_at(point: &str, times: &[u32], linger: u64) {
         node.kill();
         node.start(&[("LOQUAT_CRASH_AT", format!("{point}:{nth}:{linger}"))]).await;
         drill.begins();
-        let ended = drill.world.nodes[0].take().expect("it runs").ends().await;
+        let ended = drill.world.nodes[0].take().expect("it runs").exits().await;
         assert_eq!(ended.signal(), Some(SIGABRT), "{point}: {ended}");
         drill.world.start().await;
         let outcome = drill.ends(format!("{point} for the {nth}th time"), Instant::now()).await;

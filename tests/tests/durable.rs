@@ -47,7 +47,7 @@ async fn nobody_is_told_before_it_is_on_disk() {
     let (program, trace) = strace::traced_server(folder.path());
     let public = free_address();
     let environment = [("LOQUAT_GATEWAY__LISTEN", public.to_string()), ("LOQUAT_TELEMETRY__LOG", "off".to_owned())];
-    let process = Process::start_roles(&program, folder.path(), &[], &environment, public).await;
+    let mut process = Process::start_roles(&program, folder.path(), &[], &environment, public).await;
     let alice = Person::registers(public, "alice").await;
     let room = alice.creates_room("general").await;
     // Somebody listens on a socket as well: what members are sent must be on disk like what senders are answered.
@@ -66,7 +66,7 @@ async fn nobody_is_told_before_it_is_on_disk() {
     assert_eq!(texts.len(), MESSAGES * (2 + 2 * SENDERS));
 
     strace::kill_child_of(&process);
-    process.ends().await;
+    process.exits().await;
     let calls = strace::read(&std::fs::read_to_string(trace).unwrap());
     let database = folder.path().canonicalize().unwrap().join("chat.db");
     strace::told_after_sync(&calls, database.to_str().unwrap(), &texts).unwrap();

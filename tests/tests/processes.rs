@@ -3,9 +3,9 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, path::Path, time::Duration};
 
-use proto::chat::v1::RemoveMemberRequest;
+use proto::{chat::v1::RemoveMemberRequest, edge::v1::SubscribeRequest};
 use tests::{
-    Person, op_id,
+    Ear, Person, Transport, op_id,
     process::{Process, binary, free_address},
 };
 use tonic::Code;
@@ -146,4 +146,42 @@ async fn a_member_whose_removal_nobody_heard_of_is_brought_back() {
     alice.says(&room, "can you hear me?").await;
     listens.sees("can you hear me?").await;
     drop((services, gateway));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn people_at_two_gateways_see_each_other_come_and_go() {
+    let (folder, edges) = (tempfile::tempdir().unwrap(), [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()]);
+    let mut mesh = Mesh::new();
+    mesh.environment.push(("LOQUAT_CHAT__PRESENCE_SECONDS", "1".to_owned()));
+    let services = mesh.services(folder.path()).await;
+    let (first, second) = (mesh.gateway(edges[0].path()).await, mesh.gateway(edges[1].path()).await);
+    let alice = Person::registers(first.public, "alice").await;
+    let bob = Person::registers(first.public, "bob").await.at(second.public);
+    let room = alice.creates_room("general").await;
+    bob.joins(&room).await;
+    let looking = SubscribeRequest { look_at: vec![room.id.clone()], ..SubscribeRequest::default() };
+    let mut alice_looks = Ear::asks(&alice, Transport::Socket, looking.clone()).await;
+    let bob_listens = Ear::opens(&bob, Transport::Grpc).await;
+    alice_looks.sees_online(&room.id, &[&alice, &bob]).await;
+    drop(bob_listens);
+    alice_looks.sees_online(&room.id, &[&alice]).await;
+    let mut bob_looks = Ear::asks(&bob, Transport::Grpc, looking).await;
+    bob_looks.sees_online(&room.id, &[&alice, &bob]).await;
+    alice_looks.sees_online(&room.id, &[&alice, &bob]).await;
+
+    // The services forget all of it and are told again; the streams go on.
+    services.kill();
+    let services = mesh.services(folder.path()).await;
+    says_once_they_are_back(&alice, &room, "back").await;
+    let carol = Person::registers(second.public, "carol").await;
+    carol.joins(&room).await;
+    let carol_listens = Ear::opens(&carol, Transport::Socket).await;
+    for ear in [&mut alice_looks, &mut bob_looks] {
+        ear.sees_online(&room.id, &[&alice, &bob, &carol]).await;
+    }
+    // A gateway that dies takes its people with it.
+    drop(carol_listens);
+    second.kill();
+    alice_looks.sees_online(&room.id, &[&alice]).await;
+    drop((services, first));
 }

@@ -38,6 +38,7 @@ export async function startServer() {
       LOQUAT_GATEWAY__LISTEN: `127.0.0.1:${port}`,
       LOQUAT_OPS__LISTEN: `127.0.0.1:${ops}`,
       LOQUAT_DATA_DIR: folder,
+      LOQUAT_CHAT__PRESENCE_SECONDS: '1',
     };
     child = spawn(BINARY, ['serve'], { cwd: folder, env, stdio: ['ignore', 'ignore', 'inherit'] });
     const started = child;

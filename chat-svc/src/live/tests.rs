@@ -15,7 +15,7 @@ fn seqs(received: &mut mpsc::Receiver<AttachResponse>) -> Vec<u64> {
 }
 
 fn live(shared: bool) -> (Arc<Live>, Work) {
-    let (live, work) = Live::new(shared);
+    let (live, work) = Live::new(shared, Arc::new(Presence::new(Duration::from_secs(5))));
     (Arc::new(live), work)
 }
 

@@ -16,6 +16,7 @@ use super::{Rpc, Shared, answer};
 use crate::{
     feeds::{self, Opening},
     live::Attachment,
+    presence::Gateway,
     store,
 };
 
@@ -25,7 +26,8 @@ impl FeedService for Rpc {
 
     async fn attach(&self, request: Request<Streaming<AttachRequest>>) -> Result<Response<Self::AttachStream>, Status> {
         let (attachment, items) = self.0.live.attach();
-        let drive = drive(self.0.clone(), attachment, request.into_inner());
+        let gateway = self.0.presence.attach(attachment.items());
+        let drive = drive(self.0.clone(), attachment, gateway, request.into_inner());
         let items = ReceiverStream::new(items).map(Ok);
         let ended = futures::stream::once(async {
             let text = "The gateway read too slowly or the server is stopping; attach again.";
@@ -84,7 +86,7 @@ impl FeedService for Rpc {
 }
 
 /// Does what a gateway asks for on its stream.
-async fn drive(shared: Arc<Shared>, attachment: Attachment, mut asked: Streaming<AttachRequest>) {
+async fn drive(shared: Arc<Shared>, attachment: Attachment, gateway: Gateway, mut asked: Streaming<AttachRequest>) {
     while let Some(Ok(request)) = asked.next().await {
         match request.action {
             Some(Action::Add(add)) => {
@@ -94,6 +96,8 @@ async fn drive(shared: Arc<Shared>, attachment: Attachment, mut asked: Streaming
                 }
             }
             Some(Action::Drop(drop)) => attachment.drop_feeds(&ids(&drop.feed_ids)),
+            Some(Action::Online(change)) => gateway.online(&change),
+            Some(Action::Look(change)) => gateway.look(&change),
             None => {}
         }
     }

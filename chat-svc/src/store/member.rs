@@ -65,6 +65,12 @@ pub(crate) async fn of_room<C: ConnectionTrait>(
         .await
 }
 
+/// The ids of a room's members, rising.
+pub(crate) async fn ids<C: ConnectionTrait>(db: &C, room_id: Uuid) -> Result<Vec<Uuid>, DbErr> {
+    let found = Entity::find().select_only().column(Column::UserId).filter(Column::RoomId.eq(room_id));
+    found.order_by_asc(Column::UserId).into_tuple().all(db).await
+}
+
 /// How many owners a room has.
 pub(crate) async fn owners<C: ConnectionTrait>(db: &C, room_id: Uuid) -> Result<u64, DbErr> {
     Entity::find().filter(Column::RoomId.eq(room_id)).filter(Column::Role.eq(RoomRole::Owner as i32)).count(db).await

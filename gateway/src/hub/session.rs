@@ -6,6 +6,7 @@
 
 mod out;
 mod places;
+mod word;
 
 use std::{
     collections::VecDeque,
@@ -15,44 +16,22 @@ use std::{
     },
 };
 
-use proto::edge::v1::{Cursor, SubscribeRequest};
-use tokio::{net::TcpStream, sync::Notify};
+use proto::edge::v1::Cursor;
+use tokio::{
+    net::TcpStream,
+    sync::{Notify, SetOnce},
+};
 use uuid::Uuid;
 
 pub(super) use self::out::report_writes;
+pub(crate) use self::word::{End, Word};
 use self::{out::Out, places::Places};
 use super::frame::{self, Frame};
 
 /// How many frames of a socket's own may wait before it is not read any further.
 const MAX_OWN_FRAMES: usize = 64;
-
-/// Something that a client's task has to do.
-#[derive(Debug)]
-pub(crate) enum Word {
-    /// The user is in this room from the next event on.
-    Joined(Uuid),
-    /// The stream from chat-svc was interrupted: ask anew where everything stands.
-    Resync,
-    /// The client asks for the live stream.
-    Subscribe(SubscribeRequest),
-    /// The client says what it holds.
-    Holds(Vec<Cursor>),
-    /// Nothing more is sent.
-    End(End),
-}
-
-/// Why a client's stream ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum End {
-    /// The server goes away.
-    GoingAway,
-    /// The session has ended.
-    Revoked,
-    /// The client took nothing for too long.
-    TooSlow,
-    /// Nothing was heard of it for too long.
-    Silent,
-}
+/// How many words may wait before a socket is not read any further.
+const MAX_WORDS: usize = 64;
 
 /// One client.
 #[derive(Debug)]
@@ -69,6 +48,8 @@ pub(crate) struct Session {
     /// There is something for the client's task.
     filled: Notify,
     emptied: Notify,
+    /// Nothing more is sent, and why. Not a word among others, so that nothing that takes long delays it.
+    ended: SetOnce<End>,
     gone: AtomicBool,
     /// When something was heard of the client, in the hub's seconds.
     heard: AtomicU32,
@@ -107,6 +88,7 @@ impl Session {
             inner: Mutex::default(),
             filled: Notify::new(),
             emptied: Notify::new(),
+            ended: SetOnce::new(),
             gone: AtomicBool::new(false),
             heard: AtomicU32::new(now),
         }
@@ -115,12 +97,13 @@ impl Session {
     /// Passes an event on, or notes that there is one. True when the client must be flushed and was not yet to be.
     pub(super) fn event(&self, feed: Uuid, seq: u64, frame: &Frame) -> bool {
         let mut inner = self.inner();
-        let Some(place) = inner.places.get(feed) else {
+        let Inner { places, out, .. } = &mut *inner;
+        let Some(place) = places.get_mut(feed) else {
             return false;
         };
-        if place.is_next(seq) && inner.out.takes_event(frame.len()) {
-            inner.places.sent(feed, seq);
-            inner.out.push(frame.clone());
+        if place.is_next(seq) && out.takes_event(frame.len()) {
+            place.pass(seq);
+            out.push(frame.clone());
             return self.dirty(&mut inner);
         }
         if inner.places.told(feed, seq) {
@@ -131,14 +114,15 @@ impl Session {
         false
     }
 
-    /// Passes something passing on, unless much waits already. True as in [`Session::event`].
-    pub(super) fn ephemeral(&self, frame: &Frame) -> bool {
+    /// Passes something passing on, unless much waits already or it is not known whether the client may see the feed: nothing
+    /// then, and else as [`Session::event`].
+    pub(super) fn ephemeral(&self, feed: Uuid, frame: &Frame) -> Option<bool> {
         let mut inner = self.inner();
-        if !inner.out.takes_ephemeral() {
-            return false;
+        if !inner.out.takes_ephemeral() || !inner.places.is_open(feed) {
+            return None;
         }
         inner.out.push(frame.clone());
-        self.dirty(&mut inner)
+        Some(self.dirty(&mut inner))
     }
 
     /// A client without a socket takes its frames itself and is only told.
@@ -165,6 +149,31 @@ impl Session {
     pub(crate) fn tell(&self, word: Word) {
         self.inner().words.push_back(word);
         self.filled.notify_one();
+    }
+
+    /// Says that nothing more is sent. Only the first reason counts.
+    pub(crate) fn end(&self, end: End) {
+        // An error says that it has ended already.
+        let _ = self.ended.set(end);
+        self.filled.notify_one();
+    }
+
+    /// Why nothing more is sent, once that is so.
+    pub(super) fn ended(&self) -> Option<End> {
+        self.ended.get().copied()
+    }
+
+    /// Waits until nothing more is sent.
+    pub(super) async fn until_ended(&self) -> End {
+        *self.ended.wait().await
+    }
+
+    /// Ends a client that is of no use any more, and gives back what waits for it: it may never be taken.
+    pub(super) fn give_up(&self, end: End) {
+        self.end(end);
+        let mut inner = self.inner();
+        inner.places.close_all();
+        inner.out.keep_started();
     }
 
     /// Writes what waits to the socket, as far as it takes it.
@@ -227,6 +236,9 @@ impl Session {
     pub(super) fn todo(&self) -> Todo {
         let mut inner = self.inner();
         let read = if inner.out.takes_page() { inner.places.next_to_read() } else { None };
+        if !inner.words.is_empty() {
+            self.emptied.notify_one();
+        }
         Todo { words: std::mem::take(&mut inner.words), read, blocked: inner.blocked }
     }
 
@@ -357,11 +369,16 @@ impl Session {
         if self.socket.is_none() { 0 } else { now.saturating_sub(self.heard.load(Ordering::Relaxed)) }
     }
 
-    /// Waits until the client has taken enough of its answers to be asked for more.
+    /// Waits until the client has taken enough of its answers, and enough of what it said is done, to be asked for more.
     pub(crate) async fn room_for_answers(&self) {
-        while self.inner().out.len() >= MAX_OWN_FRAMES + out::MAX_EVENTS {
+        while self.is_full() {
             self.emptied.notified().await;
         }
+    }
+
+    fn is_full(&self) -> bool {
+        let inner = self.inner();
+        inner.out.len() >= MAX_OWN_FRAMES + out::MAX_EVENTS || inner.words.len() >= MAX_WORDS
     }
 
     /// Says that nobody takes anything from here any more.

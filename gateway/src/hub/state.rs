@@ -1,27 +1,45 @@
 //! Everything the hub knows, changed only by its own task.
 
+mod client;
+mod feed;
+
 use std::{collections::HashMap, sync::Arc};
 
 use proto::chat::internal::v1::{
     AddFeeds, AttachRequest, AttachResponse, AudienceChange, DropFeeds, FeedEphemeral, FeedEvent, FeedHead,
-    attach_request::Action, attach_response::Item,
+    FeedPresence, attach_request::Action, attach_response::Item,
 };
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-use super::{Asks, End, Order, Session, Word, frame, session::report_writes};
+use self::{
+    client::Client,
+    feed::{Feed, Waiting},
+};
+use super::{Asks, End, Order, Session, Word, frame, looking::Looking, session::report_writes};
 
 /// How many feeds one request to chat-svc names.
 const FEEDS_AT_ONCE: usize = 500;
-/// Every client has a heartbeat once in so many seconds; which second is its own, so that not all have it at once.
-const HEARTBEAT: u32 = 30;
-/// A socket of which nothing is heard for so many seconds, not even answers to two pings, is gone.
-const SILENCE: u32 = 75;
-/// A client that takes nothing for so many seconds although something waits is ended.
-const STUCK: u32 = 30;
 
-#[derive(Default)]
+/// How long clients may be quiet, in seconds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    /// Every client has a heartbeat once in so many seconds; which second is its own, so that not all have it at once.
+    pub(crate) heartbeat: u32,
+    /// A client that takes nothing for so many seconds although something waits is ended.
+    pub(crate) stuck: u32,
+}
+
+impl Patience {
+    /// A socket of which nothing is heard for so many seconds, not even answers to two pings, is gone.
+    const fn silence(self) -> u32 {
+        self.heartbeat.saturating_mul(5) / 2
+    }
+}
+
 pub(super) struct State {
+    patience: Patience,
+    looking: Looking,
     feeds: HashMap<Uuid, Feed>,
     clients: HashMap<u64, Client>,
     users: HashMap<Uuid, Vec<u64>>,
@@ -31,49 +49,30 @@ pub(super) struct State {
     unwanted: Vec<Uuid>,
     /// Sockets that have something to be written.
     dirty: Vec<Arc<Session>>,
-    drain: Option<Drain>,
-}
-
-/// A drain under way.
-struct Drain {
-    /// Seconds left until everybody is ended.
-    left: u32,
-    /// Answered when it is over.
-    _drained: oneshot::Sender<()>,
-}
-
-struct Client {
-    session: Arc<Session>,
-    feeds: Vec<Uuid>,
-    /// Rooms that the user joins later are followed by themselves.
-    also_joined: bool,
-}
-
-#[derive(Default)]
-struct Feed {
-    /// The ids stand beside the clients, so that one is found without looking into each.
-    sessions: Vec<(u64, Arc<Session>)>,
-    /// chat-svc has confirmed that it sends this feed.
-    flowing: bool,
-    waiting: Vec<Arc<Waiting>>,
-}
-
-/// A client waiting for several feeds to flow; answered when the last of them lets go of it.
-struct Waiting(std::sync::Mutex<Option<oneshot::Sender<()>>>);
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        let sender = self.0.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner).take();
-        if let Some(sender) = sender {
-            let _ = sender.send(());
-        }
-    }
+    /// Everybody is told to go; answered when they are gone.
+    drain: Option<oneshot::Sender<()>>,
 }
 
 impl State {
+    pub(super) fn new(patience: Patience) -> Self {
+        Self {
+            patience,
+            looking: Looking::default(),
+            feeds: HashMap::new(),
+            clients: HashMap::new(),
+            users: HashMap::new(),
+            asks: None,
+            wanted: Vec::new(),
+            unwanted: Vec::new(),
+            dirty: Vec::new(),
+            drain: None,
+        }
+    }
+
     /// A new stream is open: everything is asked for anew.
     pub(super) fn attached(&mut self, asks: Asks) {
         self.asks = Some(asks);
+        self.looking.attached();
         self.wanted = self.feeds.keys().copied().collect();
         self.unwanted.clear();
         // What was told on the last stream says nothing about what this one will bring, nor about who may see it.
@@ -104,6 +103,11 @@ impl State {
                 }
             }
         }
+        for action in self.looking.asks(&self.users) {
+            if asks.send(AttachRequest { action: Some(action) }).await.is_err() {
+                return false;
+            }
+        }
         true
     }
 
@@ -115,28 +119,30 @@ impl State {
     /// Does what a client asks.
     pub(super) fn order(&mut self, order: Order) {
         match order {
-            Order::Register(session) => {
-                self.users.entry(session.user_id).or_default().push(session.id);
-                let client = Client { session: session.clone(), feeds: Vec::new(), also_joined: false };
-                self.clients.insert(session.id, client);
-                metrics::gauge!("loquat_gateway_sessions").set(count(self.clients.len()));
-            }
+            Order::Register(session) => self.register(&session),
             Order::Unregister(session) => self.unregister(&session),
             Order::Follow { session, feeds, also_joined, flowing } => {
                 self.follow(&session, &feeds, also_joined, flowing);
             }
             Order::Unfollow { session, feeds } => feeds.iter().for_each(|feed| self.unfollow(session.id, *feed)),
+            Order::Look { session, rooms } => self.look(&session, rooms),
             Order::Revoke { session_ids, user_ids } => self.revoke(&session_ids, &user_ids),
             Order::Sessions(answer) => {
                 let _ = answer.send(self.clients.values().map(|client| client.session.session_id).collect());
             }
             Order::Drain { window, drained } => self.drain(window, drained),
+            Order::EndAll(done) => {
+                self.end_all();
+                let _ = done.send(());
+            }
         }
     }
 
     /// A second has passed: looks at every client.
     pub(super) fn tick(&mut self, now: u32) {
         report_writes();
+        let Patience { heartbeat, stuck } = self.patience;
+        let silence = self.patience.silence();
         let mut gone = Vec::new();
         for (id, client) in &self.clients {
             let session = &client.session;
@@ -144,21 +150,31 @@ impl State {
                 gone.push(session.clone());
                 continue;
             }
-            if session.stuck() == STUCK {
-                session.tell(Word::End(End::TooSlow));
-            } else if session.silence(now) == SILENCE {
-                session.tell(Word::End(End::Silent));
-            } else if u64::from(now % HEARTBEAT) == id % u64::from(HEARTBEAT) {
+            let too_slow = session.stuck() >= stuck;
+            if too_slow || session.silence(now) >= silence {
+                // Its transport may never find out, so that it is gone from here at once.
+                session.give_up(if too_slow { End::TooSlow } else { End::Silent });
+                gone.push(session.clone());
+            } else if u64::from(now % heartbeat) == id % u64::from(heartbeat) {
                 session.heartbeat();
             }
         }
         gone.iter().for_each(|session| self.unregister(session));
-        if let Some(drain) = &mut self.drain {
-            drain.left = drain.left.saturating_sub(1);
-            if drain.left == 0 || self.clients.is_empty() {
-                self.end_all();
-            }
+        self.looking.tick(&mut self.dirty);
+    }
+
+    fn register(&mut self, session: &Arc<Session>) {
+        if self.drain.is_some() {
+            session.send(frame::go_away(0));
         }
+        let sessions = self.users.entry(session.user_id).or_default();
+        sessions.push(session.id);
+        if sessions.len() == 1 {
+            self.looking.user_changed(session.user_id);
+        }
+        let client = Client::new(session.clone());
+        self.clients.insert(session.id, client);
+        metrics::gauge!("loquat_gateway_sessions").set(count(self.clients.len()));
     }
 
     fn unregister(&mut self, session: &Session) {
@@ -172,13 +188,18 @@ impl State {
             others.retain(|other| *other != session.id);
             if others.is_empty() {
                 self.users.remove(&session.user_id);
+                self.looking.user_changed(session.user_id);
             }
         }
         metrics::gauge!("loquat_gateway_sessions").set(count(self.clients.len()));
+        if self.clients.is_empty() {
+            // Whoever waits for it is answered.
+            self.drain = None;
+        }
     }
 
     fn follow(&mut self, session: &Arc<Session>, feeds: &[Uuid], also_joined: bool, flowing: oneshot::Sender<()>) {
-        let waiting = Arc::new(Waiting(std::sync::Mutex::new(Some(flowing))));
+        let waiting = Waiting::new(flowing);
         let Some(client) = self.clients.get_mut(&session.id) else {
             return;
         };
@@ -189,6 +210,9 @@ impl State {
             if !client.feeds.contains(id) {
                 client.feeds.push(*id);
                 feed.sessions.push((session.id, session.clone()));
+                if client.looks.contains(id) {
+                    self.looking.enter(*id, session, &mut self.dirty);
+                }
             }
             if is_new {
                 self.wanted.push(*id);
@@ -205,8 +229,23 @@ impl State {
         }
     }
 
+    /// A client looks at these rooms instead of others: at those that it follows, now or later.
+    fn look(&mut self, session: &Arc<Session>, rooms: Vec<Uuid>) {
+        let Some(client) = self.clients.get_mut(&session.id) else {
+            return;
+        };
+        for room in client.looks.iter().filter(|room| !rooms.contains(room)) {
+            self.looking.leave(*room, session.id);
+        }
+        client.looks = rooms;
+        for room in client.looks.iter().filter(|room| client.feeds.contains(room)) {
+            self.looking.enter(*room, session, &mut self.dirty);
+        }
+    }
+
     /// Takes a client out of a feed; the last one gives the feed back.
     fn leave(&mut self, session_id: u64, id: Uuid) {
+        self.looking.leave(id, session_id);
         let Some(feed) = self.feeds.get_mut(&id) else { return };
         if let Some(place) = feed.sessions.iter().position(|(id, _)| *id == session_id) {
             feed.sessions.swap_remove(place);
@@ -222,7 +261,7 @@ impl State {
         for client in self.clients.values() {
             let session = &client.session;
             if session_ids.contains(&session.session_id) || user_ids.contains(&session.user_id) {
-                session.tell(Word::End(End::Revoked));
+                session.end(End::Revoked);
             }
         }
     }
@@ -233,6 +272,8 @@ impl State {
             Some(Item::Event(event)) => self.event(event),
             Some(Item::Ephemeral(ephemeral)) => self.ephemeral(&ephemeral),
             Some(Item::Head(head)) => self.head(&head),
+            Some(Item::Presence(presence)) => self.presence(presence),
+            Some(Item::TellOnline(_)) => self.looking.tell_online(),
             None => {}
         }
     }
@@ -280,7 +321,7 @@ impl State {
                 let feed = self.feeds.entry(id).or_insert_with(|| {
                     // chat-svc sends it already, unless a request to send it no longer was on its way: so it is asked again.
                     self.wanted.push(id);
-                    Feed { flowing: true, ..Feed::default() }
+                    Feed::default()
                 });
                 feed.sessions.push((client.session.id, client.session.clone()));
             }
@@ -288,6 +329,9 @@ impl State {
             if !client.session.has_begun(id) {
                 client.session.open(&[id]);
                 client.session.tell(Word::Joined(id));
+                if client.looks.contains(&id) {
+                    self.looking.enter(id, &client.session, &mut self.dirty);
+                }
             }
         }
         // chat-svc sends a room from the event on that brings one of our users in; nobody here may need it.
@@ -302,13 +346,19 @@ impl State {
     }
 
     fn ephemeral(&mut self, ephemeral: &FeedEphemeral) {
-        let feed = Uuid::try_parse(&ephemeral.feed_id).ok().and_then(|id| self.feeds.get(&id));
-        let Some(feed) = feed else { return };
+        let Ok(id) = Uuid::try_parse(&ephemeral.feed_id) else { return };
+        let Some(feed) = self.feeds.get(&id) else { return };
         let frame = frame::ephemeral(&ephemeral.ephemeral);
         for (_, session) in &feed.sessions {
-            if session.ephemeral(&frame) {
+            if session.ephemeral(id, &frame) == Some(true) {
                 self.dirty.push(session.clone());
             }
+        }
+    }
+
+    fn presence(&mut self, presence: FeedPresence) {
+        if let Ok(id) = Uuid::try_parse(&presence.feed_id) {
+            self.looking.digest(id, presence.ephemeral, &mut self.dirty);
         }
     }
 
@@ -321,34 +371,21 @@ impl State {
         }
     }
 
-    /// Tells every client when to come back, spread over a window, after which they are ended.
+    /// Tells every client when to come back, spread over a window.
     fn drain(&mut self, window: std::time::Duration, drained: oneshot::Sender<()>) {
         let clients = self.clients.len().max(1) as u128;
         for (place, client) in self.clients.values().enumerate() {
             let after_ms = window.as_millis() * place as u128 / clients;
             client.session.send(frame::go_away(u32::try_from(after_ms).unwrap_or(u32::MAX)));
         }
-        let left = u32::try_from(window.as_secs()).unwrap_or(u32::MAX).max(1);
-        if self.clients.is_empty() {
-            return;
+        if !self.clients.is_empty() {
+            self.drain = Some(drained);
         }
-        self.drain = Some(Drain { left, _drained: drained });
     }
 
-    /// Ends every client, and a drain.
-    pub(super) fn end_all(&mut self) {
-        for client in self.clients.values() {
-            client.session.tell(Word::End(End::GoingAway));
-        }
-        self.drain = None;
-    }
-}
-
-impl Client {
-    /// Takes a feed off the list; false when it was not on it.
-    fn gives_up(&mut self, feed: Uuid) -> bool {
-        let place = self.feeds.iter().position(|known| *known == feed);
-        place.inspect(|place| _ = self.feeds.swap_remove(*place)).is_some()
+    /// Ends every client.
+    pub(super) fn end_all(&self) {
+        self.clients.values().for_each(|client| client.session.end(End::GoingAway));
     }
 }
 
@@ -357,105 +394,4 @@ fn count(number: usize) -> f64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use tokio::sync::mpsc;
-
-    use super::*;
-
-    fn client(state: &mut State, id: u64, user_id: Uuid) -> Arc<Session> {
-        let session = Arc::new(Session::new(id, user_id, mesh::ids::new_id(), None, 0));
-        state.order(Order::Register(session.clone()));
-        session
-    }
-
-    fn follow(state: &mut State, session: &Arc<Session>, feeds: Vec<Uuid>) -> oneshot::Receiver<()> {
-        let (flowing, done) = oneshot::channel();
-        state.order(Order::Follow { session: session.clone(), feeds, also_joined: true, flowing });
-        done
-    }
-
-    fn event(feed: Uuid, seq: u64, added: &[Uuid], removed: &[Uuid]) -> AttachResponse {
-        let texts = |ids: &[Uuid]| ids.iter().map(Uuid::to_string).collect();
-        let change = AudienceChange { added_user_ids: texts(added), removed_user_ids: texts(removed) };
-        let audience_change = (!added.is_empty() || !removed.is_empty()).then_some(change);
-        let event = bytes::Bytes::from_static(b"event");
-        let item = Item::Event(FeedEvent { feed_id: feed.to_string(), seq, event, audience_change });
-        AttachResponse { item: Some(item) }
-    }
-
-    #[test]
-    fn the_audience_changes_after_the_event_that_changes_it() {
-        let mut state = State::default();
-        let (user, room) = (mesh::ids::new_id(), mesh::ids::new_id());
-        let session = client(&mut state, 1, user);
-        drop(follow(&mut state, &session, vec![user]));
-        state.item(event(room, 4, &[user], &[]));
-        assert!(matches!(session.todo().words.make_contiguous(), [Word::Joined(joined)] if *joined == room));
-        session.begin(room, 4, 4);
-        state.item(event(room, 5, &[], &[]));
-        state.item(event(room, 6, &[], &[user]));
-        state.item(event(room, 7, &[], &[]));
-        assert_eq!(session.take_frames().len(), 2, "5 and 6");
-        assert!(session.sent(room).is_none());
-        assert!(!state.feeds.contains_key(&room), "nobody follows it any more");
-    }
-
-    #[tokio::test]
-    async fn a_follower_waits_until_everything_flows_and_is_asked_for_once() {
-        let mut state = State::default();
-        let (asks, mut asked) = mpsc::channel(8);
-        state.attached(asks);
-        let (user, room) = (mesh::ids::new_id(), mesh::ids::new_id());
-        let (one, two) = (client(&mut state, 1, user), client(&mut state, 2, user));
-        let mut first = follow(&mut state, &one, vec![user, room]);
-        let mut second = follow(&mut state, &two, vec![room]);
-        assert!(state.flush_asks().await);
-        let Some(AttachRequest { action: Some(Action::Add(add)) }) = asked.try_recv().ok() else { panic!("asked") };
-        assert_eq!(add.feed_ids.len(), 2);
-        let head =
-            |feed: Uuid| AttachResponse { item: Some(Item::Head(FeedHead { feed_id: feed.to_string(), seq: 3 })) };
-        state.item(head(room));
-        assert!(second.try_recv().is_ok());
-        assert!(first.try_recv().is_err(), "one of its feeds is missing");
-        state.item(head(user));
-        assert!(first.try_recv().is_ok());
-    }
-
-    #[test]
-    fn clients_that_vanish_are_swept() {
-        let mut state = State::default();
-        let session = client(&mut state, 1, mesh::ids::new_id());
-        drop(follow(&mut state, &session, vec![mesh::ids::new_id()]));
-        session.leave();
-        state.tick(1);
-        assert!(state.clients.is_empty() && state.feeds.is_empty() && state.users.is_empty());
-    }
-
-    #[test]
-    fn a_drain_ends_when_everybody_is_gone_or_its_time_is_over() {
-        let mut state = State::default();
-        let (one, two) = (client(&mut state, 1, mesh::ids::new_id()), client(&mut state, 2, mesh::ids::new_id()));
-        let (drained, mut done) = oneshot::channel();
-        state.order(Order::Drain { window: std::time::Duration::from_secs(3), drained });
-        assert_eq!((one.take_frames().len(), two.take_frames().len()), (1, 1), "everybody is told");
-        state.tick(1);
-        assert_eq!(done.try_recv(), Err(oneshot::error::TryRecvError::Empty));
-        one.leave();
-        state.tick(2);
-        assert!(two.todo().words.is_empty(), "there is time left");
-        state.tick(3);
-        assert!(matches!(two.todo().words.make_contiguous(), [Word::End(End::GoingAway)]));
-        assert_eq!(done.try_recv(), Err(oneshot::error::TryRecvError::Closed));
-    }
-
-    #[test]
-    fn clients_that_take_nothing_or_say_nothing_are_ended() {
-        let mut state = State::default();
-        let session = client(&mut state, 1, mesh::ids::new_id());
-        session.send(frame::go_away(0));
-        (1..STUCK).for_each(|now| state.tick(now));
-        assert!(session.todo().words.is_empty());
-        state.tick(STUCK);
-        assert!(matches!(session.todo().words.make_contiguous(), [Word::End(End::TooSlow)]));
-    }
-}
+mod tests;

@@ -7,7 +7,6 @@ mod begin;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use proto::{
     chat::internal::v1::{ReadFeedRequest, ReadFeedResponse},
     edge::v1::{ResetReason, SubscribeRequest},
@@ -18,34 +17,13 @@ use uuid::Uuid;
 use super::{
     End, Hub, Session, Word,
     frame::{self, Frame},
+    session::Todo,
 };
 
 /// Events of one page of the log.
 const PAGE: u32 = 200;
 /// Waited before chat-svc is asked again.
 const PAUSE: Duration = Duration::from_millis(500);
-
-/// How many clients may begin a second: those that bring cursors apart from those that need everything, which cost more, so
-/// that a crowd that comes back is not held up by one that comes for the first time.
-pub(crate) struct Admission {
-    new: DefaultDirectRateLimiter,
-    resumed: DefaultDirectRateLimiter,
-}
-
-impl Admission {
-    /// At most so many a second of each.
-    pub(crate) fn new(new: std::num::NonZeroU32, resumed: std::num::NonZeroU32) -> Self {
-        Self {
-            new: RateLimiter::direct(Quota::per_second(new)),
-            resumed: RateLimiter::direct(Quota::per_second(resumed)),
-        }
-    }
-
-    /// Waits for one's turn.
-    async fn admit(&self, resumes: bool) {
-        if resumes { self.resumed.until_ready().await } else { self.new.until_ready().await }
-    }
-}
 
 /// One client's task.
 pub(crate) struct Subscriber {
@@ -58,6 +36,8 @@ pub(crate) struct Subscriber {
     catching_up: HashMap<Uuid, u64>,
     /// `caught_up` was sent.
     caught_up: bool,
+    /// The rooms that the client looks at.
+    looks: Vec<Uuid>,
 }
 
 #[derive(Clone, Copy)]
@@ -67,7 +47,15 @@ struct Asked {
 
 impl Subscriber {
     pub(super) fn new(hub: Hub, session: Arc<Session>) -> Self {
-        Self { hub, session, epoch: String::new(), asked: None, catching_up: HashMap::new(), caught_up: false }
+        Self {
+            hub,
+            session,
+            epoch: String::new(),
+            asked: None,
+            catching_up: HashMap::new(),
+            caught_up: false,
+            looks: Vec::new(),
+        }
     }
 
     /// Works until something ends the stream. For a client whose frames are written to its socket.
@@ -105,15 +93,32 @@ impl Subscriber {
 
     /// Does what there is to do, a piece at a time. Boxed, so that thousands of idle clients do not hold the room for it.
     async fn step(&mut self) -> Step {
+        if let Some(end) = self.session.ended() {
+            return Step::End(end);
+        }
         let todo = self.session.todo();
         if todo.words.is_empty() && todo.read.is_none() {
             return Step::Idle { blocked: todo.blocked };
         }
+        let session = self.session.clone();
+        Box::pin(async move {
+            // What is done may take long: a turn is waited for, or chat-svc is away.
+            tokio::select! {
+                biased;
+                end = session.until_ended() => Step::End(end),
+                () = self.work(todo) => Step::Worked,
+            }
+        })
+        .await
+    }
+
+    async fn work(&mut self, todo: Todo) {
         for word in todo.words {
             match word {
-                Word::Subscribe(request) => Box::pin(self.subscribe(request)).await,
-                Word::Resync => Box::pin(self.resync()).await,
-                Word::Joined(feed) => Box::pin(self.joined(feed)).await,
+                Word::Subscribe(request) => self.subscribe(request).await,
+                Word::Resync => self.resync().await,
+                Word::Joined(feed) => self.joined(feed).await,
+                Word::Look(rooms) => self.look(rooms).await,
                 Word::Holds(cursors) => {
                     for cursor in cursors {
                         if let Ok(feed) = Uuid::try_parse(&cursor.feed_id) {
@@ -121,13 +126,23 @@ impl Subscriber {
                         }
                     }
                 }
-                Word::End(end) => return Step::End(end),
             }
         }
         if let Some((feed, after)) = todo.read {
-            Box::pin(self.read_page(feed, after)).await;
+            self.read_page(feed, after).await;
         }
-        Step::Worked
+    }
+
+    async fn look(&mut self, rooms: Vec<Uuid>) {
+        self.looks = rooms;
+        self.hub.look(&self.session, self.looks.clone()).await;
+    }
+
+    /// Feeds have their beginning now: what a client that looks at them was not given before, it gets.
+    async fn look_again(&self) {
+        if !self.looks.is_empty() {
+            self.hub.look(&self.session, self.looks.clone()).await;
+        }
     }
 
     /// Reads one page of a feed; others have their turn before the next one.

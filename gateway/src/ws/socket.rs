@@ -35,6 +35,8 @@ use crate::{
 const HELLO_WITHIN: Duration = Duration::from_secs(5);
 /// How long the last frames may take.
 const CLOSE_WITHIN: Duration = Duration::from_secs(2);
+/// The same for a client that took nothing: it gets only what was begun and the reason, when it looks again.
+const CLOSE_SLOW_WITHIN: Duration = Duration::from_secs(10);
 /// How many calls may be unanswered.
 const MAX_CALLS: usize = 64;
 
@@ -126,13 +128,14 @@ pub(super) async fn serve(state: Arc<State>, socket: TcpStream, before: Bytes, s
     connection.abort_calls();
     drop(registered);
     if let Some(End { code, reason }) = ended {
+        let within = if code == close::TOO_SLOW { CLOSE_SLOW_WITHIN } else { CLOSE_WITHIN };
         session.send(frame::close(code, reason));
         let flushing = async {
             while !session.is_flushed() {
                 session.unblock().await;
             }
         };
-        let _ = tokio::time::timeout(CLOSE_WITHIN, flushing).await;
+        let _ = tokio::time::timeout(within, flushing).await;
     }
 }
 
@@ -203,6 +206,10 @@ impl Connection {
             }
             Some(client_frame::Frame::Subscribe(request)) => match edge::check(&request) {
                 Ok(()) => self.session.tell(Word::Subscribe(request)),
+                Err(refused) => self.fail(0, refused),
+            },
+            Some(client_frame::Frame::Look(look)) => match edge::check_look(&look) {
+                Ok(()) => self.session.tell(Word::Look(edge::room_ids(&look.room_ids))),
                 Err(refused) => self.fail(0, refused),
             },
             Some(client_frame::Frame::Renew(renew)) => return self.renew(&renew.access_token).await,

@@ -45,16 +45,21 @@ where
     let permits = Arc::new(Semaphore::new(limits.connections));
     let graceful = GracefulShutdown::new();
     loop {
-        let Ok(permit) = permits.clone().acquire_owned().await else {
-            break;
+        let accept = async {
+            let permit = permits.clone().acquire_owned().await;
+            (permit, listener.accept().await)
         };
+        // The stop comes first, also when no further connection could be taken.
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+            biased;
             () = stop.cancelled() => break,
+            accepted = accept => accepted,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
-            Err(cause) => {
+        let (permit, stream) = match accepted {
+            (Ok(permit), Ok((stream, _))) => (permit, stream),
+            // The semaphore is never closed.
+            (Err(_), _) => break,
+            (_, Err(cause)) => {
                 // Out of file descriptors, most likely: wait for some to be given back.
                 tracing::warn!(%cause, "a connection could not be accepted");
                 tokio::time::sleep(Duration::from_millis(100)).await;

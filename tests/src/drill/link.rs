@@ -152,7 +152,7 @@ impl Socket {
 /// Asks for everything from these cursors on.
 pub(super) fn subscribe(cursors: Vec<(String, u64)>, epoch: &str, only_listed: bool) -> SubscribeRequest {
     let cursors = cursors.into_iter().map(|(feed_id, seq)| Cursor { feed_id, seq }).collect();
-    SubscribeRequest { cursors, epoch: epoch.to_owned(), only_listed }
+    SubscribeRequest { cursors, epoch: epoch.to_owned(), only_listed, look_at: Vec::new() }
 }
 
 /// The very bytes of `ServerFrame.event`, when that is what a frame has.

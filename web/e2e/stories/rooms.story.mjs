@@ -52,6 +52,23 @@ test('a room is renamed for everybody, left, and joined again', async () => {
   await bob.eventuallySees(['I am here', 'Bob has left']);
 });
 
+test('who is online is seen by those who have the room open', async () => {
+  const [alice, bob] = [await here.person('Alice'), await here.person('Bob')];
+  const room = unique('porch');
+  await alice.createsRoom(room);
+  await bob.joins(room);
+  await alice.get('online-count', { hasText: '2' }).waitFor();
+  await alice.get('members-toggle').click();
+  const member = (online) => alice.page.locator(`[data-testid=member-item][data-online=${online}]`);
+  await member(true).filter({ hasText: bob.username }).waitFor();
+  await bob.page.close();
+  await member(false).filter({ hasText: bob.username }).waitFor();
+  await alice.get('online-count', { hasText: '1' }).waitFor();
+  bob.use(await bob.context.newPage());
+  await bob.page.goto('/');
+  await member(true).filter({ hasText: bob.username }).waitFor();
+});
+
 test('rooms are found by keyboard', async () => {
   const alice = await here.person('Alice');
   const [first, second] = [unique('meadow'), unique('orchard')];

@@ -102,6 +102,19 @@ describe('the stream', () => {
     expect(FakeWebSocket.last.frames[0]?.case).toBe('subscribe');
   });
 
+  it('looks at the same rooms after a break', async () => {
+    const { socket } = opened();
+    socket.look(['room']);
+    FakeWebSocket.last.onopen?.();
+    expect(FakeWebSocket.last.frames).toMatchObject([{ case: 'subscribe', value: { lookAt: ['room'] } }]);
+    socket.look(['other']);
+    expect(FakeWebSocket.last.frames[1]).toMatchObject({ case: 'look', value: { roomIds: ['other'] } });
+    FakeWebSocket.last.onclose?.({ code: 1006 });
+    await vi.advanceTimersByTimeAsync(500);
+    FakeWebSocket.last.onopen?.();
+    expect(FakeWebSocket.last.frames[0]).toMatchObject({ case: 'subscribe', value: { lookAt: ['other'] } });
+  });
+
   it('waits as long as a server that goes away asks for', async () => {
     opened();
     FakeWebSocket.last.onopen?.();

@@ -10,6 +10,7 @@ import {
   CallSchema,
   type ClientFrame,
   ClientFrameSchema,
+  LookSchema,
   PingSchema,
   RenewSchema,
   type ServerFrame,
@@ -56,6 +57,7 @@ export class Socket {
   private socket: WebSocket | undefined;
   private attempt = 0;
   private goAwayMs = 0;
+  private looks: readonly string[] = [];
   private missed = 0;
   private opened = false;
   private renewFirst = false;
@@ -105,7 +107,16 @@ export class Socket {
     const { cursors, epoch } = this.options.position();
     const list = Object.entries(cursors).map(([feedId, seq]) => ({ feedId, seq: BigInt(seq) }));
     this.options.onSubscribed();
-    this.send({ case: 'subscribe', value: create(SubscribeRequestSchema, { cursors: list, epoch }) });
+    this.send({
+      case: 'subscribe',
+      value: create(SubscribeRequestSchema, { cursors: list, epoch, lookAt: [...this.looks] }),
+    });
+  }
+
+  /** Says which rooms are looked at, now and whenever the stream is asked for. */
+  look(roomIds: readonly string[]): void {
+    this.looks = roomIds;
+    if (this.opened) this.send({ case: 'look', value: create(LookSchema, { roomIds: [...roomIds] }) });
   }
 
   renewToken(accessToken: string): void {

@@ -9,7 +9,7 @@ import { Sidebar } from '../features/sidebar/Sidebar';
 import { roomsByName, unread } from '../model/selectors';
 import type { State } from '../model/state';
 import { cx } from '../ui/cx';
-import { focused } from './focus';
+import { focused, shown } from './focus';
 import { useCell, useEngine, useKey, useModel } from './hooks';
 import { NoRoom } from './NoRoom';
 import { openRoom, openRoomId } from './route';
@@ -41,6 +41,15 @@ function useFirstRoom(roomId: string | undefined): void {
   }, [roomId, caughtUp, state]);
 }
 
+/** Who is online is asked for while somebody may see it. */
+function useLook(roomId: string | undefined): void {
+  const engine = useEngine();
+  const visible = useCell(shown);
+  useEffect(() => {
+    engine.look(roomId && visible ? [roomId] : []);
+  }, [engine, roomId, visible]);
+}
+
 function useRoomKeys(roomId: string | undefined, onSwitch: () => void): void {
   const { state } = useEngine();
   useKey((event) => {
@@ -65,6 +74,7 @@ export function Workspace({ onSignOut }: { onSignOut: () => void }) {
   const [membersOpen, setMembersOpen] = useState(false);
   useTitle(roomId);
   useFirstRoom(roomId);
+  useLook(roomId);
   useRoomKeys(roomId, () => setDialog((shown) => (shown ? undefined : 'switch')));
   useKey((event) => {
     if (event.key === 'Escape') setSidebarOpen(false);

@@ -37,6 +37,8 @@ export interface Engine {
   dispatch(action: Action): void;
   send(roomId: string, text: string, attachments: readonly Attachment[]): void;
   retryNow(): void;
+  /** The rooms on the screen: who is online there is told. */
+  look(roomIds: readonly string[]): void;
   stop(): void;
 }
 
@@ -54,7 +56,10 @@ function actionOf(frame: ServerFrame['frame'], now: number): StreamAction | unde
       return { type: 'reset', reason: RESETS[frame.value.reason] ?? 'epoch-changed', feedId: frame.value.feedId };
     case 'ephemeral': {
       const { body, feedId: roomId } = frame.value;
-      return body.case === 'typing' ? { type: 'typing', roomId, userId: body.value.userId, now } : undefined;
+      if (body.case === 'typing') return { type: 'typing', roomId, userId: body.value.userId, now };
+      if (body.case !== 'presence') return undefined;
+      const { onlineUserIds: userIds, onlineCount: count } = body.value;
+      return { type: 'presence', roomId, userIds, count };
     }
     default:
       return undefined;
@@ -161,6 +166,10 @@ export function startEngine(session: Session, onSessionEnded: () => void): Engin
       sender.run();
     },
     retryNow: () => socket.retryNow(),
+    look(roomIds) {
+      dispatch({ type: 'looked_at', roomIds });
+      socket.look(roomIds);
+    },
     stop() {
       running = false;
       removeEventListener('online', online);

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { visible } from './messages';
 import { reduce, TYPING_MS } from './reducer';
-import { members, typingIn, unread } from './selectors';
+import { members, presenceIn, typingIn, unread } from './selectors';
 import { event, file, freshClient, fullHistory, ME, message, ROOM, randomFrom, Server } from './simulation';
 import { type Action, initialState, type State } from './state';
 import type { OutboxEntry } from './types';
@@ -209,6 +209,36 @@ describe('typing', () => {
     expect(typingIn(run([{ type: 'tick', now: 999 + TYPING_MS }], state), ROOM)).toEqual(['user-2']);
     expect(typingIn(run([{ type: 'tick', now: 1000 + TYPING_MS }], state), ROOM)).toEqual([]);
     expect(typingIn(run([post(1, { authorId: 'user-2' })], state), ROOM)).toEqual([]);
+  });
+});
+
+describe('presence', () => {
+  const digest = (userIds: readonly string[], count = userIds.length, roomId = ROOM): Action => ({
+    type: 'presence',
+    roomId,
+    userIds,
+    count,
+  });
+
+  it('is what the last digest said, and takes no number', () => {
+    const before = inRoom();
+    const state = run([digest(['user-2', 'user-3']), digest(['user-3'], 250)], before);
+    expect(presenceIn(state, ROOM)).toEqual({ userIds: new Set(['user-3']), count: 250 });
+    expect(state.cursors).toEqual(before.cursors);
+    expect(state.stale).toBe(false);
+  });
+
+  it('is forgotten with the look, with the connection, and with the room', () => {
+    const state = run([digest(['user-2'])], inRoom());
+    expect(presenceIn(run([{ type: 'looked_at', roomIds: [ROOM] }], state), ROOM)?.count).toBe(1);
+    expect(presenceIn(run([{ type: 'looked_at', roomIds: [] }], state), ROOM)).toBeUndefined();
+    expect(presenceIn(run([{ type: 'subscribed' }], state), ROOM)).toBeUndefined();
+    const left: Action = { type: 'event', event: event(1, { type: 'member_left', userId: ME }) };
+    expect(presenceIn(run([left, digest(['user-2'])], state), ROOM)).toBeUndefined();
+  });
+
+  it('of a room that one is not in is of no use', () => {
+    expect(run([digest(['user-2'], 1, 'elsewhere')], inRoom()).presence).toEqual({});
   });
 });
 

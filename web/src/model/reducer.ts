@@ -30,9 +30,14 @@ export function reduce(state: State, action: Action): State {
     case 'caught_up':
       return { ...state, epoch: action.epoch, caughtUp: true };
     case 'subscribed':
-      return { ...state, stale: false, caughtUp: false };
+      // Who came and went meanwhile is told again.
+      return { ...state, stale: false, caughtUp: false, presence: {} };
     case 'typing':
       return reduceTyping(state, action.roomId, action.userId, action.now);
+    case 'presence':
+      return reducePresence(state, action);
+    case 'looked_at':
+      return reduceLookedAt(state, action.roomIds);
     case 'page':
       return reducePage(state, action);
     case 'members':
@@ -100,6 +105,18 @@ function reducePage(state: State, { roomId, page }: Extract<Action, { type: 'pag
 function reduceTyping(state: State, roomId: string, userId: string, now: number): State {
   if (userId === state.me || !state.rooms[roomId]) return state;
   return { ...state, typing: { ...state.typing, [roomId]: { ...state.typing[roomId], [userId]: now + TYPING_MS } } };
+}
+
+/** Each digest is complete. One that was on its way when a room was left is of no use. */
+function reducePresence(state: State, { roomId, userIds, count }: Extract<Action, { type: 'presence' }>): State {
+  if (!state.rooms[roomId]) return state;
+  return { ...state, presence: { ...state.presence, [roomId]: { userIds: new Set(userIds), count } } };
+}
+
+function reduceLookedAt(state: State, roomIds: readonly string[]): State {
+  const kept = Object.entries(state.presence).filter(([roomId]) => roomIds.includes(roomId));
+  if (kept.length === Object.keys(state.presence).length) return state;
+  return { ...state, presence: Object.fromEntries(kept) };
 }
 
 function reduceTick(state: State, now: number): State {

@@ -33,6 +33,7 @@ export function removeRoom(state: State, roomId: string, seq: number): State {
     rooms: without(state.rooms, roomId),
     cursors: without(state.cursors, roomId),
     typing: without(state.typing, roomId),
+    presence: without(state.presence, roomId),
     reads: without(state.reads, roomId),
     holes: without(state.holes, roomId),
     gone: { ...state.gone, [roomId]: Math.max(seq, state.gone[roomId] ?? 0) },

@@ -1,5 +1,5 @@
 /** Questions that the screens ask of the state. */
-import type { RoomState, State } from './state';
+import type { Presence, RoomState, State } from './state';
 import type { Member, OutboxEntry } from './types';
 
 /** How far the user has read: the own feed knows it as soon as it spoke of the room. */
@@ -31,6 +31,11 @@ export function members(room: RoomState): readonly Member[] {
 
 export function outboxOf(state: Pick<State, 'outbox'>, roomId: string): readonly OutboxEntry[] {
   return state.outbox.filter((entry) => entry.roomId === roomId);
+}
+
+/** Nothing as long as the room is not looked at. */
+export function presenceIn(state: State, roomId: string): Presence | undefined {
+  return state.presence[roomId];
 }
 
 export function typingIn(state: State, roomId: string): readonly string[] {

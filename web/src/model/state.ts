@@ -8,6 +8,13 @@ export interface MemberFact {
   readonly member?: Member;
 }
 
+/** Who of a room is online. */
+export interface Presence {
+  /** The first 200, also when more are. */
+  readonly userIds: ReadonlySet<string>;
+  readonly count: number;
+}
+
 export interface RoomState {
   readonly room: Room;
   readonly membership: Membership;
@@ -29,6 +36,8 @@ export interface State {
   readonly files: Readonly<Record<string, FileInfo>>;
   /** Room, user, and until when they count as typing. */
   readonly typing: Readonly<Record<string, Readonly<Record<string, number>>>>;
+  /** Who is online in the rooms that are looked at, as the server said it last. */
+  readonly presence: Readonly<Record<string, Presence>>;
   readonly outbox: readonly OutboxEntry[];
   /** Feeds where an event was missing, and the cursor at that time. */
   readonly holes: Readonly<Record<string, number>>;
@@ -45,6 +54,7 @@ export type StreamAction =
   | { readonly type: 'snapshot'; readonly snapshot: Snapshot }
   | { readonly type: 'event'; readonly event: FeedEvent }
   | { readonly type: 'typing'; readonly roomId: string; readonly userId: string; readonly now: number }
+  | { readonly type: 'presence'; readonly roomId: string; readonly userIds: readonly string[]; readonly count: number }
   | { readonly type: 'caught_up'; readonly epoch: string }
   | { readonly type: 'reset'; readonly reason: ResetReason; readonly feedId: string };
 
@@ -52,6 +62,8 @@ export type Action =
   | StreamAction
   /** The stream was asked for anew, from the cursors held. */
   | { readonly type: 'subscribed' }
+  /** These rooms are looked at from now on, and no others. */
+  | { readonly type: 'looked_at'; readonly roomIds: readonly string[] }
   | { readonly type: 'page'; readonly roomId: string; readonly page: Page }
   | { readonly type: 'members'; readonly roomId: string; readonly members: readonly Member[] }
   /** A call answered with a message as it is now. */
@@ -75,6 +87,7 @@ export function initialState(me: string): State {
     reads: {},
     files: {},
     typing: {},
+    presence: {},
     outbox: [],
     holes: {},
     stale: false,

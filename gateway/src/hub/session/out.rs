@@ -6,6 +6,7 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
+use socket2::SockRef;
 use tokio::net::TcpStream;
 
 use super::Frame;
@@ -20,6 +21,9 @@ const MAX_BEFORE_EPHEMERAL: usize = 64;
 const MAX_BEFORE_PAGE: usize = 64;
 /// How many frames one system call takes at most.
 const AT_ONCE: usize = 64;
+/// A transport that takes whole frames gets more than this many bytes at a time only as one frame: what it was given and has not
+/// sent yet waits as well.
+const BYTES_AT_ONCE: usize = 64 * 1024;
 /// A queue that grew longer than this is given back when it is empty.
 const KEPT: usize = 8;
 
@@ -69,10 +73,29 @@ impl Out {
         self.frames.len() < MAX_BEFORE_PAGE && self.bytes < MAX_BYTES / 2
     }
 
-    /// Everything, for a transport that takes whole frames.
+    /// The first frames, all if they are not large, for a transport that takes whole frames.
     pub(super) fn take(&mut self) -> Vec<Frame> {
-        self.bytes = 0;
-        std::mem::take(&mut self.frames).into()
+        if self.bytes <= BYTES_AT_ONCE {
+            self.bytes = 0;
+            return std::mem::take(&mut self.frames).into();
+        }
+        let mut bytes = 0;
+        let mut count = 0;
+        while let Some(next) = self.frames.get(count).map(Frame::len)
+            && (count == 0 || bytes + next <= BYTES_AT_ONCE)
+        {
+            bytes += next;
+            count += 1;
+        }
+        self.bytes -= bytes;
+        self.frames.drain(..count).collect()
+    }
+
+    /// Drops everything except a frame of which a part was written.
+    pub(super) fn keep_started(&mut self) {
+        self.frames.truncate(usize::from(self.written > 0));
+        self.frames.shrink_to_fit();
+        self.bytes = self.frames.iter().map(Frame::len).sum();
     }
 
     pub(super) fn clear(&mut self) {
@@ -86,11 +109,18 @@ impl Out {
         };
         let first = &first.wire()[self.written..];
         let taken = if self.frames.len() == 1 {
-            socket.try_write(first)?
+            // Past the runtime, which is asked only when the socket takes nothing and somebody must wait for it.
+            match SockRef::from(socket).send(first) {
+                Err(cause) if cause.kind() == std::io::ErrorKind::WouldBlock => socket.try_write(first)?,
+                sent => sent?,
+            }
         } else {
             let rest = self.frames.iter().skip(1).take(AT_ONCE - 1).map(|frame| IoSlice::new(frame.wire()));
             let slices: Vec<IoSlice<'_>> = std::iter::once(IoSlice::new(first)).chain(rest).collect();
-            socket.try_write_vectored(&slices)?
+            match SockRef::from(socket).send_vectored(&slices) {
+                Err(cause) if cause.kind() == std::io::ErrorKind::WouldBlock => socket.try_write_vectored(&slices)?,
+                sent => sent?,
+            }
         };
         WRITES.fetch_add(1, Ordering::Relaxed);
         self.advance(taken);
@@ -141,6 +171,31 @@ mod tests {
         assert_eq!((out.len(), out.written), (1, 0));
         out.advance(lengths[2]);
         assert_eq!((out.len(), out.written, out.bytes), (0, 0, 0));
+    }
+
+    #[test]
+    fn a_transport_that_takes_whole_frames_gets_little_at_a_time() {
+        let mut out = Out::default();
+        for length in [60_000, 3000, 3000, 100_000, 10] {
+            out.push(frame::event(&vec![1; length].into()));
+        }
+        let counts: Vec<usize> = (0..4).map(|_| out.take().len()).collect();
+        assert_eq!((counts, out.len(), out.bytes), (vec![2, 1, 1, 1], 0, 0));
+    }
+
+    #[test]
+    fn what_is_given_up_keeps_the_frame_that_was_begun() {
+        let mut out = Out::default();
+        out.push(frame::event(&vec![1; 100].into()));
+        out.push(frame::event(&vec![2; 100].into()));
+        let first = out.frames[0].len();
+        out.advance(3);
+        out.keep_started();
+        assert_eq!((out.len(), out.written, out.bytes), (1, 3, first));
+        out.advance(first - 3);
+        out.push(frame::event(&vec![2; 100].into()));
+        out.keep_started();
+        assert_eq!((out.len(), out.bytes), (0, 0));
     }
 
     #[test]

@@ -33,6 +33,12 @@ impl Place {
     pub(super) fn is_next(&self, seq: u64) -> bool {
         self.mode == Mode::Live && seq == self.sent + 1
     }
+
+    /// The event was put among the outgoing frames.
+    pub(super) fn pass(&mut self, seq: u64) {
+        self.sent = seq;
+        self.told = self.told.max(seq);
+    }
 }
 
 /// The feeds that are followed, by id. Few for most, so a sorted list is smaller and faster than a table.
@@ -67,12 +73,9 @@ impl Places {
         Some(result)
     }
 
-    /// The event was put among the outgoing frames.
-    pub(super) fn sent(&mut self, feed: Uuid, seq: u64) {
-        self.change(feed, |place| {
-            place.sent = seq;
-            place.told = place.told.max(seq);
-        });
+    /// The same, for an event that is the next one ([`Place::pass`]): nothing else may be changed.
+    pub(super) fn get_mut(&mut self, feed: Uuid) -> Option<&mut Place> {
+        self.find(feed).ok().and_then(|at| self.list.get_mut(at))
     }
 
     /// There is an event that cannot be passed on now. True when the log must be read from now on.
@@ -140,6 +143,11 @@ impl Places {
                 place.mode = Mode::Reading;
             }
         });
+    }
+
+    /// Whether the client has the beginning of a feed, which says that it may see it.
+    pub(super) fn is_open(&self, feed: Uuid) -> bool {
+        self.get(feed).is_some_and(|place| place.mode != Mode::Opening)
     }
 
     /// Whether the beginning of a feed that is followed is not known yet.
@@ -280,7 +288,7 @@ mod tests {
     fn what_was_sent_long_ago_and_did_not_arrive_is_sent_again() {
         let (mut places, feed) = (Places::default(), id());
         places.begin(feed, 0, 0);
-        places.sent(feed, 1);
+        places.get_mut(feed).unwrap().pass(1);
         assert_eq!(places.beat(), [(feed, 1)]);
         assert!(!places.holds(feed, 0), "it may be on its way");
         assert!(places.beat().is_empty());

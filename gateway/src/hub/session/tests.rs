@@ -88,3 +88,47 @@ async fn a_socket_gets_everything_in_order_also_when_it_takes_little_at_a_time()
     assert!(got == expected);
     assert!(session.todo().read.is_some(), "the rest is read from the log");
 }
+
+#[tokio::test]
+async fn a_client_that_says_too_much_is_not_read_until_it_is_done() {
+    let session = client();
+    (0..MAX_WORDS).for_each(|_| session.tell(Word::Holds(Vec::new())));
+    let full = tokio::time::timeout(std::time::Duration::from_millis(20), session.room_for_answers()).await;
+    assert!(full.is_err());
+    let room = async {
+        session.room_for_answers().await;
+    };
+    let (words, ()) = tokio::join!(async { session.todo().words.len() }, room);
+    assert_eq!(words, MAX_WORDS);
+}
+
+#[test]
+fn something_passing_is_dropped_first() {
+    let session = client();
+    let feed = mesh::ids::new_id();
+    session.begin(feed, 0, 0);
+    let mut taken = 0;
+    while session.ephemeral(feed, &frame_of(b"typing")).is_some() {
+        taken += 1;
+    }
+    assert!(taken < out::MAX_EVENTS / 2);
+    session.event(feed, 1, &frame_of(b"x"));
+    assert_eq!((session.sent(feed), session.take_frames().len()), (Some(1), taken + 1), "events still have room");
+}
+
+#[test]
+fn what_was_lost_is_read_again_after_two_heartbeats() {
+    let session = client();
+    let feed = mesh::ids::new_id();
+    session.begin(feed, 0, 0);
+    session.event(feed, 1, &frame_of(b"x"));
+    session.take_frames();
+    session.heartbeat();
+    assert_eq!(session.take_frames().len(), 1, "the numbers");
+    session.holds(feed, 0);
+    assert!(session.todo().read.is_none(), "it may be on its way");
+    session.heartbeat();
+    assert!(session.take_frames().is_empty(), "nothing moved");
+    session.holds(feed, 0);
+    assert_eq!(session.todo().read, Some((feed, 0)));
+}

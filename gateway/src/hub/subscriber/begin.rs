@@ -9,7 +9,7 @@ use proto::{
 use uuid::Uuid;
 
 use super::{Asked, Subscriber, listed, wait_after};
-use crate::hub::frame;
+use crate::{edge::room_ids, hub::frame};
 
 impl Subscriber {
     /// Starts anew from the client's cursors.
@@ -23,10 +23,14 @@ impl Subscriber {
         let only_listed = request.only_listed;
         self.asked = Some(Asked { only_listed });
         let only = if only_listed { Some(listed(&request)) } else { None };
+        let looks = room_ids(&request.look_at);
         let cursors = request.cursors.into_iter().map(|cursor| FeedCursor { feed_id: cursor.feed_id, seq: cursor.seq });
         self.open(cursors.collect(), request.epoch, only).await;
         self.caught_up = false;
         self.tell_caught_up();
+        if !(looks.is_empty() && self.looks.is_empty()) {
+            self.look(looks).await;
+        }
     }
 
     /// The stream from chat-svc was interrupted, and nobody knows what happened meanwhile: membership is asked for anew.
@@ -40,6 +44,7 @@ impl Subscriber {
         let begun = held.iter().filter_map(|(feed, sent)| Some((feed, (*sent)?)));
         let cursors = begun.map(|(feed, seq)| FeedCursor { feed_id: feed.to_string(), seq }).collect();
         self.open(cursors, self.epoch.clone(), only).await;
+        self.look_again().await;
     }
 
     /// The user is in a room now.
@@ -54,6 +59,7 @@ impl Subscriber {
         // They may have left meanwhile.
         if self.session.is_opening(feed) && !starts.iter().any(is_gone) {
             self.begin(&starts);
+            self.look_again().await;
         } else if !self.session.has_begun(feed) {
             self.session.close(feed);
             self.hub.unfollow(&self.session, vec![feed]).await;

@@ -1,15 +1,16 @@
 /** Who is in the room, and the way to add and remove somebody. */
 import { MoreHorizontal, ShieldCheck, UserMinus, X } from 'lucide-react';
 import { useEffect, useMemo, useState } from 'react';
-import { nameOf, useConnection, useEngine, useUser } from '../../app/hooks';
+import { nameOf, useConnection, useEngine, useModel, useUser } from '../../app/hooks';
 import { telling } from '../../app/toasts';
-import { members } from '../../model/selectors';
+import { members, presenceIn } from '../../model/selectors';
 import type { RoomState } from '../../model/state';
 import type { Member, RoomRole } from '../../model/types';
 import { Avatar } from '../../ui/Avatar';
 import { IconButton } from '../../ui/Button';
 import { Confirm } from '../../ui/Confirm';
 import { Menu, MenuItem } from '../../ui/Menu';
+import { OnlineDot } from '../../ui/OnlineDot';
 import { AddMember } from './AddMember';
 
 const ROLES = { owner: 'Owner', admin: 'Admin', member: '' } as const;
@@ -19,6 +20,7 @@ export function MembersPanel({ roomState, onClose }: { roomState: RoomState; onC
   const { me, chat } = useEngine();
   const { room, membership } = roomState;
   const list = useMemo(() => members(roomState), [roomState]);
+  const presence = useModel((state) => presenceIn(state, room.id));
   const live = useConnection().phase === 'live';
   const generation = roomState.messages.generation;
   const [removing, setRemoving] = useState<{ id: string; name: string }>();
@@ -48,6 +50,7 @@ export function MembersPanel({ roomState, onClose }: { roomState: RoomState; onC
             key={member.userId}
             member={member}
             mine={member.userId === me.id}
+            online={presence?.userIds.has(member.userId) ?? false}
             onRole={
               membership.role === 'owner' && member.userId !== me.id
                 ? (role) => void telling(chat.setRole(room.id, member.userId, role))
@@ -73,20 +76,30 @@ export function MembersPanel({ roomState, onClose }: { roomState: RoomState; onC
 interface MemberItemProps {
   member: Member;
   mine: boolean;
+  online: boolean;
   onRole?: (role: RoomRole) => void;
   onRemove?: (name: string) => void;
 }
 
-function MemberItem({ member, mine, onRole, onRemove }: MemberItemProps) {
+function MemberItem({ member, mine, online, onRole, onRemove }: MemberItemProps) {
   const user = useUser(member.userId);
   const name = nameOf(user);
   return (
     <li
       data-testid="member-item"
       data-user-id={member.userId}
+      data-online={online}
       className="group/member flex items-center gap-2.5 rounded-lg px-2.5 py-1.5 hover:bg-sunken"
     >
-      <Avatar id={member.userId} name={name} />
+      <span className="relative shrink-0">
+        <Avatar id={member.userId} name={name} />
+        {online && (
+          <>
+            <OnlineDot className="absolute -right-0.5 -bottom-0.5 ring-2 ring-paper" />
+            <span className="sr-only">Online: </span>
+          </>
+        )}
+      </span>
       <span className="min-w-0 flex-1 leading-tight">
         <span className="block truncate font-medium text-sm">
           {name}

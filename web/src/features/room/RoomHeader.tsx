@@ -1,12 +1,14 @@
 import { Ellipsis, LogOut, Menu as MenuIcon, Pencil, Users } from 'lucide-react';
 import { useState } from 'react';
-import { useEngine } from '../../app/hooks';
+import { useEngine, useModel } from '../../app/hooks';
 import { telling } from '../../app/toasts';
+import { presenceIn } from '../../model/selectors';
 import type { RoomState } from '../../model/state';
 import { IconButton } from '../../ui/Button';
 import { Confirm } from '../../ui/Confirm';
 import { cx } from '../../ui/cx';
 import { Menu, MenuItem, MenuSeparator } from '../../ui/Menu';
+import { OnlineDot } from '../../ui/OnlineDot';
 import { RoomIcon } from '../sidebar/RoomItem';
 import { RoomSettings } from './RoomSettings';
 
@@ -21,6 +23,7 @@ interface RoomHeaderProps {
 export function RoomHeader({ roomState, membersOpen, onMembers, onSidebar, onLeft }: RoomHeaderProps) {
   const { room, membership } = roomState;
   const { chat } = useEngine();
+  const online = useModel((state) => presenceIn(state, room.id)?.count);
   const [dialog, setDialog] = useState<'leave' | 'settings'>();
   const close = () => setDialog(undefined);
   const leave = async () => {
@@ -56,6 +59,13 @@ export function RoomHeader({ roomState, membersOpen, onMembers, onSidebar, onLef
           <Users size={17} aria-hidden="true" />
           <span className="sr-only">Members: </span>
           {membership.memberCount}
+          {online !== undefined && (
+            <span data-testid="online-count" className="ml-1 flex items-center gap-1.5">
+              <OnlineDot />
+              {online}
+              <span className="sr-only"> online</span>
+            </span>
+          )}
         </button>
         <Menu
           trigger={

@@ -18,7 +18,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file loquat/chat/v1/event.proto.
  */
 export const file_loquat_chat_v1_event: GenFile = /*@__PURE__*/
-  fileDesc("Chpsb3F1YXQvY2hhdC92MS9ldmVudC5wcm90bxIObG9xdWF0LmNoYXQudjEikQYKBUV2ZW50Eg8KB2ZlZWRfaWQYASABKAkSCwoDc2VxGAIgASgEEiYKAmF0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIQCghhY3Rvcl9pZBgEIAEoCRI3Cg5tZXNzYWdlX3Bvc3RlZBgKIAEoCzIdLmxvcXVhdC5jaGF0LnYxLk1lc3NhZ2VQb3N0ZWRIABI3Cg5tZXNzYWdlX2VkaXRlZBgLIAEoCzIdLmxvcXVhdC5jaGF0LnYxLk1lc3NhZ2VFZGl0ZWRIABI5Cg9tZXNzYWdlX2RlbGV0ZWQYDCABKAsyHi5sb3F1YXQuY2hhdC52MS5NZXNzYWdlRGVsZXRlZEgAEjMKDHJvb21fY3JlYXRlZBgUIAEoCzIbLmxvcXVhdC5jaGF0LnYxLlJvb21DcmVhdGVkSAASMwoMcm9vbV91cGRhdGVkGBUgASgLMhsubG9xdWF0LmNoYXQudjEuUm9vbVVwZGF0ZWRIABI1Cg1tZW1iZXJfam9pbmVkGBYgASgLMhwubG9xdWF0LmNoYXQudjEuTWVtYmVySm9pbmVkSAASMQoLbWVtYmVyX2xlZnQYFyABKAsyGi5sb3F1YXQuY2hhdC52MS5NZW1iZXJMZWZ0SAASQAoTbWVtYmVyX3JvbGVfY2hhbmdlZBgYIAEoCzIhLmxvcXVhdC5jaGF0LnYxLk1lbWJlclJvbGVDaGFuZ2VkSAASLwoKZmlsZV9yZWFkeRgeIAEoCzIZLmxvcXVhdC5jaGF0LnYxLkZpbGVSZWFkeUgAEjEKC3Jvb21fam9pbmVkGCggASgLMhoubG9xdWF0LmNoYXQudjEuUm9vbUpvaW5lZEgAEi0KCXJvb21fbGVmdBgpIAEoCzIYLmxvcXVhdC5jaGF0LnYxLlJvb21MZWZ0SAASJAoEcmVhZBgqIAEoCzIULmxvcXVhdC5jaGF0LnYxLlJlYWRIABIsCghyZWRhY3RlZBgyIAEoCzIYLmxvcXVhdC5jaGF0LnYxLlJlZGFjdGVkSABCBgoEYm9keSI5Cg1NZXNzYWdlUG9zdGVkEigKB21lc3NhZ2UYASABKAsyFy5sb3F1YXQuY2hhdC52MS5NZXNzYWdlIjkKDU1lc3NhZ2VFZGl0ZWQSKAoHbWVzc2FnZRgBIAEoCzIXLmxvcXVhdC5jaGF0LnYxLk1lc3NhZ2UiOQoOTWVzc2FnZURlbGV0ZWQSEgoKbWVzc2FnZV9pZBgBIAEoCRITCgttZXNzYWdlX3NlcRgCIAEoBCIxCgtSb29tQ3JlYXRlZBIiCgRyb29tGAEgASgLMhQubG9xdWF0LmNoYXQudjEuUm9vbSIxCgtSb29tVXBkYXRlZBIiCgRyb29tGAEgASgLMhQubG9xdWF0LmNoYXQudjEuUm9vbSJHCgxNZW1iZXJKb2luZWQSJgoGbWVtYmVyGAEgASgLMhYubG9xdWF0LmNoYXQudjEuTWVtYmVyEg8KB3Jvb21faWQYAiABKAkiLgoKTWVtYmVyTGVmdBIPCgd1c2VyX2lkGAEgASgJEg8KB3Jvb21faWQYAiABKAkiTAoRTWVtYmVyUm9sZUNoYW5nZWQSJgoGbWVtYmVyGAEgASgLMhYubG9xdWF0LmNoYXQudjEuTWVtYmVyEg8KB3Jvb21faWQYAiABKAkiLwoJRmlsZVJlYWR5EiIKBGZpbGUYASABKAsyFC5sb3F1YXQuZmlsZS52MS5GaWxlIkQKClJvb21Kb2luZWQSIgoEcm9vbRgBIAEoCzIULmxvcXVhdC5jaGF0LnYxLlJvb20SEgoKam9pbmVkX3NlcRgCIAEoBCItCghSb29tTGVmdBIPCgdyb29tX2lkGAEgASgJEhAKCGxlZnRfc2VxGAIgASgEIjUKBFJlYWQSDwoHcm9vbV9pZBgBIAEoCRILCgNzZXEYAiABKAQSDwoHb3JkaW5hbBgDIAEoBCIYCghSZWRhY3RlZBIMCgRoYXNoGAEgASgMIk4KCUVwaGVtZXJhbBIPCgdmZWVkX2lkGAEgASgJEigKBnR5cGluZxgCIAEoCzIWLmxvcXVhdC5jaGF0LnYxLlR5cGluZ0gAQgYKBGJvZHkiGQoGVHlwaW5nEg8KB3VzZXJfaWQYASABKAkiqAEKCFNuYXBzaG90Eg8KB2ZlZWRfaWQYASABKAkSDAoEaGVhZBgCIAEoBBIZChFmaXJzdF92aXNpYmxlX3NlcRgDIAEoBBIsCgRyb29tGAQgASgLMhwubG9xdWF0LmNoYXQudjEuUm9vbVNuYXBzaG90SAASLAoEdXNlchgFIAEoCzIcLmxvcXVhdC5jaGF0LnYxLlVzZXJTbmFwc2hvdEgAQgYKBGJvZHkiYgoMUm9vbVNuYXBzaG90EiIKBHJvb20YASABKAsyFC5sb3F1YXQuY2hhdC52MS5Sb29tEi4KCm1lbWJlcnNoaXAYAiABKAsyGi5sb3F1YXQuY2hhdC52MS5NZW1iZXJzaGlwIiAKDFVzZXJTbmFwc2hvdBIQCghyb29tX2lkcxgBIAMoCWIGcHJvdG8z", [file_google_protobuf_timestamp, file_loquat_chat_v1_message, file_loquat_chat_v1_room, file_loquat_file_v1_file]);
+  fileDesc("Chpsb3F1YXQvY2hhdC92MS9ldmVudC5wcm90bxIObG9xdWF0LmNoYXQudjEikQYKBUV2ZW50Eg8KB2ZlZWRfaWQYASABKAkSCwoDc2VxGAIgASgEEiYKAmF0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIQCghhY3Rvcl9pZBgEIAEoCRI3Cg5tZXNzYWdlX3Bvc3RlZBgKIAEoCzIdLmxvcXVhdC5jaGF0LnYxLk1lc3NhZ2VQb3N0ZWRIABI3Cg5tZXNzYWdlX2VkaXRlZBgLIAEoCzIdLmxvcXVhdC5jaGF0LnYxLk1lc3NhZ2VFZGl0ZWRIABI5Cg9tZXNzYWdlX2RlbGV0ZWQYDCABKAsyHi5sb3F1YXQuY2hhdC52MS5NZXNzYWdlRGVsZXRlZEgAEjMKDHJvb21fY3JlYXRlZBgUIAEoCzIbLmxvcXVhdC5jaGF0LnYxLlJvb21DcmVhdGVkSAASMwoMcm9vbV91cGRhdGVkGBUgASgLMhsubG9xdWF0LmNoYXQudjEuUm9vbVVwZGF0ZWRIABI1Cg1tZW1iZXJfam9pbmVkGBYgASgLMhwubG9xdWF0LmNoYXQudjEuTWVtYmVySm9pbmVkSAASMQoLbWVtYmVyX2xlZnQYFyABKAsyGi5sb3F1YXQuY2hhdC52MS5NZW1iZXJMZWZ0SAASQAoTbWVtYmVyX3JvbGVfY2hhbmdlZBgYIAEoCzIhLmxvcXVhdC5jaGF0LnYxLk1lbWJlclJvbGVDaGFuZ2VkSAASLwoKZmlsZV9yZWFkeRgeIAEoCzIZLmxvcXVhdC5jaGF0LnYxLkZpbGVSZWFkeUgAEjEKC3Jvb21fam9pbmVkGCggASgLMhoubG9xdWF0LmNoYXQudjEuUm9vbUpvaW5lZEgAEi0KCXJvb21fbGVmdBgpIAEoCzIYLmxvcXVhdC5jaGF0LnYxLlJvb21MZWZ0SAASJAoEcmVhZBgqIAEoCzIULmxvcXVhdC5jaGF0LnYxLlJlYWRIABIsCghyZWRhY3RlZBgyIAEoCzIYLmxvcXVhdC5jaGF0LnYxLlJlZGFjdGVkSABCBgoEYm9keSI5Cg1NZXNzYWdlUG9zdGVkEigKB21lc3NhZ2UYASABKAsyFy5sb3F1YXQuY2hhdC52MS5NZXNzYWdlIjkKDU1lc3NhZ2VFZGl0ZWQSKAoHbWVzc2FnZRgBIAEoCzIXLmxvcXVhdC5jaGF0LnYxLk1lc3NhZ2UiOQoOTWVzc2FnZURlbGV0ZWQSEgoKbWVzc2FnZV9pZBgBIAEoCRITCgttZXNzYWdlX3NlcRgCIAEoBCIxCgtSb29tQ3JlYXRlZBIiCgRyb29tGAEgASgLMhQubG9xdWF0LmNoYXQudjEuUm9vbSIxCgtSb29tVXBkYXRlZBIiCgRyb29tGAEgASgLMhQubG9xdWF0LmNoYXQudjEuUm9vbSJHCgxNZW1iZXJKb2luZWQSJgoGbWVtYmVyGAEgASgLMhYubG9xdWF0LmNoYXQudjEuTWVtYmVyEg8KB3Jvb21faWQYAiABKAkiLgoKTWVtYmVyTGVmdBIPCgd1c2VyX2lkGAEgASgJEg8KB3Jvb21faWQYAiABKAkiTAoRTWVtYmVyUm9sZUNoYW5nZWQSJgoGbWVtYmVyGAEgASgLMhYubG9xdWF0LmNoYXQudjEuTWVtYmVyEg8KB3Jvb21faWQYAiABKAkiLwoJRmlsZVJlYWR5EiIKBGZpbGUYASABKAsyFC5sb3F1YXQuZmlsZS52MS5GaWxlIkQKClJvb21Kb2luZWQSIgoEcm9vbRgBIAEoCzIULmxvcXVhdC5jaGF0LnYxLlJvb20SEgoKam9pbmVkX3NlcRgCIAEoBCItCghSb29tTGVmdBIPCgdyb29tX2lkGAEgASgJEhAKCGxlZnRfc2VxGAIgASgEIjUKBFJlYWQSDwoHcm9vbV9pZBgBIAEoCRILCgNzZXEYAiABKAQSDwoHb3JkaW5hbBgDIAEoBCIYCghSZWRhY3RlZBIMCgRoYXNoGAEgASgMInwKCUVwaGVtZXJhbBIPCgdmZWVkX2lkGAEgASgJEigKBnR5cGluZxgCIAEoCzIWLmxvcXVhdC5jaGF0LnYxLlR5cGluZ0gAEiwKCHByZXNlbmNlGAMgASgLMhgubG9xdWF0LmNoYXQudjEuUHJlc2VuY2VIAEIGCgRib2R5IhkKBlR5cGluZxIPCgd1c2VyX2lkGAEgASgJIjkKCFByZXNlbmNlEhcKD29ubGluZV91c2VyX2lkcxgBIAMoCRIUCgxvbmxpbmVfY291bnQYAiABKA0iqAEKCFNuYXBzaG90Eg8KB2ZlZWRfaWQYASABKAkSDAoEaGVhZBgCIAEoBBIZChFmaXJzdF92aXNpYmxlX3NlcRgDIAEoBBIsCgRyb29tGAQgASgLMhwubG9xdWF0LmNoYXQudjEuUm9vbVNuYXBzaG90SAASLAoEdXNlchgFIAEoCzIcLmxvcXVhdC5jaGF0LnYxLlVzZXJTbmFwc2hvdEgAQgYKBGJvZHkiYgoMUm9vbVNuYXBzaG90EiIKBHJvb20YASABKAsyFC5sb3F1YXQuY2hhdC52MS5Sb29tEi4KCm1lbWJlcnNoaXAYAiABKAsyGi5sb3F1YXQuY2hhdC52MS5NZW1iZXJzaGlwIiAKDFVzZXJTbmFwc2hvdBIQCghyb29tX2lkcxgBIAMoCWIGcHJvdG8z", [file_google_protobuf_timestamp, file_loquat_chat_v1_message, file_loquat_chat_v1_room, file_loquat_file_v1_file]);
 
 /**
  * One lasting change, with its number in the feed. These very bytes are what is stored, hashed and sent to everybody.
@@ -528,6 +528,14 @@ export type Ephemeral = Message<"loquat.chat.v1.Ephemeral"> & {
      */
     value: Typing;
     case: "typing";
+  } | {
+    /**
+     * Who of the room is online; for clients that look at it.
+     *
+     * @generated from field: loquat.chat.v1.Presence presence = 3;
+     */
+    value: Presence;
+    case: "presence";
   } | { case: undefined; value?: undefined };
 };
 
@@ -558,6 +566,35 @@ export type Typing = Message<"loquat.chat.v1.Typing"> & {
  */
 export const TypingSchema: GenMessage<Typing> = /*@__PURE__*/
   messageDesc(file_loquat_chat_v1_event, 15);
+
+/**
+ * Who of a room's members is online: has at least one open stream. Complete in itself, so that one that is lost costs nothing;
+ * sent when it changed, at most once in `chat.presence_seconds`.
+ *
+ * @generated from message loquat.chat.v1.Presence
+ */
+export type Presence = Message<"loquat.chat.v1.Presence"> & {
+  /**
+   * Members who are online, by rising id; at most 200, also when more are.
+   *
+   * @generated from field: repeated string online_user_ids = 1;
+   */
+  onlineUserIds: string[];
+
+  /**
+   * How many members are online, exactly.
+   *
+   * @generated from field: uint32 online_count = 2;
+   */
+  onlineCount: number;
+};
+
+/**
+ * Describes the message loquat.chat.v1.Presence.
+ * Use `create(PresenceSchema)` to create a new message.
+ */
+export const PresenceSchema: GenMessage<Presence> = /*@__PURE__*/
+  messageDesc(file_loquat_chat_v1_event, 16);
 
 /**
  * Where a feed stands, taken in one read transaction: what a client starts from when it holds nothing of the feed.
@@ -615,7 +652,7 @@ export type Snapshot = Message<"loquat.chat.v1.Snapshot"> & {
  * Use `create(SnapshotSchema)` to create a new message.
  */
 export const SnapshotSchema: GenMessage<Snapshot> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_event, 16);
+  messageDesc(file_loquat_chat_v1_event, 17);
 
 /**
  * A room, and the caller in it. Messages are fetched with `MessageService/ListMessages`.
@@ -643,7 +680,7 @@ export type RoomSnapshot = Message<"loquat.chat.v1.RoomSnapshot"> & {
  * Use `create(RoomSnapshotSchema)` to create a new message.
  */
 export const RoomSnapshotSchema: GenMessage<RoomSnapshot> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_event, 17);
+  messageDesc(file_loquat_chat_v1_event, 18);
 
 /**
  * The caller's own feed.
@@ -664,5 +701,5 @@ export type UserSnapshot = Message<"loquat.chat.v1.UserSnapshot"> & {
  * Use `create(UserSnapshotSchema)` to create a new message.
  */
 export const UserSnapshotSchema: GenMessage<UserSnapshot> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_event, 18);
+  messageDesc(file_loquat_chat_v1_event, 19);
 

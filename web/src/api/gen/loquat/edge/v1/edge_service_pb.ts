@@ -21,7 +21,7 @@ export const file_loquat_edge_v1_edge_service: GenFile = /*@__PURE__*/
 export const EdgeService: GenService<{
   /**
    * Everything that happens in the caller's feeds, from the given cursors on and then live. The same frames as on the
-   * WebSocket; here `reply`, `error` and `pong` never come.
+   * WebSocket; here `reply` and `error` never come, and `pong` only as a heartbeat.
    *
    * A feed with a cursor is replayed from `seq + 1`; one without starts with `snapshot`. `caught_up` comes once, when every
    * feed has reached the number that was its newest at the start. A room joined later joins the stream by itself. The stream

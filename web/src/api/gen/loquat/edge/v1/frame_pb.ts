@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file loquat/edge/v1/frame.proto.
  */
 export const file_loquat_edge_v1_frame: GenFile = /*@__PURE__*/
-  fileDesc("Chpsb3F1YXQvZWRnZS92MS9mcmFtZS5wcm90bxIObG9xdWF0LmVkZ2UudjEiJgoGQ3Vyc29yEg8KB2ZlZWRfaWQYASABKAkSCwoDc2VxGAIgASgEIl8KEFN1YnNjcmliZVJlcXVlc3QSJwoHY3Vyc29ycxgBIAMoCzIWLmxvcXVhdC5lZGdlLnYxLkN1cnNvchINCgVlcG9jaBgCIAEoCRITCgtvbmx5X2xpc3RlZBgDIAEoCCKTAgoLQ2xpZW50RnJhbWUSJgoFaGVsbG8YASABKAsyFS5sb3F1YXQuZWRnZS52MS5IZWxsb0gAEiYKBXJlbmV3GAIgASgLMhUubG9xdWF0LmVkZ2UudjEuUmVuZXdIABIkCgRjYWxsGAMgASgLMhQubG9xdWF0LmVkZ2UudjEuQ2FsbEgAEigKBmNhbmNlbBgEIAEoCzIWLmxvcXVhdC5lZGdlLnYxLkNhbmNlbEgAEjUKCXN1YnNjcmliZRgFIAEoCzIgLmxvcXVhdC5lZGdlLnYxLlN1YnNjcmliZVJlcXVlc3RIABIkCgRwaW5nGAYgASgLMhQubG9xdWF0LmVkZ2UudjEuUGluZ0gAQgcKBWZyYW1lIh0KBUhlbGxvEhQKDGFjY2Vzc190b2tlbhgBIAEoCSIdCgVSZW5ldxIUCgxhY2Nlc3NfdG9rZW4YASABKAkiMwoEQ2FsbBIKCgJpZBgBIAEoBBIOCgZtZXRob2QYAiABKAkSDwoHcGF5bG9hZBgDIAEoDCIUCgZDYW5jZWwSCgoCaWQYASABKAQiPgoEUGluZxINCgVub25jZRgBIAEoBBInCgdjdXJzb3JzGAIgAygLMhYubG9xdWF0LmVkZ2UudjEuQ3Vyc29yIpQDCgtTZXJ2ZXJGcmFtZRImCgVyZXBseRgBIAEoCzIVLmxvcXVhdC5lZGdlLnYxLlJlcGx5SAASJgoFZXJyb3IYAiABKAsyFS5sb3F1YXQuZWRnZS52MS5FcnJvckgAEiYKBWV2ZW50GAMgASgLMhUubG9xdWF0LmNoYXQudjEuRXZlbnRIABIsCghzbmFwc2hvdBgEIAEoCzIYLmxvcXVhdC5jaGF0LnYxLlNuYXBzaG90SAASLgoJZXBoZW1lcmFsGAUgASgLMhkubG9xdWF0LmNoYXQudjEuRXBoZW1lcmFsSAASLQoJY2F1Z2h0X3VwGAYgASgLMhgubG9xdWF0LmVkZ2UudjEuQ2F1Z2h0VXBIABImCgVyZXNldBgHIAEoCzIVLmxvcXVhdC5lZGdlLnYxLlJlc2V0SAASKQoHZ29fYXdheRgIIAEoCzIWLmxvcXVhdC5lZGdlLnYxLkdvQXdheUgAEiQKBHBvbmcYCSABKAsyFC5sb3F1YXQuZWRnZS52MS5Qb25nSABCBwoFZnJhbWUiJAoFUmVwbHkSCgoCaWQYASABKAQSDwoHcGF5bG9hZBgCIAEoDCI3CgVFcnJvchIKCgJpZBgBIAEoBBIiCgZzdGF0dXMYAiABKAsyEi5nb29nbGUucnBjLlN0YXR1cyIZCghDYXVnaHRVcBINCgVlcG9jaBgBIAEoCSJFCgVSZXNldBIrCgZyZWFzb24YASABKA4yGy5sb3F1YXQuZWRnZS52MS5SZXNldFJlYXNvbhIPCgdmZWVkX2lkGAIgASgJIhoKBkdvQXdheRIQCghhZnRlcl9tcxgBIAEoDSI+CgRQb25nEg0KBW5vbmNlGAEgASgEEicKB2N1cnNvcnMYAiADKAsyFi5sb3F1YXQuZWRnZS52MS5DdXJzb3IqhgEKC1Jlc2V0UmVhc29uEhwKGFJFU0VUX1JFQVNPTl9VTlNQRUNJRklFRBAAEh4KGlJFU0VUX1JFQVNPTl9FUE9DSF9DSEFOR0VEEAESHQoZUkVTRVRfUkVBU09OX0NVUlNPUl9BSEVBRBACEhoKFlJFU0VUX1JFQVNPTl9OT1RfRk9VTkQQA2IGcHJvdG8z", [file_google_rpc_status, file_loquat_chat_v1_event]);
+  fileDesc("Chpsb3F1YXQvZWRnZS92MS9mcmFtZS5wcm90bxIObG9xdWF0LmVkZ2UudjEiJgoGQ3Vyc29yEg8KB2ZlZWRfaWQYASABKAkSCwoDc2VxGAIgASgEInAKEFN1YnNjcmliZVJlcXVlc3QSJwoHY3Vyc29ycxgBIAMoCzIWLmxvcXVhdC5lZGdlLnYxLkN1cnNvchINCgVlcG9jaBgCIAEoCRITCgtvbmx5X2xpc3RlZBgDIAEoCBIPCgdsb29rX2F0GAQgAygJIrkCCgtDbGllbnRGcmFtZRImCgVoZWxsbxgBIAEoCzIVLmxvcXVhdC5lZGdlLnYxLkhlbGxvSAASJgoFcmVuZXcYAiABKAsyFS5sb3F1YXQuZWRnZS52MS5SZW5ld0gAEiQKBGNhbGwYAyABKAsyFC5sb3F1YXQuZWRnZS52MS5DYWxsSAASKAoGY2FuY2VsGAQgASgLMhYubG9xdWF0LmVkZ2UudjEuQ2FuY2VsSAASNQoJc3Vic2NyaWJlGAUgASgLMiAubG9xdWF0LmVkZ2UudjEuU3Vic2NyaWJlUmVxdWVzdEgAEiQKBHBpbmcYBiABKAsyFC5sb3F1YXQuZWRnZS52MS5QaW5nSAASJAoEbG9vaxgHIAEoCzIULmxvcXVhdC5lZGdlLnYxLkxvb2tIAEIHCgVmcmFtZSIdCgVIZWxsbxIUCgxhY2Nlc3NfdG9rZW4YASABKAkiHQoFUmVuZXcSFAoMYWNjZXNzX3Rva2VuGAEgASgJIjMKBENhbGwSCgoCaWQYASABKAQSDgoGbWV0aG9kGAIgASgJEg8KB3BheWxvYWQYAyABKAwiFAoGQ2FuY2VsEgoKAmlkGAEgASgEIhgKBExvb2sSEAoIcm9vbV9pZHMYASADKAkiPgoEUGluZxINCgVub25jZRgBIAEoBBInCgdjdXJzb3JzGAIgAygLMhYubG9xdWF0LmVkZ2UudjEuQ3Vyc29yIpQDCgtTZXJ2ZXJGcmFtZRImCgVyZXBseRgBIAEoCzIVLmxvcXVhdC5lZGdlLnYxLlJlcGx5SAASJgoFZXJyb3IYAiABKAsyFS5sb3F1YXQuZWRnZS52MS5FcnJvckgAEiYKBWV2ZW50GAMgASgLMhUubG9xdWF0LmNoYXQudjEuRXZlbnRIABIsCghzbmFwc2hvdBgEIAEoCzIYLmxvcXVhdC5jaGF0LnYxLlNuYXBzaG90SAASLgoJZXBoZW1lcmFsGAUgASgLMhkubG9xdWF0LmNoYXQudjEuRXBoZW1lcmFsSAASLQoJY2F1Z2h0X3VwGAYgASgLMhgubG9xdWF0LmVkZ2UudjEuQ2F1Z2h0VXBIABImCgVyZXNldBgHIAEoCzIVLmxvcXVhdC5lZGdlLnYxLlJlc2V0SAASKQoHZ29fYXdheRgIIAEoCzIWLmxvcXVhdC5lZGdlLnYxLkdvQXdheUgAEiQKBHBvbmcYCSABKAsyFC5sb3F1YXQuZWRnZS52MS5Qb25nSABCBwoFZnJhbWUiJAoFUmVwbHkSCgoCaWQYASABKAQSDwoHcGF5bG9hZBgCIAEoDCI3CgVFcnJvchIKCgJpZBgBIAEoBBIiCgZzdGF0dXMYAiABKAsyEi5nb29nbGUucnBjLlN0YXR1cyIZCghDYXVnaHRVcBINCgVlcG9jaBgBIAEoCSJFCgVSZXNldBIrCgZyZWFzb24YASABKA4yGy5sb3F1YXQuZWRnZS52MS5SZXNldFJlYXNvbhIPCgdmZWVkX2lkGAIgASgJIhoKBkdvQXdheRIQCghhZnRlcl9tcxgBIAEoDSI+CgRQb25nEg0KBW5vbmNlGAEgASgEEicKB2N1cnNvcnMYAiADKAsyFi5sb3F1YXQuZWRnZS52MS5DdXJzb3IqhgEKC1Jlc2V0UmVhc29uEhwKGFJFU0VUX1JFQVNPTl9VTlNQRUNJRklFRBAAEh4KGlJFU0VUX1JFQVNPTl9FUE9DSF9DSEFOR0VEEAESHQoZUkVTRVRfUkVBU09OX0NVUlNPUl9BSEVBRBACEhoKFlJFU0VUX1JFQVNPTl9OT1RfRk9VTkQQA2IGcHJvdG8z", [file_google_rpc_status, file_loquat_chat_v1_event]);
 
 /**
  * A position in a feed.
@@ -72,6 +72,13 @@ export type SubscribeRequest = Message<"loquat.edge.v1.SubscribeRequest"> & {
    * @generated from field: bool only_listed = 3;
    */
   onlyListed: boolean;
+
+  /**
+   * The rooms that the client looks at; at most 20, as in `look`. A stream over gRPC looks at these as long as it lasts.
+   *
+   * @generated from field: repeated string look_at = 4;
+   */
+  lookAt: string[];
 };
 
 /**
@@ -140,6 +147,14 @@ export type ClientFrame = Message<"loquat.edge.v1.ClientFrame"> & {
      */
     value: Ping;
     case: "ping";
+  } | {
+    /**
+     * Says which rooms the client looks at.
+     *
+     * @generated from field: loquat.edge.v1.Look look = 7;
+     */
+    value: Look;
+    case: "look";
   } | { case: undefined; value?: undefined };
 };
 
@@ -249,6 +264,29 @@ export const CancelSchema: GenMessage<Cancel> = /*@__PURE__*/
   messageDesc(file_loquat_edge_v1_frame, 6);
 
 /**
+ * Says which rooms the client looks at, in place of those that it said before. It gets `ephemeral{presence}` of each room that
+ * it follows: at once, and when it changed. A room that it may not see is passed over like one that does not exist. A
+ * `subscribe` begins with its own `look_at`.
+ *
+ * @generated from message loquat.edge.v1.Look
+ */
+export type Look = Message<"loquat.edge.v1.Look"> & {
+  /**
+   * Ids of rooms; at most 20. None: look at nothing any more.
+   *
+   * @generated from field: repeated string room_ids = 1;
+   */
+  roomIds: string[];
+};
+
+/**
+ * Describes the message loquat.edge.v1.Look.
+ * Use `create(LookSchema)` to create a new message.
+ */
+export const LookSchema: GenMessage<Look> = /*@__PURE__*/
+  messageDesc(file_loquat_edge_v1_frame, 7);
+
+/**
  * Asks whether the other side is alive, and says what the client holds.
  *
  * @generated from message loquat.edge.v1.Ping
@@ -275,7 +313,7 @@ export type Ping = Message<"loquat.edge.v1.Ping"> & {
  * Use `create(PingSchema)` to create a new message.
  */
 export const PingSchema: GenMessage<Ping> = /*@__PURE__*/
-  messageDesc(file_loquat_edge_v1_frame, 7);
+  messageDesc(file_loquat_edge_v1_frame, 8);
 
 /**
  * One binary WebSocket message from the server, or one message of `Subscribe`.
@@ -368,7 +406,7 @@ export type ServerFrame = Message<"loquat.edge.v1.ServerFrame"> & {
  * Use `create(ServerFrameSchema)` to create a new message.
  */
 export const ServerFrameSchema: GenMessage<ServerFrame> = /*@__PURE__*/
-  messageDesc(file_loquat_edge_v1_frame, 8);
+  messageDesc(file_loquat_edge_v1_frame, 9);
 
 /**
  * A call's answer.
@@ -396,7 +434,7 @@ export type Reply = Message<"loquat.edge.v1.Reply"> & {
  * Use `create(ReplySchema)` to create a new message.
  */
 export const ReplySchema: GenMessage<Reply> = /*@__PURE__*/
-  messageDesc(file_loquat_edge_v1_frame, 9);
+  messageDesc(file_loquat_edge_v1_frame, 10);
 
 /**
  * A call's failure.
@@ -424,7 +462,7 @@ export type Error = Message<"loquat.edge.v1.Error"> & {
  * Use `create(ErrorSchema)` to create a new message.
  */
 export const ErrorSchema: GenMessage<Error> = /*@__PURE__*/
-  messageDesc(file_loquat_edge_v1_frame, 10);
+  messageDesc(file_loquat_edge_v1_frame, 11);
 
 /**
  * Everything that was there at the start has been sent.
@@ -445,7 +483,7 @@ export type CaughtUp = Message<"loquat.edge.v1.CaughtUp"> & {
  * Use `create(CaughtUpSchema)` to create a new message.
  */
 export const CaughtUpSchema: GenMessage<CaughtUp> = /*@__PURE__*/
-  messageDesc(file_loquat_edge_v1_frame, 11);
+  messageDesc(file_loquat_edge_v1_frame, 12);
 
 /**
  * What the client holds of a feed cannot be continued.
@@ -473,7 +511,7 @@ export type Reset = Message<"loquat.edge.v1.Reset"> & {
  * Use `create(ResetSchema)` to create a new message.
  */
 export const ResetSchema: GenMessage<Reset> = /*@__PURE__*/
-  messageDesc(file_loquat_edge_v1_frame, 12);
+  messageDesc(file_loquat_edge_v1_frame, 13);
 
 /**
  * The server is going away; the client connects again.
@@ -494,7 +532,7 @@ export type GoAway = Message<"loquat.edge.v1.GoAway"> & {
  * Use `create(GoAwaySchema)` to create a new message.
  */
 export const GoAwaySchema: GenMessage<GoAway> = /*@__PURE__*/
-  messageDesc(file_loquat_edge_v1_frame, 13);
+  messageDesc(file_loquat_edge_v1_frame, 14);
 
 /**
  * Answers a `ping`. Without one it is a heartbeat, which every client has about every 30 seconds once something moved.
@@ -523,7 +561,7 @@ export type Pong = Message<"loquat.edge.v1.Pong"> & {
  * Use `create(PongSchema)` to create a new message.
  */
 export const PongSchema: GenMessage<Pong> = /*@__PURE__*/
-  messageDesc(file_loquat_edge_v1_frame, 14);
+  messageDesc(file_loquat_edge_v1_frame, 15);
 
 /**
  * Why a cursor cannot be continued.

@@ -1,0 +1,204 @@
+use tokio::sync::mpsc;
+
+use super::*;
+
+const STUCK: u32 = 30;
+
+fn state() -> State {
+    State::new(Patience { heartbeat: 30, stuck: STUCK })
+}
+
+fn client(state: &mut State, id: u64, user_id: Uuid) -> Arc<Session> {
+    let session = Arc::new(Session::new(id, user_id, mesh::ids::new_id(), None, 0));
+    state.order(Order::Register(session.clone()));
+    session
+}
+
+fn follow(state: &mut State, session: &Arc<Session>, feeds: Vec<Uuid>) -> oneshot::Receiver<()> {
+    let (flowing, done) = oneshot::channel();
+    state.order(Order::Follow { session: session.clone(), feeds, also_joined: true, flowing });
+    done
+}
+
+fn event(feed: Uuid, seq: u64, added: &[Uuid], removed: &[Uuid]) -> AttachResponse {
+    let texts = |ids: &[Uuid]| ids.iter().map(Uuid::to_string).collect();
+    let change = AudienceChange { added_user_ids: texts(added), removed_user_ids: texts(removed) };
+    let audience_change = (!added.is_empty() || !removed.is_empty()).then_some(change);
+    let event = bytes::Bytes::from_static(b"event");
+    let item = Item::Event(FeedEvent { feed_id: feed.to_string(), seq, event, audience_change });
+    AttachResponse { item: Some(item) }
+}
+
+#[test]
+fn the_audience_changes_after_the_event_that_changes_it() {
+    let mut state = state();
+    let (user, room) = (mesh::ids::new_id(), mesh::ids::new_id());
+    let session = client(&mut state, 1, user);
+    drop(follow(&mut state, &session, vec![user]));
+    state.item(event(room, 4, &[user], &[]));
+    assert!(matches!(session.todo().words.make_contiguous(), [Word::Joined(joined)] if *joined == room));
+    session.begin(room, 4, 4);
+    state.item(event(room, 5, &[], &[]));
+    state.item(event(room, 6, &[], &[user]));
+    state.item(event(room, 7, &[], &[]));
+    assert_eq!(session.take_frames().len(), 2, "5 and 6");
+    assert!(session.sent(room).is_none());
+    assert!(!state.feeds.contains_key(&room), "nobody follows it any more");
+}
+
+#[tokio::test]
+async fn a_follower_waits_until_everything_flows_and_is_asked_for_once() {
+    let mut state = state();
+    let (asks, mut asked) = mpsc::channel(8);
+    state.attached(asks);
+    let (user, room) = (mesh::ids::new_id(), mesh::ids::new_id());
+    let (one, two) = (client(&mut state, 1, user), client(&mut state, 2, user));
+    let mut first = follow(&mut state, &one, vec![user, room]);
+    let mut second = follow(&mut state, &two, vec![room]);
+    assert!(state.flush_asks().await);
+    let Some(AttachRequest { action: Some(Action::Add(add)) }) = asked.try_recv().ok() else { panic!("asked") };
+    assert_eq!(add.feed_ids.len(), 2);
+    let head = |feed: Uuid| AttachResponse { item: Some(Item::Head(FeedHead { feed_id: feed.to_string(), seq: 3 })) };
+    state.item(head(room));
+    assert!(second.try_recv().is_ok());
+    assert!(first.try_recv().is_err(), "one of its feeds is missing");
+    state.item(head(user));
+    assert!(first.try_recv().is_ok());
+}
+
+#[test]
+fn clients_that_vanish_are_swept() {
+    let mut state = state();
+    let session = client(&mut state, 1, mesh::ids::new_id());
+    drop(follow(&mut state, &session, vec![mesh::ids::new_id()]));
+    session.leave();
+    state.tick(1);
+    assert!(state.clients.is_empty() && state.feeds.is_empty() && state.users.is_empty());
+}
+
+#[test]
+fn a_drain_is_over_when_everybody_is_gone() {
+    let mut state = state();
+    let (one, two) = (client(&mut state, 1, mesh::ids::new_id()), client(&mut state, 2, mesh::ids::new_id()));
+    let (drained, mut done) = oneshot::channel();
+    state.order(Order::Drain { window: std::time::Duration::from_secs(3), drained });
+    assert_eq!((one.take_frames().len(), two.take_frames().len()), (1, 1), "everybody is told");
+    let late = client(&mut state, 3, mesh::ids::new_id());
+    assert_eq!(late.take_frames().len(), 1, "who comes late as well");
+    one.leave();
+    state.tick(1);
+    state.order(Order::Unregister(late));
+    assert_eq!(done.try_recv(), Err(oneshot::error::TryRecvError::Empty));
+    assert_eq!(two.ended(), None, "there is time left");
+    two.leave();
+    state.tick(2);
+    assert_eq!(done.try_recv(), Err(oneshot::error::TryRecvError::Closed));
+}
+
+#[test]
+fn who_is_there_at_the_end_of_a_drain_is_ended() {
+    let mut state = state();
+    let session = client(&mut state, 1, mesh::ids::new_id());
+    let (done, mut ended) = oneshot::channel();
+    state.order(Order::EndAll(done));
+    assert_eq!((session.ended(), ended.try_recv()), (Some(End::GoingAway), Ok(())));
+}
+
+#[test]
+fn a_client_that_takes_nothing_is_ended_and_what_waits_is_given_back() {
+    let mut state = state();
+    let (user, room) = (mesh::ids::new_id(), mesh::ids::new_id());
+    let (session, other) = (client(&mut state, 1, user), client(&mut state, 2, user));
+    for session in [&session, &other] {
+        drop(follow(&mut state, session, vec![room]));
+        session.begin(room, 0, 0);
+    }
+    state.item(event(room, 1, &[], &[]));
+    (1..STUCK).for_each(|now| {
+        other.take_frames();
+        state.tick(now);
+    });
+    assert_eq!(session.ended(), None);
+    state.tick(STUCK);
+    assert_eq!((session.ended(), session.take_frames().len()), (Some(End::TooSlow), 0));
+    assert_eq!((state.clients.len(), state.feeds[&room].sessions.len()), (1, 1), "it is gone from here");
+    state.item(event(room, 2, &[], &[]));
+    assert_eq!((other.ended(), other.take_frames().len()), (None, 1), "others notice nothing");
+}
+
+#[test]
+fn a_socket_of_which_nothing_is_heard_is_ended() {
+    let mut state = State::new(Patience { heartbeat: 4, stuck: STUCK });
+    let session = socket(&mut state);
+    (1..10).for_each(|now| state.tick(now));
+    session.heard(9);
+    (10..19).for_each(|now| state.tick(now));
+    assert_eq!(session.ended(), None);
+    state.tick(19);
+    assert_eq!(session.ended(), Some(End::Silent), "two and a half heartbeats after the last word");
+}
+
+/// A socket that is not written to.
+fn socket(state: &mut State) -> Arc<Session> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
+    let socket = runtime.block_on(async {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        tokio::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap()
+    });
+    let session = Arc::new(Session::new(1, mesh::ids::new_id(), mesh::ids::new_id(), Some(Arc::new(socket)), 0));
+    state.order(Order::Register(session.clone()));
+    session
+}
+
+#[test]
+fn nothing_passing_reaches_who_is_not_known_to_be_in_the_room() {
+    let mut state = state();
+    let room = mesh::ids::new_id();
+    let (member, stranger) = (client(&mut state, 1, mesh::ids::new_id()), client(&mut state, 2, mesh::ids::new_id()));
+    for session in [&member, &stranger] {
+        drop(follow(&mut state, session, vec![room]));
+        session.open(&[room]);
+        state.order(Order::Look { session: session.clone(), rooms: vec![room] });
+    }
+    member.begin(room, 0, 0);
+    let ephemeral = FeedEphemeral { feed_id: room.to_string(), ephemeral: bytes::Bytes::from_static(b"typing") };
+    state.item(AttachResponse { item: Some(Item::Ephemeral(ephemeral)) });
+    let presence = FeedPresence { feed_id: room.to_string(), ephemeral: bytes::Bytes::from_static(b"presence") };
+    state.item(AttachResponse { item: Some(Item::Presence(presence)) });
+    assert_eq!((member.take_frames().len(), stranger.take_frames().len()), (2, 0));
+    // Once it is known, the newest digest is made up for.
+    stranger.begin(room, 0, 0);
+    state.tick(1);
+    assert_eq!((member.take_frames().len(), stranger.take_frames().len()), (0, 1));
+}
+
+#[test]
+fn looking_ends_with_membership_and_begins_again_with_it() {
+    let mut state = state();
+    let (user, room) = (mesh::ids::new_id(), mesh::ids::new_id());
+    let session = client(&mut state, 1, user);
+    state.order(Order::Look { session: session.clone(), rooms: vec![room] });
+    let asks = |state: &mut State| -> Vec<(usize, usize)> {
+        let asks = state.looking.asks(&state.users).into_iter();
+        asks.filter_map(|ask| match ask {
+            Action::Look(look) => Some((look.added_room_ids.len(), look.removed_room_ids.len())),
+            _ => None,
+        })
+        .collect()
+    };
+    assert!(asks(&mut state).is_empty(), "a room that is not followed is not looked at");
+    drop(follow(&mut state, &session, vec![user]));
+    state.item(event(room, 1, &[user], &[]));
+    assert_eq!(asks(&mut state), [(1, 0)]);
+    session.begin(room, 1, 1);
+    state.item(event(room, 2, &[], &[user]));
+    let presence = FeedPresence { feed_id: room.to_string(), ephemeral: bytes::Bytes::from_static(b"presence") };
+    state.item(AttachResponse { item: Some(Item::Presence(presence.clone())) });
+    assert_eq!(session.take_frames().len(), 1, "only the event that ended it");
+    state.tick(1);
+    assert_eq!(asks(&mut state), [(0, 1)]);
+    state.item(event(room, 3, &[user], &[]));
+    session.begin(room, 3, 3);
+    state.item(AttachResponse { item: Some(Item::Presence(presence)) });
+    assert_eq!((asks(&mut state), session.take_frames().len()), (vec![(1, 0)], 1));
+}
