@@ -1,7 +1,7 @@
 //! Stories with two of everything, on PostgreSQL and Redis: two chat-svc commit to one log, and each has a gateway of its own.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use futures::future::join_all;
 use proto::{
@@ -190,7 +190,8 @@ async fn a_cursor_of_one_gateway_counts_at_the_other(cluster: &Cluster) {
     let (alice, bob) = (cluster.registers("alice").await, cluster.registers("bob").await);
     let room = alice.creates_room("general").await;
     bob.joins(&room).await;
-    let (mut cursors, mut epoch, mut heard) = (BTreeMap::new(), String::new(), Vec::new());
+    let begun = bob.listens().await;
+    let (mut cursors, mut epoch, mut heard) = (begun.cursors.clone(), begun.epoch.clone(), Vec::new());
     for round in 0..6 {
         // From one gateway to the other and back, while both say something.
         let at = if round % 2 == 0 { bob.clone() } else { cluster.far(&bob) };
