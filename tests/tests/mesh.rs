@@ -141,7 +141,9 @@ async fn whoever_joins_or_leaves_there_does_so_here(cluster: &Cluster) {
     let mut listens = far_bob.listens().await;
     // Joined and added by way of the other chat-svc: the rooms join the stream by themselves.
     bob.joins(&room).await;
+    listens.opens(&room.id).await;
     alice.adds(&private, &bob).await;
+    listens.opens(&private.id).await;
     alice.says(&room, "welcome").await;
     far_alice.says(&private, "you too").await;
     listens.sees("welcome").await;
@@ -180,6 +182,7 @@ async fn whoever_joins_or_leaves_there_does_so_here(cluster: &Cluster) {
         let newest = listens.log.iter().filter(|event| event.feed_id == private.id).map(|event| event.seq).max();
         assert!(newest <= Some(left_seq), "{newest:?} came, and bob left with {left_seq}");
         far_alice.adds(&private, &bob).await;
+        listens.opens(&private.id).await;
         let back = format!("back {round}");
         alice.says(&private, &back).await;
         listens.sees(&back).await;
