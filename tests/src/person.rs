@@ -296,6 +296,20 @@ impl Listener {
         while !matches!(self.next().await.expect("the stream goes on"), Frame::CaughtUp(_)) {}
     }
 
+    /// Waits for a feed to join the stream: what is said from now on comes as an event and not as a part of the snapshot.
+    ///
+    /// # Panics
+    /// When the stream ends before.
+    pub async fn opens(&mut self, feed_id: &str) {
+        loop {
+            if let Frame::Snapshot(snapshot) = self.next().await.expect("the stream goes on")
+                && snapshot.feed_id == feed_id
+            {
+                return;
+            }
+        }
+    }
+
     /// Waits for an event that satisfies a condition, also among those that came already.
     ///
     /// # Panics

@@ -1,7 +1,7 @@
 //! Stories with two of everything, on PostgreSQL and Redis: two chat-svc commit to one log, and each has a gateway of its own.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use futures::future::join_all;
 use proto::{
@@ -141,7 +141,9 @@ async fn whoever_joins_or_leaves_there_does_so_here(cluster: &Cluster) {
     let mut listens = far_bob.listens().await;
     // Joined and added by way of the other chat-svc: the rooms join the stream by themselves.
     bob.joins(&room).await;
+    listens.opens(&room.id).await;
     alice.adds(&private, &bob).await;
+    listens.opens(&private.id).await;
     alice.says(&room, "welcome").await;
     far_alice.says(&private, "you too").await;
     listens.sees("welcome").await;
@@ -180,6 +182,7 @@ async fn whoever_joins_or_leaves_there_does_so_here(cluster: &Cluster) {
         let newest = listens.log.iter().filter(|event| event.feed_id == private.id).map(|event| event.seq).max();
         assert!(newest <= Some(left_seq), "{newest:?} came, and bob left with {left_seq}");
         far_alice.adds(&private, &bob).await;
+        listens.opens(&private.id).await;
         let back = format!("back {round}");
         alice.says(&private, &back).await;
         listens.sees(&back).await;
@@ -190,7 +193,8 @@ async fn a_cursor_of_one_gateway_counts_at_the_other(cluster: &Cluster) {
     let (alice, bob) = (cluster.registers("alice").await, cluster.registers("bob").await);
     let room = alice.creates_room("general").await;
     bob.joins(&room).await;
-    let (mut cursors, mut epoch, mut heard) = (BTreeMap::new(), String::new(), Vec::new());
+    let begun = bob.listens().await;
+    let (mut cursors, mut epoch, mut heard) = (begun.cursors.clone(), begun.epoch.clone(), Vec::new());
     for round in 0..6 {
         // From one gateway to the other and back, while both say something.
         let at = if round % 2 == 0 { bob.clone() } else { cluster.far(&bob) };
