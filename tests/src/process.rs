@@ -126,6 +126,21 @@ impl Process {
         within("the process ends", ending).await
     }
 
+    /// A number that it tells on its ops port; 0 when it does not tell it.
+    ///
+    /// # Panics
+    /// When the port does not answer.
+    pub async fn metric(&self, name: &str) -> f64 {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let mut stream = tokio::net::TcpStream::connect(self.ops).await.expect("the ops port answers");
+        let request = b"GET /metrics HTTP/1.1\r\nHost: ops\r\nConnection: close\r\n\r\n";
+        stream.write_all(request).await.expect("the ops port listens");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.expect("the ops port answers in text");
+        let value = answer.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+        value.unwrap_or(0.0)
+    }
+
     /// The memory that it has in use, in bytes.
     ///
     /// # Panics

@@ -150,7 +150,8 @@ impl State {
                 gone.push(session.clone());
                 continue;
             }
-            let too_slow = session.stuck() >= stuck;
+            // The first of these seconds was not a whole one.
+            let too_slow = session.stuck() > stuck;
             if too_slow || session.silence(now) >= silence {
                 // Its transport may never find out, so that it is gone from here at once.
                 session.give_up(if too_slow { End::TooSlow } else { End::Silent });

@@ -33,7 +33,7 @@ use crate::{
 
 /// How long the first frame may take when the upgrade did not sign in.
 const HELLO_WITHIN: Duration = Duration::from_secs(5);
-/// How long the last frames may take.
+/// How long nothing of the last frames may be taken, and how long the client may take to close its side.
 const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 /// The same for a client that took nothing: it gets only what was begun and the reason, when it looks again.
 const CLOSE_SLOW_WITHIN: Duration = Duration::from_secs(10);
@@ -48,6 +48,8 @@ pub(super) enum Writer {
     Socket,
     /// Among the frames of a session.
     Session(Arc<Session>),
+    /// Nowhere any more: the last word was said.
+    Nowhere,
 }
 
 impl Writer {
@@ -55,6 +57,7 @@ impl Writer {
         match self {
             Self::Socket => _ = socket.try_write(bytes),
             Self::Session(session) => session.send(Frame::of_wire(bytes)),
+            Self::Nowhere => {}
         }
     }
 }
@@ -109,6 +112,8 @@ pub(super) async fn serve(state: Arc<State>, socket: TcpStream, before: Bytes, s
             None => {
                 let End { code, reason } = end(close::UNAUTHENTICATED, "sign in first");
                 let _ = socket.try_write(frame::close(code, reason).wire());
+                stream.get_mut().write_to(Writer::Nowhere);
+                let _ = tokio::time::timeout(CLOSE_WITHIN, until_closed(&mut stream)).await;
                 return;
             }
         },
@@ -130,12 +135,24 @@ pub(super) async fn serve(state: Arc<State>, socket: TcpStream, before: Bytes, s
     if let Some(End { code, reason }) = ended {
         let within = if code == close::TOO_SLOW { CLOSE_SLOW_WITHIN } else { CLOSE_WITHIN };
         session.send(frame::close(code, reason));
-        let flushing = async {
-            while !session.is_flushed() {
-                session.unblock().await;
+        stream.get_mut().write_to(Writer::Nowhere);
+        // Each piece that it takes earns it more time: what is left is little, and pieces are large.
+        while !session.is_flushed() {
+            if tokio::time::timeout(within, session.unblock()).await.is_err() {
+                return;
             }
-        };
-        let _ = tokio::time::timeout(within, flushing).await;
+        }
+        let _ = tokio::time::timeout(within, until_closed(&mut stream)).await;
+    }
+}
+
+/// Reads on until the client has closed its side as well. A socket that is given up with something unread in it is reset by the
+/// kernel, and what the client has not read yet is lost, the reason why it was closed included.
+async fn until_closed(stream: &mut Stream) {
+    while let Some(Ok(message)) = stream.next().await {
+        if message.is_close() {
+            return;
+        }
     }
 }
 

@@ -114,12 +114,12 @@ fn a_client_that_takes_nothing_is_ended_and_what_waits_is_given_back() {
         session.begin(room, 0, 0);
     }
     state.item(event(room, 1, &[], &[]));
-    (1..STUCK).for_each(|now| {
+    (1..=STUCK).for_each(|now| {
         other.take_frames();
         state.tick(now);
     });
     assert_eq!(session.ended(), None);
-    state.tick(STUCK);
+    state.tick(STUCK + 1);
     assert_eq!((session.ended(), session.take_frames().len()), (Some(End::TooSlow), 0));
     assert_eq!((state.clients.len(), state.feeds[&room].sessions.len()), (1, 1), "it is gone from here");
     state.item(event(room, 2, &[], &[]));
