@@ -7,6 +7,7 @@
 pub(crate) mod admission;
 pub(crate) mod frame;
 mod looking;
+mod pace;
 mod session;
 mod state;
 mod subscriber;
@@ -211,6 +212,7 @@ impl HubTask {
                     failures = 0;
                     state.attached(asks);
                     self.pump(&mut state, Some(stream.into_inner()), Duration::MAX, &stop).await;
+                    state.flush_clients();
                     state.detached();
                 }
                 Err(cause) => {
@@ -219,6 +221,7 @@ impl HubTask {
             }
             let pause = REATTACH[failures.min(REATTACH.len() - 1)];
             self.pump(&mut state, None, pause, &stop).await;
+            state.flush_clients();
             failures += 1;
         }
         state.end_all();
@@ -235,6 +238,8 @@ impl HubTask {
         let mut tick = tokio::time::interval_at(tokio::time::Instant::now() + TICK, TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         let mut over = std::pin::pin!(tokio::time::sleep(time.min(Duration::from_secs(86_400 * 365))));
+        let mut rest = std::pin::pin!(tokio::time::sleep(Duration::ZERO));
+        let mut rests = false;
         loop {
             tokio::select! {
                 item = next(&mut stream) => match item {
@@ -264,10 +269,17 @@ impl HubTask {
                     let now = self.now.fetch_add(1, Ordering::Relaxed) + 1;
                     state.tick(now);
                 }
+                () = &mut rest, if rests => {}
                 () = &mut over => return,
                 () = stop.cancelled() => return,
             }
-            state.flush_clients();
+            let until = state.rests_until();
+            match until {
+                Some(until) if !rests => rest.as_mut().reset(until),
+                Some(_) => {}
+                None => state.flush_clients(),
+            }
+            rests = until.is_some();
             if stream.is_some() && !state.flush_asks().await {
                 return;
             }

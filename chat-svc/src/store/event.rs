@@ -36,8 +36,7 @@ pub(crate) struct NewEvent {
     pub(crate) message_id: Option<Uuid>,
 }
 
-const INSERT: Insert<5> =
-    Insert { table: "event", columns: ["feed_id", "seq", "bytes", "hash", "message_id"], conflict: "" };
+static INSERT: Insert<5> = Insert::new("event", ["feed_id", "seq", "bytes", "hash", "message_id"], "");
 
 /// Writes events.
 pub(crate) fn insert(backend: DbBackend, events: &[NewEvent]) -> Vec<Statement> {

@@ -80,11 +80,11 @@ pub(crate) async fn head<C: ConnectionTrait>(db: &C, id: Uuid) -> Result<Head, D
     Ok(Entity::find_by_id(id).one(db).await?.map_or_else(Head::default, Head::from))
 }
 
-const INSERT: Insert<4> = Insert {
-    table: "feed",
-    columns: ["id", "head", "ordinal", "changed"],
-    conflict: "ON CONFLICT (id) DO UPDATE SET head = excluded.head, ordinal = excluded.ordinal, changed = excluded.changed",
-};
+static INSERT: Insert<4> = Insert::new(
+    "feed",
+    ["id", "head", "ordinal", "changed"],
+    "ON CONFLICT (id) DO UPDATE SET head = excluded.head, ordinal = excluded.ordinal, changed = excluded.changed",
+);
 
 /// Moves counters on.
 pub(crate) fn save(backend: DbBackend, heads: &[(Uuid, Head)]) -> Vec<Statement> {

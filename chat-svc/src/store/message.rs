@@ -50,11 +50,11 @@ pub(crate) mod edit {
     impl ActiveModelBehavior for ActiveModel {}
 }
 
-const INSERT: Insert<8> = Insert {
-    table: "message",
-    columns: ["id", "room_id", "seq", "ordinal", "author_id", "created_at", "current_seq", "deleted_at"],
-    conflict: "",
-};
+static INSERT: Insert<8> = Insert::new(
+    "message",
+    ["id", "room_id", "seq", "ordinal", "author_id", "created_at", "current_seq", "deleted_at"],
+    "",
+);
 
 /// Writes new messages.
 pub(crate) fn insert(backend: DbBackend, rows: &[Model]) -> Vec<Statement> {

@@ -67,8 +67,7 @@ impl Model {
     }
 }
 
-const INSERT: Insert<6> =
-    Insert { table: "op", columns: ["op_id", "user_id", "hash", "response", "message_id", "seq"], conflict: "" };
+static INSERT: Insert<6> = Insert::new("op", ["op_id", "user_id", "hash", "response", "message_id", "seq"], "");
 
 /// Remembers answers. Fails when one of the operations was answered before: the batch is then run again and finds that answer.
 pub(crate) fn save(backend: DbBackend, answers: &[Answered]) -> Vec<Statement> {

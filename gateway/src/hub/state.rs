@@ -9,14 +9,14 @@ use proto::chat::internal::v1::{
     AddFeeds, AttachRequest, AttachResponse, AudienceChange, DropFeeds, FeedEphemeral, FeedEvent, FeedHead,
     FeedPresence, attach_request::Action, attach_response::Item,
 };
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::Instant};
 use uuid::Uuid;
 
 use self::{
     client::Client,
     feed::{Feed, Waiting},
 };
-use super::{Asks, End, Order, Session, Word, frame, looking::Looking, session::report_writes};
+use super::{Asks, End, Order, Session, Word, frame, looking::Looking, pace::Pace, session::report_writes};
 
 /// How many feeds one request to chat-svc names.
 const FEEDS_AT_ONCE: usize = 500;
@@ -49,6 +49,7 @@ pub(super) struct State {
     unwanted: Vec<Uuid>,
     /// Sockets that have something to be written.
     dirty: Vec<Arc<Session>>,
+    pace: Pace,
     /// Everybody is told to go; answered when they are gone.
     drain: Option<oneshot::Sender<()>>,
 }
@@ -65,6 +66,7 @@ impl State {
             wanted: Vec::new(),
             unwanted: Vec::new(),
             dirty: Vec::new(),
+            pace: Pace::new(),
             drain: None,
         }
     }
@@ -113,7 +115,17 @@ impl State {
 
     /// Writes to the sockets that something was added for.
     pub(super) fn flush_clients(&mut self) {
+        if self.dirty.is_empty() {
+            return;
+        }
+        let began = Instant::now();
         self.dirty.drain(..).for_each(|session| session.flush());
+        self.pace.wrote(began, Instant::now());
+    }
+
+    /// Until when what was added waits for more; nothing when it is to be written now.
+    pub(super) fn rests_until(&self) -> Option<Instant> {
+        if self.dirty.is_empty() { None } else { self.pace.rests_until(Instant::now()) }
     }
 
     /// Does what a client asks.

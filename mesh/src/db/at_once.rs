@@ -3,7 +3,7 @@
 //! A statement costs little and a trip costs much: SQLite works in a thread of its own, and waking it and being woken takes longer
 //! than most of what it does.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, sync::OnceLock};
 
 use sea_orm::{ConnectionTrait as _, DbBackend, DbErr, Statement, Value, Values};
 
@@ -16,17 +16,22 @@ const PORTION: usize = 256;
 const TOGETHER: usize = 10;
 
 /// How rows of one kind are written.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub struct Insert<const N: usize> {
-    /// The table.
-    pub table: &'static str,
-    /// Its columns, in the order of the values.
-    pub columns: [&'static str; N],
-    /// What to do with rows that are there already: an `ON CONFLICT` clause, or nothing.
-    pub conflict: &'static str,
+    table: &'static str,
+    columns: [&'static str; N],
+    conflict: &'static str,
+    texts: Texts,
 }
 
 impl<const N: usize> Insert<N> {
+    /// For a table and its columns, in the order of the values. `conflict` says what to do with rows that are there already: an
+    /// `ON CONFLICT` clause, or nothing.
+    pub const fn new(table: &'static str, columns: [&'static str; N], conflict: &'static str) -> Self {
+        let texts = Texts { sqlite: [const { OnceLock::new() }; 9], postgres: [const { OnceLock::new() }; 9] };
+        Self { table, columns, conflict, texts }
+    }
+
     /// Statements that write these rows: few, and of few different texts.
     pub fn statements(&self, backend: DbBackend, rows: Vec<[Value; N]>) -> Vec<Statement> {
         let lengths: Vec<usize> = portions(&rows).map(<[_]>::len).collect();
@@ -39,6 +44,15 @@ impl<const N: usize> Insert<N> {
     }
 
     fn text(&self, backend: DbBackend, rows: usize) -> String {
+        let texts = if backend == DbBackend::Postgres { &self.texts.postgres } else { &self.texts.sqlite };
+        let place = rows.ilog2() as usize;
+        match texts.get(place) {
+            Some(text) if rows.is_power_of_two() => text.get_or_init(|| self.compose(backend, rows)).clone(),
+            _ => self.compose(backend, rows),
+        }
+    }
+
+    fn compose(&self, backend: DbBackend, rows: usize) -> String {
         let mut text = format!("INSERT INTO \"{}\" (\"{}\") VALUES ", self.table, self.columns.join("\", \""));
         for row in 0..rows {
             text.push_str(if row == 0 { "(" } else { ", (" });
@@ -56,6 +70,13 @@ impl<const N: usize> Insert<N> {
         text.push_str(self.conflict);
         text
     }
+}
+
+/// The texts that were composed before, by the power of two of their rows.
+#[derive(Debug)]
+struct Texts {
+    sqlite: [OnceLock<String>; 9],
+    postgres: [OnceLock<String>; 9],
 }
 
 /// Cuts a list into pieces whose lengths are powers of two, the largest first. A statement's text depends on how many rows it
@@ -109,7 +130,7 @@ mod tests {
     use super::*;
     use crate::db::DbConfig;
 
-    const ROWS: Insert<2> = Insert { table: "t", columns: ["a", "b"], conflict: "" };
+    static ROWS: Insert<2> = Insert::new("t", ["a", "b"], "");
 
     async fn database(folder: &tempfile::TempDir) -> Db {
         let url = format!("sqlite:{}", folder.path().join("test.db").display());

@@ -1,9 +1,15 @@
 //! The layers on the side that answers.
 
-use std::{collections::HashMap, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    panic::AssertUnwindSafe,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use futures::FutureExt as _;
 use http::{HeaderMap, Request, Response};
+use metrics::Histogram;
 use tonic::{Code, Status, service::Routes};
 use tower::{ServiceExt, util::BoxCloneSyncService};
 use tracing::Instrument as _;
@@ -68,8 +74,29 @@ pub struct Guard {
 struct Inner {
     role: &'static str,
     authn: Authn,
-    methods: HashMap<&'static str, Method>,
+    methods: HashMap<&'static str, Known>,
     routes: Upstream,
+}
+
+/// A method that may be called.
+struct Known {
+    method: Method,
+    /// How long calls took that went well: found anew for each of them, it would cost more than recording it.
+    went_well: OnceLock<Histogram>,
+}
+
+impl Inner {
+    /// What a call's time is recorded in. Made-up paths must not become labels.
+    fn measure(&self, path: &str, code: &'static str) -> Histogram {
+        let known = self.methods.get(path);
+        let method = known.map_or("unknown", |known| known.method.path);
+        let find =
+            || metrics::histogram!("loquat_rpc_seconds", "role" => self.role, "method" => method, "code" => code);
+        match known {
+            Some(known) if code == "ok" => known.went_well.get_or_init(find).clone(),
+            _ => find(),
+        }
+    }
 }
 
 /// Wraps a service's routes in the layers that every call passes, whether it comes from this process or another.
@@ -78,7 +105,11 @@ pub fn protect(routes: Routes, guard: Guard) -> Upstream {
     let inner = Arc::new(Inner {
         role: guard.role,
         authn: guard.authn,
-        methods: guard.methods.iter().map(|method| (method.path, *method)).collect(),
+        methods: guard
+            .methods
+            .iter()
+            .map(|method| (method.path, Known { method: *method, went_well: OnceLock::new() }))
+            .collect(),
         routes,
     });
     BoxCloneSyncService::new(tower::service_fn(move |request: Request<Body>| {
@@ -105,14 +136,13 @@ async fn answer(inner: &Inner, request: Request<Body>) -> Response<Body> {
         outcome.unwrap_or_else(|_| Err(errors::plain(Code::Internal, "PANIC", "The server failed on this call.")));
     let response = response.unwrap_or_else(Status::into_http);
     let code = code_of(&response);
-    metrics::histogram!("loquat_rpc_seconds", "role" => inner.role, "method" => metric_name(inner, &path), "code" => code)
-        .record(started.elapsed().as_secs_f64());
+    inner.measure(&path, code).record(started.elapsed().as_secs_f64());
     span.in_scope(|| tracing::debug!(code, "answered"));
     response
 }
 
 async fn guarded(inner: &Inner, path: &str, mut request: Request<Body>) -> Result<Response<Body>, Status> {
-    let Some(method) = inner.methods.get(path) else {
+    let Some(Known { method, .. }) = inner.methods.get(path) else {
         return Err(errors::plain(Code::Unimplemented, "UNKNOWN_METHOD", format!("There is no method {path} here.")));
     };
     let principal: Principal = inner.authn.check(method.access, request.headers()).await?;
@@ -171,11 +201,6 @@ fn new_traceparent() -> String {
     let (trace, span) = (ids::new_id(), ids::new_id());
     let span = hex::encode(&span.as_bytes()[8..]);
     format!("00-{}-{span}-01", trace.simple())
-}
-
-/// Made-up paths must not become metric labels.
-fn metric_name(inner: &Inner, path: &str) -> &'static str {
-    inner.methods.get(path).map_or("unknown", |method| method.path)
 }
 
 /// The code as far as the headers tell; a handler's error always does.
