@@ -39,10 +39,12 @@ web: $(WEB_BUILT)
 proto: $(WEB_INSTALLED)
 	cd web && npm run proto
 
-## Measures a release build: start-up, memory, sends, deliveries. Takes long the first time.
+## Measures a release build beside floors of the same run, one core for the server and one for the generator: table, chart and
+## raw lines go to target/bench. Takes about three quarters of an hour; `make bench GOALS=1,3` takes some goals only.
 bench: $(WEB_BUILT)
+	@tests/needs.sh cargo postgres redis
 	cargo build --release -j$(CARGO_JOBS) --workspace
-	target/release/loquat-bench --server target/release/loquat
+	target/release/loquat-bench goals $(if $(GOALS),--goals $(GOALS))
 
 ## Breaks servers of every shape under load, ROUNDS times each, and counts what was lost. SEED=… repeats a run.
 ROUNDS ?= 20

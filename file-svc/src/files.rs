@@ -1,11 +1,14 @@
 //! Files: references that prove them, and their bytes by range.
 
-use std::time::Duration;
+use std::{ops::Range, time::Duration};
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD as BASE64};
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _, stream, stream::BoxStream};
-use mesh::{authn::MeshSecret, blobs::Blobs};
+use mesh::{
+    authn::MeshSecret,
+    blobs::{BlobError, Blobs},
+};
 use prost::Message as _;
 use proto::file::{
     internal::v1::FileReference,
@@ -83,8 +86,15 @@ pub(crate) async fn download<C: ConnectionTrait>(
 enum Source {
     /// In one blob.
     Blob(String),
-    /// Still in the staging area: keys, and where each begins and ends.
-    Pieces(Vec<(String, u64, u64)>),
+    /// Still in the staging area: keys, and where each begins and ends. The worker takes them away once the whole is in one blob.
+    Pieces(Vec<(String, u64, u64)>, String),
+}
+
+/// A part of a blob, and where else the same bytes are once it is gone.
+struct Part {
+    key: String,
+    range: Range<u64>,
+    moved: Option<(String, Range<u64>)>,
 }
 
 impl Source {
@@ -97,21 +107,61 @@ impl Source {
             let start = store::unsigned(part.start);
             (part.key, start, start + store::unsigned(part.size))
         };
-        Ok(Self::Pieces(parts.map(piece).collect()))
+        Ok(Self::Pieces(parts.map(piece).collect(), row.blob_key()))
     }
 
     fn open(self, blobs: Blobs, from: u64, to: u64) -> BoxStream<'static, Result<Bytes, FileError>> {
-        let ranges: Vec<(String, u64, u64)> = match self {
-            Self::Blob(key) => vec![(key, from, to)],
-            Self::Pieces(pieces) => {
+        let parts: Vec<Part> = match self {
+            Self::Blob(key) => vec![Part { key, range: from..to, moved: None }],
+            Self::Pieces(pieces, whole) => {
                 let touched = pieces.into_iter().filter(|(_, start, end)| *start < to && *end > from);
-                touched.map(|(key, start, end)| (key, from.max(start) - start, to.min(end) - start)).collect()
+                let part = |(key, start, end): (String, u64, u64)| {
+                    let range = from.max(start)..to.min(end);
+                    let moved = Some((whole.clone(), range.clone()));
+                    Part { key, range: range.start - start..range.end - start, moved }
+                };
+                touched.map(part).collect()
             }
         };
-        let open = move |(key, from, to): (String, u64, u64)| {
+        let open = move |part: Part| {
             let blobs = blobs.clone();
-            async move { Ok::<_, FileError>(blobs.get_range(&key, from..to).await?.map_err(FileError::from)) }
+            async move { Ok::<_, FileError>(part.open(&blobs).await?.map_err(FileError::from)) }
         };
-        stream::iter(ranges).then(open).try_flatten().boxed()
+        stream::iter(parts).then(open).try_flatten().boxed()
+    }
+}
+
+impl Part {
+    async fn open(self, blobs: &Blobs) -> Result<BoxStream<'static, Result<Bytes, BlobError>>, BlobError> {
+        match (blobs.get_range(&self.key, self.range).await, self.moved) {
+            (Err(cause), Some((key, range))) if cause.is_missing() => blobs.get_range(&key, range).await,
+            (found, _) => found,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_download_goes_on_when_the_worker_takes_the_pieces_away() {
+        let folder = tempfile::tempdir().unwrap();
+        let blobs = Blobs::open(&format!("file:{}", folder.path().display())).unwrap();
+        let whole: Vec<u8> = (0..200).collect();
+        for (key, bytes) in [("staging/1", &whole[..80]), ("staging/2", &whole[80..]), ("files/whole", &whole)] {
+            blobs.put(key, bytes.to_vec().into()).await.unwrap();
+        }
+        let pieces = || vec![("staging/1".to_owned(), 0, 80), ("staging/2".to_owned(), 80, 200)];
+        let source = || Source::Pieces(pieces(), "files/whole".into());
+        let read = async |from: u64, to: u64| -> Vec<u8> {
+            let chunks: Vec<Bytes> = source().open(blobs.clone(), from, to).try_collect().await.unwrap();
+            chunks.concat()
+        };
+        assert_eq!(read(10, 150).await, whole[10..150]);
+        blobs.delete("staging/2").await.unwrap();
+        assert_eq!(read(10, 150).await, whole[10..150], "one piece is gone");
+        blobs.delete("staging/1").await.unwrap();
+        assert_eq!(read(0, 200).await, whole, "and so is the other");
     }
 }

@@ -35,6 +35,13 @@ pub enum BlobError {
     Source(String),
 }
 
+impl BlobError {
+    /// Whether there is no such blob.
+    pub const fn is_missing(&self) -> bool {
+        matches!(self, Self::Store(object_store::Error::NotFound { .. }))
+    }
+}
+
 impl Blobs {
     /// Opens a store: `file:PATH`. Makes the folder when it is not there.
     ///

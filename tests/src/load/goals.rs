@@ -3,6 +3,7 @@
 mod ceiling;
 mod crowd;
 mod depth;
+mod faults;
 mod grpc;
 mod rates;
 mod small_rooms;
@@ -62,6 +63,9 @@ pub struct Bench {
     everything: Tally,
 }
 
+/// Which goals a measurement is for, and how it is taken.
+type Part = (&'static [u32], fn(&mut Bench));
+
 /// All goals, in the order in which they are measured.
 pub const GOALS: [u32; 12] = [12, 1, 3, 8, 5, 2, 6, 7, 9, 10, 4, 11];
 
@@ -77,7 +81,7 @@ impl Bench {
     /// Measures for these goals.
     pub fn run(&mut self, goals: &[u32]) {
         let wants = |any: &[u32]| any.iter().any(|goal| goals.contains(goal));
-        let parts: [(&[u32], fn(&mut Self)); 8] = [
+        let parts: [Part; 9] = [
             (&[12], start::measure),
             (&[1, 3, 8], rates::measure),
             (&[5], small_rooms::measure),
@@ -86,6 +90,7 @@ impl Bench {
             (&[9], depth::measure),
             (&[10], grpc::measure),
             (&[4], order),
+            (&[11], faults::measure),
         ];
         for (covers, measure) in parts {
             if wants(covers) {

@@ -17,6 +17,8 @@ const RATES: [f64; 4] = [5_000.0, 20_000.0, 40_000.0, 80_000.0];
 const LOADED: f64 = 160_000.0;
 
 type Results = HashMap<(Kind, u64), Vec<Measured>>;
+/// One number of a measurement.
+type Value = fn(&Measured) -> f64;
 
 pub(super) fn measure(bench: &mut Bench) {
     // All run at once and are measured in turn, so that what else the machine does meets all alike.
@@ -31,9 +33,7 @@ pub(super) fn measure(bench: &mut Bench) {
             }
         }
     }
-    let of = |kind, rate: f64, value: fn(&Measured) -> f64| {
-        median(results.get(&(kind, rate as u64)).into_iter().flatten().map(value))
-    };
+    let of = |kind, rate: f64, value: Value| median(results.get(&(kind, rate as u64)).into_iter().flatten().map(value));
     floor(bench, &of);
     cost(bench, &of);
     latency(bench, &of);
@@ -53,7 +53,7 @@ pub(super) fn measure(bench: &mut Bench) {
 }
 
 /// The bare floor counts only if it is little more than the kernel's work.
-fn floor(bench: &mut Bench, of: &impl Fn(Kind, f64, fn(&Measured) -> f64) -> f64) {
+fn floor(bench: &mut Bench, of: &impl Fn(Kind, f64, Value) -> f64) {
     for rate in [20_000.0, 40_000.0] {
         let name = format!("bare floor at {rate:.0}/s: the kernel's part of its CPU");
         bench.row(1, name, of(Kind::Bare, rate, |m| m.kernel), Limit::AtLeast(0.85));
@@ -66,7 +66,7 @@ fn floor(bench: &mut Bench, of: &impl Fn(Kind, f64, fn(&Measured) -> f64) -> f64
     );
 }
 
-fn cost(bench: &mut Bench, of: &impl Fn(Kind, f64, fn(&Measured) -> f64) -> f64) {
+fn cost(bench: &mut Bench, of: &impl Fn(Kind, f64, Value) -> f64) {
     for rate in [20_000.0, 40_000.0] {
         let cpu = |kind| of(kind, rate, |m| m.cpu);
         for (kind, floor, limit) in
@@ -79,8 +79,8 @@ fn cost(bench: &mut Bench, of: &impl Fn(Kind, f64, fn(&Measured) -> f64) -> f64)
     }
 }
 
-fn latency(bench: &mut Bench, of: &impl Fn(Kind, f64, fn(&Measured) -> f64) -> f64) {
-    let parts: [(&str, fn(&Measured) -> f64); 2] = [("p50", |m| m.p50), ("p99", |m| m.p99)];
+fn latency(bench: &mut Bench, of: &impl Fn(Kind, f64, Value) -> f64) {
+    let parts: [(&str, Value); 2] = [("p50", |m| m.p50), ("p99", |m| m.p99)];
     for rate in RATES {
         for (part, value) in parts {
             let (ours, floor) = (of(Kind::Embedded, rate, value), of(Kind::Durable, rate, value));
@@ -92,9 +92,9 @@ fn latency(bench: &mut Bench, of: &impl Fn(Kind, f64, fn(&Measured) -> f64) -> f
     }
 }
 
-fn curves(bench: &mut Bench, of: &impl Fn(Kind, f64, fn(&Measured) -> f64) -> f64) {
+fn curves(bench: &mut Bench, of: &impl Fn(Kind, f64, Value) -> f64) {
     for kind in KINDS {
-        for (panel, value) in [(Panel::Cost, (|m| m.cpu) as fn(&Measured) -> f64), (Panel::Latency, |m| m.p99)] {
+        for (panel, value) in [(Panel::Cost, (|m| m.cpu) as Value), (Panel::Latency, |m| m.p99)] {
             let points = RATES.into_iter().chain([LOADED]).map(|rate| (rate, of(kind, rate, value))).collect();
             bench.curve(Curve { panel, name: kind.name().to_owned(), points });
         }
