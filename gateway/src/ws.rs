@@ -13,7 +13,10 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use hyper_util::{rt::TokioIo, server::conn::auto::upgrade::downcast};
-use mesh::{authn, errors, rpc::Body};
+use mesh::{
+    authn, errors,
+    rpc::{Body, Place},
+};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::{handshake::derive_accept_key, protocol::WebSocketConfig};
 use tonic::{Code, Status};
@@ -39,7 +42,10 @@ pub(crate) async fn upgrade(state: Arc<State>, mut request: Request<Incoming>) -
     };
     let upgraded = hyper::upgrade::on(&mut request);
     let tasks = state.tasks.clone();
+    // A socket counts as a connection until it ends.
+    let place = request.extensions_mut().remove::<Place>();
     tasks.spawn("socket", async move {
+        let _place = place;
         let upgraded = match upgraded.await {
             Ok(upgraded) => upgraded,
             Err(cause) => return tracing::debug!(%cause, "an upgrade was not finished"),

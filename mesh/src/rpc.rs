@@ -15,7 +15,7 @@ use tower::util::BoxCloneSyncService;
 
 pub use self::client::{Caller, caller, connect};
 pub use self::guard::{Guard, Method, local, protect};
-pub use self::listen::{Limits, serve};
+pub use self::listen::{Limits, Place, serve};
 
 /// The body of requests and responses between services.
 pub type Body = tonic::body::Body;

@@ -7,6 +7,7 @@ pub mod bare_grpc;
 pub mod check;
 pub mod floor;
 pub mod goals;
+pub mod over_grpc;
 pub mod report;
 pub mod run;
 pub mod server;

@@ -9,9 +9,12 @@ use hyper_util::{
     server::{conn::auto::Builder, graceful::GracefulShutdown},
     service::TowerToHyperService,
 };
-use tokio::{net::TcpListener, sync::Semaphore};
+use tokio::{
+    net::TcpListener,
+    sync::{OwnedSemaphorePermit, Semaphore},
+};
 use tokio_util::sync::CancellationToken;
-use tower::Service;
+use tower::{Service, ServiceExt as _};
 
 use super::BoxError;
 use crate::lifecycle::Tasks;
@@ -19,7 +22,7 @@ use crate::lifecycle::Tasks;
 /// What one listener accepts.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Connections at a time; further ones wait in the kernel's queue.
+    /// Connections at a time, upgraded ones included; further ones wait in the kernel's queue.
     pub connections: usize,
     /// HTTP/2 streams at a time on one connection.
     pub streams: u32,
@@ -67,18 +70,38 @@ where
             }
         };
         let _ = stream.set_nodelay(true);
+        let counted = counted(service.clone(), Place(Arc::new(permit)));
         let connection =
-            builder.serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(service.clone()));
+            builder.serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(counted));
         let connection = graceful.watch(connection.into_owned());
         tasks.spawn("connection", async move {
             if let Err(cause) = connection.await {
                 tracing::debug!(%cause, "a connection ended badly");
             }
-            drop(permit);
         });
     }
     drop(listener);
     graceful.shutdown().await;
+}
+
+/// A connection's place among those that a listener takes, as an extension of its requests: who takes a connection over, as an
+/// upgrade does, keeps it.
+#[derive(Clone, Debug)]
+pub struct Place(#[allow(dead_code, reason = "kept for what its end does")] Arc<OwnedSemaphorePermit>);
+
+/// The service of one connection, which has its place for as long as it lasts.
+fn counted<S, B>(
+    service: S,
+    place: Place,
+) -> impl Service<Request<Incoming>, Response = Response<B>, Error = Infallible, Future: Send> + Clone + Send + Sync + 'static
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + Sync + 'static,
+    S::Future: Send,
+{
+    tower::service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(place.clone());
+        service.clone().oneshot(request)
+    })
 }
 
 fn builder(limits: Limits) -> Builder<TokioExecutor> {

@@ -12,8 +12,10 @@ use tests::load::{
     bare_grpc,
     floor::{self, Durability},
     goals::{Bench, GOALS},
+    over_grpc,
     run::{Load, open_loop},
     setup::{self, Shape},
+    swarm::Swarm,
     target::{GENERATOR_CORE, Kind, Target, pin, server_binary},
 };
 
@@ -49,6 +51,15 @@ enum Command {
         /// How often.
         #[arg(long, default_value_t = 1)]
         repeat: usize,
+        /// Bytes of each text.
+        #[arg(long, default_value_t = 120)]
+        size: usize,
+        /// So many others who are there, in rooms of 50, and say nothing.
+        #[arg(long, default_value_t = 0)]
+        idle: usize,
+        /// Over gRPC: streams and unary calls instead of sockets.
+        #[arg(long)]
+        grpc: bool,
     },
     /// Everything that the goals of the delivery engine ask for; takes about forty minutes.
     Goals {
@@ -90,18 +101,11 @@ fn main() {
             };
             floor::serve(listen, durability).expect("the floor serves");
         }
-        Command::Load { kind, server, rooms, members, deliveries, seconds, repeat } => {
-            pin(std::process::id(), GENERATOR_CORE);
-            let runtime = runtime();
-            let shape = Shape { rooms, members };
-            let server = server_binary(server);
-            let target = runtime.block_on(Target::start(kind, &server, shape.people()));
-            let mut swarm = runtime.block_on(setup::swarm(&target, shape));
-            for _ in 0..repeat {
-                let load = Load { time: Duration::from_secs_f64(seconds), ..Load::rate(deliveries) };
-                let measured = open_loop(&mut swarm, &target, load);
-                println!("{}", serde_json::to_string(&measured).expect("numbers are JSON"));
-            }
+        Command::Load { kind, server, rooms, members, deliveries, seconds, repeat, size, idle, grpc } => {
+            let time = Duration::from_secs_f64(seconds);
+            let load = Load { time, length: size, ..Load::rate(deliveries) };
+            let options = Options { kind, server: server_binary(server), shape: Shape { rooms, members }, idle, grpc };
+            measure(&options, load, repeat);
         }
         Command::Goals { server, goals, rounds, folder } => {
             pin(std::process::id(), GENERATOR_CORE);
@@ -110,6 +114,39 @@ fn main() {
             bench.run(&goals);
             println!("{}", bench.report.finish());
         }
+    }
+}
+
+/// What one load is offered to.
+struct Options {
+    kind: Kind,
+    server: PathBuf,
+    shape: Shape,
+    idle: usize,
+    grpc: bool,
+}
+
+/// Offers one load, again and again, and prints a line of JSON for each.
+fn measure(options: &Options, load: Load, repeat: usize) {
+    pin(std::process::id(), GENERATOR_CORE);
+    let runtime = runtime();
+    let Options { kind, server, shape, idle, grpc } = options;
+    let crowd = Shape { rooms: idle.div_ceil(50), members: 50 };
+    let target = runtime.block_on(Target::start(*kind, server, shape.people() + crowd.people()));
+    let clients = runtime.block_on(setup::rooms(&target, *shape, 0));
+    let others = runtime.block_on(setup::rooms(&target, crowd, shape.people()));
+    let mut others = Swarm::new(target.address, others).expect("the system has epoll");
+    others.connect_all(200);
+    if *grpc {
+        let measured = over_grpc::open_loop(&target, *shape, &clients, load.deliveries, load.time, load.length);
+        let measured = runtime.block_on(measured);
+        return println!("{}", serde_json::to_string(&measured).expect("numbers are JSON"));
+    }
+    let mut swarm = Swarm::new(target.address, clients).expect("the system has epoll");
+    swarm.connect_all(200);
+    for _ in 0..repeat {
+        let measured = open_loop(&mut swarm, &target, load);
+        println!("{}", serde_json::to_string(&measured).expect("numbers are JSON"));
     }
 }
 

@@ -11,7 +11,7 @@ mod start;
 
 use std::{io::Write as _, path::PathBuf};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::runtime::Runtime;
 
 use super::{
@@ -33,7 +33,7 @@ pub enum Limit {
 }
 
 /// A goal's value and whether it is reached: an element of `summary.json`.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Row {
     /// The number of the goal.
     pub goal: u32,

@@ -1,6 +1,7 @@
 //! What came out, for people and for programs: a table, a chart, raw lines, and `summary.json`.
 
 use std::{
+    collections::HashSet,
     fs::{self, File},
     io::Write as _,
     path::{Path, PathBuf},
@@ -8,7 +9,7 @@ use std::{
 
 use plotters::prelude::*;
 
-use super::goals::Row;
+use super::{goals::Row, target::RAISED};
 
 /// A part of the chart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +60,7 @@ pub struct Report {
 impl Report {
     pub(super) fn open(folder: PathBuf) -> std::io::Result<Self> {
         fs::create_dir_all(&folder)?;
-        let raw = File::create(folder.join("raw.jsonl"))?;
+        let raw = File::options().create(true).append(true).open(folder.join("raw.jsonl"))?;
         Ok(Self { folder, raw, rows: Vec::new(), curves: Vec::new() })
     }
 
@@ -73,15 +74,21 @@ impl Report {
         self.rows.push(row);
     }
 
-    /// Writes everything, and returns the table.
+    /// Writes everything, beside what an earlier run found for other goals, and returns the table.
     ///
     /// # Panics
     /// When the folder cannot be written to.
     pub fn finish(mut self) -> String {
+        let earlier = fs::read_to_string(self.folder.join("summary.json")).unwrap_or_default();
+        let earlier: Vec<Row> = serde_json::from_str(&earlier).unwrap_or_default();
+        let new: HashSet<u32> = self.rows.iter().map(|row| row.goal).collect();
+        self.rows.extend(earlier.into_iter().filter(|row| !new.contains(&row.goal)));
         self.rows.sort_by_key(|row| row.goal);
         let summary = serde_json::to_string_pretty(&self.rows).expect("rows are JSON");
         fs::write(self.folder.join("summary.json"), summary).expect("the folder can be written to");
-        let mut table = "| goal | measured | value | limit | |\n|---|---|---:|---:|---|\n".to_owned();
+        let raised: Vec<String> = RAISED.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        let mut table = format!("Raised for the measurement: {}\n\n", raised.join(", "));
+        table.push_str("| goal | measured | value | limit | |\n|---|---|---:|---:|---|\n");
         for row in &self.rows {
             table.push_str(&line(row));
             table.push('\n');

@@ -30,12 +30,17 @@ pub struct Load {
     pub time: Duration,
     /// The beginning.
     pub warm: Duration,
+    /// Bytes of each text.
+    pub length: usize,
+    /// So many messages at the same moment, each of another sender, and then none for as long as the rate asks.
+    pub burst: u32,
 }
 
 impl Load {
     /// A rate for three seconds.
     pub const fn rate(deliveries: f64) -> Self {
-        Self { deliveries, time: Duration::from_millis(3000), warm: Duration::from_millis(500) }
+        let (time, warm) = (Duration::from_millis(3000), Duration::from_millis(500));
+        Self { deliveries, time, warm, length: LENGTH, burst: 1 }
     }
 }
 
@@ -124,11 +129,11 @@ impl Gathered {
         });
     }
 
-    fn say(&mut self, swarm: &mut Swarm, sender: usize, number: u64, due: Duration) {
+    fn say(&mut self, swarm: &mut Swarm, sender: usize, number: u64, due: Duration, length: usize) {
         let key = (sender as u64) << 32 | (number + 1);
         self.checker.attempt(swarm.clients[sender].room, key);
         let due = u64::try_from(due.as_nanos()).unwrap_or(u64::MAX);
-        swarm.say(sender, key, check::text(key, due, LENGTH));
+        swarm.say(sender, key, check::text(key, due, length));
     }
 
     /// Waits until everything acknowledged has come everywhere, or nothing more comes.
@@ -187,13 +192,14 @@ pub fn open_loop(swarm: &mut Swarm, target: &Target, load: Load) -> Measured {
         if now >= end {
             break;
         }
-        // A reading takes a moment; what is due by now is sent at once.
-        let mut due = every * sent;
+        // What is due by now is sent at once: after a reading, which takes a moment, and when a burst is wanted.
+        let due_at = |number: u32| every * (number - number % load.burst);
+        let mut due = due_at(sent);
         while due <= gathered.began.elapsed() {
             let sender = senders[sent as usize % senders.len()];
-            gathered.say(swarm, sender, u64::from(sent), due);
+            gathered.say(swarm, sender, u64::from(sent), due, load.length);
             sent += 1;
-            due = every * sent;
+            due = due_at(sent);
         }
         let left = due.saturating_sub(gathered.began.elapsed()).min(end.saturating_sub(now));
         if left > SPIN {
@@ -238,7 +244,7 @@ pub fn closed_loop(swarm: &mut Swarm, target: &Target, time: Duration) -> Measur
     while gathered.began.elapsed() < time {
         for sender in std::mem::take(&mut free) {
             let now = gathered.began.elapsed();
-            gathered.say(swarm, sender, number, now);
+            gathered.say(swarm, sender, number, now, LENGTH);
             number += 1;
         }
         gathered.turn(swarm, Duration::from_millis(10), |id| free.push(id));

@@ -3,6 +3,7 @@
 use std::{
     io::{Read as _, Write as _},
     net::SocketAddr,
+    ops::Range,
     time::{Duration, Instant},
 };
 
@@ -153,16 +154,24 @@ impl Swarm {
         Ok(())
     }
 
-    /// Connects all, so many at a time, and waits until they have caught up. Returns how long it took.
+    /// Connects all; see [`Swarm::connect_some`].
     ///
     /// # Panics
     /// When it takes more than two minutes, or a connection is refused.
     pub fn connect_all(&mut self, at_once: usize) -> Duration {
+        self.connect_some(0..self.clients.len(), at_once)
+    }
+
+    /// Connects some, so many at a time, and waits until they have caught up. Returns how long it took.
+    ///
+    /// # Panics
+    /// When it takes more than two minutes, or a connection is refused.
+    pub fn connect_some(&mut self, some: Range<usize>, at_once: usize) -> Duration {
         let began = Instant::now();
         let (mut started, mut ready) = (0, 0);
-        while ready < self.clients.len() {
-            while started < self.clients.len() && started - ready < at_once {
-                self.connect(started).expect("the server accepts connections");
+        while ready < some.len() {
+            while started < some.len() && started - ready < at_once {
+                self.connect(some.start + started).expect("the server accepts connections");
                 started += 1;
             }
             self.turn(Duration::from_millis(10), |_, _, noticed, _| match noticed {
@@ -170,7 +179,7 @@ impl Swarm {
                 Noticed::Ended => panic!("the server ended a connection that was beginning"),
                 _ => {}
             });
-            assert!(began.elapsed() < Duration::from_secs(120), "{ready} of {} have caught up", self.clients.len());
+            assert!(began.elapsed() < Duration::from_secs(120), "{ready} of {} have caught up", some.len());
         }
         began.elapsed()
     }

@@ -1,6 +1,6 @@
 //! Goal 2: the highest rate that holds.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use super::{Bench, Limit, median};
 use crate::load::{
@@ -13,17 +13,20 @@ const SHAPES: [Shape; 3] =
     [Shape { rooms: 1, members: 100 }, Shape { rooms: 20, members: 50 }, Shape { rooms: 1, members: 1000 }];
 const KINDS: [Kind; 5] = [Kind::Bare, Kind::Durable, Kind::Embedded, Kind::Apart, Kind::Mesh];
 const LOWEST: f64 = 10_000.0;
+/// Where the first round begins: 40,000.
+const FIRST: i32 = 4;
 /// Steps of the ladder, each by the root of two above the last: up to 1,280,000.
 const STEPS: i32 = 14;
 /// How far below its last result a later round begins.
-const BEFORE: i32 = 2;
+const BEFORE: i32 = 1;
+/// How long a step is.
+const TIME: Duration = Duration::from_secs(2);
 
 fn rate(step: i32) -> f64 {
     LOWEST * 2f64.powf(f64::from(step) / 2.0)
 }
 
 /// What was found for one kind: the highest step that held in each round, and what one core of the generator takes in.
-#[derive(Default)]
 struct Found {
     held: Vec<f64>,
     generator: Vec<f64>,
@@ -35,10 +38,16 @@ pub(super) fn measure(bench: &mut Bench) {
         let mut found: HashMap<Kind, Found> = HashMap::new();
         for _ in 0..bench.rounds {
             for kind in KINDS {
-                climb(bench, kind, shape, found.entry(kind).or_default());
+                climb(bench, kind, shape, found.entry(kind).or_insert_with(Found::new));
             }
         }
         rows(bench, shape, &found);
+    }
+}
+
+impl Found {
+    const fn new() -> Self {
+        Self { held: Vec::new(), generator: Vec::new(), last: FIRST + BEFORE }
     }
 }
 
@@ -47,7 +56,7 @@ fn climb(bench: &mut Bench, kind: Kind, shape: Shape, found: &mut Found) {
     let mut step = (found.last - BEFORE).max(0);
     let (mut best, mut generator) = (0.0, 0.0);
     while step <= STEPS {
-        let measured = open_loop(&mut swarm, &target, Load::rate(rate(step)));
+        let measured = open_loop(&mut swarm, &target, Load { time: TIME, ..Load::rate(rate(step)) });
         bench.keep(kind, shape, &measured);
         generator = f64::max(generator, measured.done / measured.generator.max(0.01));
         if measured.held() {
@@ -57,7 +66,7 @@ fn climb(bench: &mut Bench, kind: Kind, shape: Shape, found: &mut Found) {
             break;
         } else {
             // It held this before and does not now: look below.
-            step = (step - 2 * BEFORE).max(0);
+            step = (step - 2).max(0);
             continue;
         }
         step += 1;

@@ -15,6 +15,8 @@ use crate::load::{
 const BUSY: Shape = Shape { rooms: 1, members: 100 };
 const CROWD: Shape = Shape { rooms: 200, members: 50 };
 const SMALL: usize = 2_000;
+/// Connections that begin at the same time.
+const AT_ONCE: usize = 100;
 /// Longer than the time between two heartbeats.
 const IDLE: Duration = Duration::from_secs(32);
 /// How long memory is given to settle.
@@ -32,12 +34,12 @@ pub(super) fn measure(bench: &mut Bench) {
     let clients = bench.runtime.block_on(setup::rooms(&target, CROWD, BUSY.people()));
     let mut crowd = Swarm::new(target.address, clients).expect("the system has epoll");
     let empty = pss_kib(&target.own_pids());
-    join(&mut crowd, 0..SMALL);
+    crowd.connect_some(0..SMALL, AT_ONCE);
     std::thread::sleep(SETTLE);
     let small = (pss_kib(&target.own_pids()) - empty) / SMALL as f64;
     let rest = CROWD.people() - SMALL;
     let before = Cpu::of(&target.own_pids());
-    let took = join(&mut crowd, SMALL..CROWD.people());
+    let took = crowd.connect_some(SMALL..CROWD.people(), AT_ONCE);
     let joining = Cpu::of(&target.own_pids()).since(before);
     std::thread::sleep(SETTLE);
     let whole = pss_kib(&target.own_pids());
@@ -78,29 +80,6 @@ fn latency(bench: &mut Bench, target: &Target, busy: &mut Swarm) -> f64 {
     });
     let rounds: Vec<f64> = rounds.collect();
     median(rounds)
-}
-
-/// Connects some, and waits until they have caught up.
-fn join(crowd: &mut Swarm, some: std::ops::Range<usize>) -> Duration {
-    let began = Instant::now();
-    let (mut next, mut under_way, mut ready) = (some.start, 0, 0);
-    while ready < some.len() {
-        while next < some.end && under_way < 100 {
-            crowd.connect(next).expect("the server accepts connections");
-            next += 1;
-            under_way += 1;
-        }
-        crowd.turn(Duration::from_millis(10), |_, _, noticed, _| match noticed {
-            Noticed::Ready => {
-                ready += 1;
-                under_way -= 1;
-            }
-            Noticed::Ended => panic!("the server ended a connection that was beginning"),
-            _ => {}
-        });
-        assert!(began.elapsed() < Duration::from_secs(120), "{ready} have caught up");
-    }
-    began.elapsed()
 }
 
 /// Answers pings for a time.
