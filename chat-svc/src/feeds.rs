@@ -14,7 +14,11 @@ use uuid::Uuid;
 use crate::{
     errors::ChatError,
     rooms,
-    store::{self, feed::Head, member, read_marker, room},
+    store::{
+        self,
+        beginning::{self, Entered},
+        member,
+    },
 };
 
 /// A page of the log ends after about this many bytes.
@@ -101,14 +105,15 @@ pub(crate) struct Opening {
     pub(crate) only: HashSet<String>,
 }
 
-/// Where a subscriber starts, decided in one read transaction.
+/// Where a subscriber starts, decided by one state of everything.
 pub(crate) async fn open<C: ConnectionTrait>(
     db: &C,
     opening: &Opening,
     epoch: &str,
 ) -> Result<Vec<FeedStart>, ChatError> {
     let continued = opening.epoch.is_empty() || opening.epoch == epoch;
-    let start = Beginning::load(db, opening.user_id).await?;
+    let (own, rooms) = beginning::of_user(db, opening.user_id).await?;
+    let start = Beginning { user_id: opening.user_id, own, rooms };
     let mut feeds = Vec::new();
     for feed_id in start.feeds() {
         let id = feed_id.to_string();
@@ -116,7 +121,7 @@ pub(crate) async fn open<C: ConnectionTrait>(
             feeds.extend(start.one(feed_id, opening.cursors.get(&id).copied(), continued));
         }
     }
-    let visible: HashSet<String> = start.feeds().iter().map(Uuid::to_string).collect();
+    let visible: HashSet<String> = start.feeds().map(|feed| feed.to_string()).collect();
     let asked: HashSet<&String> = opening.cursors.keys().chain(&opening.only).collect();
     let hidden = asked.into_iter().filter(|feed_id| !visible.contains(*feed_id));
     feeds.extend(hidden.map(|feed_id| entry(feed_id, 0, Start::Reset(FeedReset::NotFound.into()))));
@@ -126,39 +131,30 @@ pub(crate) async fn open<C: ConnectionTrait>(
 /// Everything that decides where somebody starts.
 struct Beginning {
     user_id: Uuid,
-    members: Vec<member::Model>,
-    rooms: HashMap<Uuid, room::Model>,
-    heads: HashMap<Uuid, Head>,
-    markers: HashMap<Uuid, read_marker::Marker>,
+    /// The number of the newest event of the user's own feed.
+    own: u64,
+    /// By rising id.
+    rooms: Vec<Entered>,
 }
 
 impl Beginning {
-    async fn load<C: ConnectionTrait>(db: &C, user_id: Uuid) -> Result<Self, ChatError> {
-        let members = member::of_user(db, user_id).await?;
-        let ids: Vec<Uuid> = members.iter().map(|member| member.room_id).collect();
-        let rooms = room::some(db, &ids).await?.into_iter().map(|room| (room.id, room)).collect();
-        let feeds: Vec<Uuid> = std::iter::once(user_id).chain(ids).collect();
-        let heads = store::feed::heads(db, &feeds).await?;
-        let markers = read_marker::of_user(db, user_id).await?;
-        Ok(Self { user_id, members, rooms, heads, markers })
-    }
-
-    fn feeds(&self) -> Vec<Uuid> {
-        std::iter::once(self.user_id).chain(self.members.iter().map(|member| member.room_id)).collect()
+    fn feeds(&self) -> impl Iterator<Item = Uuid> {
+        std::iter::once(self.user_id).chain(self.rooms.iter().map(|entered| entered.room.id))
     }
 
     /// The entries of one feed: a snapshot, a replay, or a reset and the snapshot that follows it.
     fn one(&self, feed_id: Uuid, cursor: Option<u64>, continued: bool) -> Vec<FeedStart> {
         let id = feed_id.to_string();
-        let head = self.heads.get(&feed_id).map_or(0, |head| head.seq);
-        let snapshot = || entry(&id, head, Start::Snapshot(self.snapshot(feed_id, head).encode_to_vec().into()));
+        let entered = self.entered(feed_id);
+        let head = entered.map_or(self.own, |entered| entered.head.seq);
+        let snapshot = || entry(&id, head, Start::Snapshot(self.snapshot(feed_id, entered).encode_to_vec().into()));
         let reset = |reason: FeedReset| vec![entry(&id, head, Start::Reset(reason.into())), snapshot()];
         match cursor {
             None => vec![snapshot()],
             Some(_) if !continued => reset(FeedReset::EpochChanged),
             Some(seq) if seq > head => reset(FeedReset::CursorAhead),
             Some(seq) => {
-                let first = self.member(feed_id).map_or(1, |member| store::unsigned(member.first_visible_seq));
+                let first = entered.map_or(1, first_visible_of);
                 let hidden = first.saturating_sub(1);
                 // Between the cursor and the latest joining lies what this member may not see: a replay would have a hole.
                 if seq > 0 && seq < hidden {
@@ -169,30 +165,30 @@ impl Beginning {
         }
     }
 
-    fn member(&self, room_id: Uuid) -> Option<&member::Model> {
-        self.members.iter().find(|member| member.room_id == room_id)
+    fn entered(&self, room_id: Uuid) -> Option<&Entered> {
+        self.rooms.binary_search_by(|entered| entered.room.id.cmp(&room_id)).ok().and_then(|at| self.rooms.get(at))
     }
 
-    fn snapshot(&self, feed_id: Uuid, head: u64) -> Snapshot {
-        let member = self.member(feed_id);
-        let body = match member {
-            Some(member) => Body::Room(self.room_snapshot(member)),
-            None => Body::User(UserSnapshot {
-                room_ids: self.members.iter().map(|member| member.room_id.to_string()).collect(),
-            }),
+    fn snapshot(&self, feed_id: Uuid, entered: Option<&Entered>) -> Snapshot {
+        let (head, first_visible_seq, body) = match entered {
+            Some(entered) => (entered.head.seq, first_visible_of(entered), Body::Room(room_snapshot(entered))),
+            None => {
+                let room_ids = self.rooms.iter().map(|entered| entered.room.id.to_string()).collect();
+                (self.own, 1, Body::User(UserSnapshot { room_ids }))
+            }
         };
-        let first_visible_seq = member.map_or(1, |member| store::unsigned(member.first_visible_seq));
         Snapshot { feed_id: feed_id.to_string(), head, first_visible_seq, body: Some(body) }
     }
+}
 
-    fn room_snapshot(&self, member: &member::Model) -> RoomSnapshot {
-        let room = self.rooms.get(&member.room_id);
-        let head = self.heads.get(&member.room_id).copied().unwrap_or_default();
-        let marker = self.markers.get(&member.room_id).copied().unwrap_or_default();
-        let mut membership = rooms::standing(member, head, marker);
-        membership.member_count = room.map_or(0, |room| u32::try_from(room.member_count).unwrap_or(0));
-        RoomSnapshot { room: room.map(room::Model::to_proto), membership: Some(membership) }
-    }
+fn first_visible_of(entered: &Entered) -> u64 {
+    store::unsigned(entered.member.first_visible_seq)
+}
+
+fn room_snapshot(entered: &Entered) -> RoomSnapshot {
+    let mut membership = rooms::standing(&entered.member, entered.head, entered.marker);
+    membership.member_count = u32::try_from(entered.room.member_count).unwrap_or(0);
+    RoomSnapshot { room: Some(entered.room.to_proto()), membership: Some(membership) }
 }
 
 fn entry(feed_id: &str, head: u64, start: Start) -> FeedStart {

@@ -1,5 +1,6 @@
 //! Tables and queries. Everything takes a connection, so that a rule decides what belongs into one transaction.
 
+pub(crate) mod beginning;
 pub(crate) mod event;
 pub(crate) mod feed;
 pub(crate) mod file;

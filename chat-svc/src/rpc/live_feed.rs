@@ -61,9 +61,8 @@ impl FeedService for Rpc {
             let cursors = request.cursors.into_iter().map(|cursor| (cursor.feed_id, cursor.seq)).collect();
             let only = request.feed_ids.into_iter().collect();
             let opening = Opening { user_id, cursors, epoch: request.epoch, only };
-            let tx = self.0.db.snapshot().await?;
             let epoch = self.0.epoch.clone();
-            let feeds = feeds::open(&tx, &opening, &epoch).await?;
+            let feeds = feeds::open(self.0.db.reader(), &opening, &epoch).await?;
             Ok(OpenFeedsResponse { epoch, feeds })
         };
         answer(self.0.db.within(run).await)

@@ -54,11 +54,6 @@ pub(crate) async fn find<C: ConnectionTrait>(db: &C, id: Uuid) -> Result<Option<
     Entity::find_by_id(id).one(db).await
 }
 
-/// Some rooms by id.
-pub(crate) async fn some<C: ConnectionTrait>(db: &C, ids: &[Uuid]) -> Result<Vec<Model>, DbErr> {
-    Entity::find().filter(Column::Id.is_in(ids.iter().copied())).all(db).await
-}
-
 /// A page of the rooms `mine`, and of all public ones when `public` is set, by name.
 pub(crate) async fn list<C: ConnectionTrait>(
     db: &C,

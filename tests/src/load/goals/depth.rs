@@ -68,7 +68,8 @@ fn history(bench: &mut Bench) {
     drop(swarm);
     let account = target.accounts[0].clone();
     let empty = Shape { rooms: 1, members: 1 };
-    let reader = Reader { channel: town::channel(target.address), account, room: long };
+    let channel = bench.runtime.block_on(async { town::channel(target.address) });
+    let reader = Reader { channel, account, room: long };
     let other = bench.runtime.block_on(setup::rooms(&target, empty, WRITERS.people()));
     let alone = Reader {
         account: target.accounts[WRITERS.people()].clone(),
