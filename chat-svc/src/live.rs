@@ -290,12 +290,12 @@ impl Attachment {
         self.items.clone()
     }
 
-    /// Says that a feed is being sent. False when the stream has ended.
-    pub(crate) async fn flows(&self, feed: Uuid) -> bool {
+    /// Says that a feed is being sent, and how far it is. False when the stream has ended.
+    pub(crate) async fn flows(&self, feed: Uuid, head: u64) -> bool {
         let Some(items) = self.items.upgrade() else {
             return false;
         };
-        items.send(item(Item::Head(FeedHead { feed_id: feed.to_string(), seq: 0 }))).await.is_ok()
+        items.send(item(Item::Head(FeedHead { feed_id: feed.to_string(), seq: head }))).await.is_ok()
     }
 }
 

@@ -1,6 +1,6 @@
 //! The internal `FeedService`: the log and the live stream for gateways.
 
-use std::{pin::Pin, sync::Arc, time::Duration};
+use std::{collections::HashMap, pin::Pin, sync::Arc, time::Duration};
 
 use futures::{Stream, StreamExt as _};
 use mesh::{errors, fields::Fields};
@@ -106,16 +106,19 @@ async fn drive(shared: Arc<Shared>, attachment: Attachment, gateway: Gateway, mu
 async fn follow(shared: &Shared, attachment: &Attachment, feeds: &[Uuid]) -> Result<(), Status> {
     let behind = || errors::plain(Code::Aborted, "ATTACH_BEHIND", "The stream has ended.");
     attachment.add(feeds);
+    // Interest first, then where they stand: what is committed in between is heard of or missing, never neither. The gateway is
+    // told as well, for it may have given a feed up and taken it again, and something was committed in between.
+    let heads = shared.db.within(store::feed::heads(shared.db.reader(), feeds)).await.map_err(|cause| {
+        tracing::warn!(%cause, "the heads of feeds could not be read");
+        errors::plain(Code::Unavailable, "STORE_UNAVAILABLE", "The heads could not be read.")
+    })?;
+    let heads: HashMap<Uuid, u64> =
+        feeds.iter().map(|feed| (*feed, heads.get(feed).map_or(0, |head| head.seq))).collect();
     if shared.live.is_shared() {
-        // Interest first, then where they stand: what other processes commit in between is heard of or missing, never neither.
-        let heads = shared.db.within(store::feed::heads(shared.db.reader(), feeds)).await.map_err(|cause| {
-            tracing::warn!(%cause, "the heads of feeds could not be read");
-            errors::plain(Code::Unavailable, "STORE_UNAVAILABLE", "The heads could not be read.")
-        })?;
-        attachment.stood(&feeds.iter().map(|feed| (*feed, heads.get(feed).map_or(0, |head| head.seq))).collect());
+        attachment.stood(&heads);
     }
-    for feed in feeds {
-        if !attachment.flows(*feed).await {
+    for (feed, head) in heads {
+        if !attachment.flows(feed, head).await {
             return Err(behind());
         }
     }

@@ -106,12 +106,21 @@ impl Session {
             out.push(frame.clone());
             return self.dirty(&mut inner);
         }
+        self.note(inner, feed, seq);
+        false
+    }
+
+    /// The feed has come so far: whoever does not have that reads the log.
+    pub(super) fn stands(&self, feed: Uuid, seq: u64) {
+        self.note(self.inner(), feed, seq);
+    }
+
+    fn note(&self, mut inner: MutexGuard<'_, Inner>, feed: Uuid, seq: u64) {
         if inner.places.told(feed, seq) {
             metrics::counter!("loquat_gateway_sessions_behind_total").increment(1);
             drop(inner);
             self.filled.notify_one();
         }
-        false
     }
 
     /// Passes something passing on, unless much waits already or it is not known whether the client may see the feed: nothing

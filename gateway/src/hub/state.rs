@@ -381,6 +381,8 @@ impl State {
         if let Some(feed) = self.feeds.get_mut(&id) {
             feed.flowing = true;
             feed.waiting = Vec::new();
+            // This may answer an earlier request than the newest: what was committed in between came to nobody, and is in the log.
+            feed.sessions.iter().for_each(|(_, session)| session.stands(id, head.seq));
         }
     }
 

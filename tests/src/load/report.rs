@@ -8,11 +8,13 @@ use std::{
 };
 
 use plotters::prelude::*;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{goals::Row, target::RAISED};
 
 /// A part of the chart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Panel {
     /// CPU of a delivery by rate.
     Cost,
@@ -38,7 +40,7 @@ impl Panel {
 }
 
 /// A line of the chart.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Curve {
     /// Where.
     pub panel: Panel,
@@ -74,18 +76,31 @@ impl Report {
         self.rows.push(row);
     }
 
+    /// What an earlier run left; nothing when there was none.
+    fn read<T: DeserializeOwned>(&self, name: &str) -> Vec<T> {
+        let text = fs::read_to_string(self.folder.join(name)).unwrap_or_default();
+        serde_json::from_str(&text).unwrap_or_default()
+    }
+
+    fn write<T: Serialize>(&self, name: &str, list: &[T]) {
+        let text = serde_json::to_string_pretty(list).expect("results are JSON");
+        fs::write(self.folder.join(name), text).expect("the folder can be written to");
+    }
+
     /// Writes everything, beside what an earlier run found for other goals, and returns the table.
     ///
     /// # Panics
     /// When the folder cannot be written to.
     pub fn finish(mut self) -> String {
-        let earlier = fs::read_to_string(self.folder.join("summary.json")).unwrap_or_default();
-        let earlier: Vec<Row> = serde_json::from_str(&earlier).unwrap_or_default();
         let new: HashSet<u32> = self.rows.iter().map(|row| row.goal).collect();
+        let earlier: Vec<Row> = self.read("summary.json");
         self.rows.extend(earlier.into_iter().filter(|row| !new.contains(&row.goal)));
         self.rows.sort_by_key(|row| row.goal);
-        let summary = serde_json::to_string_pretty(&self.rows).expect("rows are JSON");
-        fs::write(self.folder.join("summary.json"), summary).expect("the folder can be written to");
+        self.write("summary.json", &self.rows);
+        let drawn: Vec<Panel> = self.curves.iter().map(|curve| curve.panel).collect();
+        let earlier: Vec<Curve> = self.read("curves.json");
+        self.curves.extend(earlier.into_iter().filter(|curve| !drawn.contains(&curve.panel)));
+        self.write("curves.json", &self.curves);
         let raised: Vec<String> = RAISED.iter().map(|(key, value)| format!("{key}={value}")).collect();
         let mut table = format!("Raised for the measurement: {}\n\n", raised.join(", "));
         table.push_str("| goal | measured | value | limit | |\n|---|---|---:|---:|---|\n");
@@ -134,13 +149,25 @@ fn draw(area: &DrawingArea<SVGBackend<'_>, plotters::coord::Shift>, panel: Panel
         .x_label_area_size(36)
         .y_label_area_size(48)
         .build_cartesian_2d((left..right).log_scale(), 0.0..top)?;
-    chart.configure_mesh().x_desc(below).light_line_style(TRANSPARENT).draw()?;
+    chart.configure_mesh().x_desc(below).x_label_formatter(&label).light_line_style(TRANSPARENT).draw()?;
     for (place, curve) in curves.iter().enumerate() {
         let color = Palette99::pick(place).to_rgba();
         let drawn = LineSeries::new(curve.points.iter().copied(), color.stroke_width(2)).point_size(3);
         let key = move |(x, y)| PathElement::new(vec![(x, y), (x + 16, y)], color.stroke_width(2));
         chart.draw_series(drawn)?.label(curve.name.clone()).legend(key);
     }
-    chart.configure_series_labels().background_style(WHITE.mix(0.8)).border_style(BLACK.mix(0.2)).draw()?;
+    chart
+        .configure_series_labels()
+        .position(SeriesLabelPosition::UpperRight)
+        .background_style(WHITE.mix(0.8))
+        .border_style(BLACK.mix(0.2))
+        .draw()?;
     Ok(())
+}
+
+/// A number on a logarithmic axis: only 1, 2 and 5 of each power of ten, or they would stand upon each other.
+fn label(number: &f64) -> String {
+    let text = format!("{number:.0}");
+    let round = text.strip_prefix(['1', '2', '5']).is_some_and(|rest| rest.bytes().all(|digit| digit == b'0'));
+    if round { text } else { String::new() }
 }

@@ -202,3 +202,17 @@ fn looking_ends_with_membership_and_begins_again_with_it() {
     state.item(AttachResponse { item: Some(Item::Presence(presence)) });
     assert_eq!((asks(&mut state), session.take_frames().len()), (vec![(1, 0)], 1));
 }
+
+#[test]
+fn what_was_committed_while_a_feed_was_given_up_and_taken_again_is_read_from_the_log() {
+    let mut state = state();
+    let (user, room) = (mesh::ids::new_id(), mesh::ids::new_id());
+    let session = client(&mut state, 1, user);
+    drop(follow(&mut state, &session, vec![room]));
+    session.begin(room, 3, 3);
+    let head = |seq| AttachResponse { item: Some(Item::Head(FeedHead { feed_id: room.to_string(), seq })) };
+    state.item(head(3));
+    assert!(session.todo().read.is_none(), "it has everything");
+    state.item(head(5));
+    assert_eq!(session.todo().read, Some((room, 3)), "4 and 5 came to nobody");
+}
