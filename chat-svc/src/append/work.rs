@@ -78,7 +78,7 @@ pub(crate) struct Told {
 
 impl<'t> Work<'t> {
     /// Finds out where `feeds` stand, which must be sorted: from memory where nobody else writes, otherwise by locking their
-    /// counters. `careful` looks up which of `ops` were answered before; else one that was makes the whole transaction fail.
+    /// counters. Which of `ops` were answered before is looked up; without them, one that was makes the whole transaction fail.
     pub(crate) async fn begin(
         db: &'t Db,
         now: OffsetDateTime,
@@ -108,8 +108,8 @@ impl<'t> Work<'t> {
             changes: 0,
         };
         work.heads = if db.is_shared() { work.lock(feeds).await? } else { work.remember_heads(feeds).await? };
-        for op in ops.into_iter().filter(|ops| !ops.is_empty()) {
-            let before = op::some(work.tx().await?, op).await?;
+        if let Some(ops) = ops.filter(|ops| !ops.is_empty()) {
+            let before = op::some(work.tx().await?, ops).await?;
             work.before = before.into_iter().map(|row| ((row.user_id, row.op_id), row)).collect();
         }
         Ok(work)
@@ -126,13 +126,22 @@ impl<'t> Work<'t> {
 
     /// Nobody else moves counters, so what was committed last still holds.
     async fn remember_heads(&mut self, feeds: &[Uuid]) -> Result<HashMap<Uuid, Head>, ChatError> {
-        let missing: Vec<Uuid> = feeds.iter().filter(|feed| self.known.head(**feed).is_none()).copied().collect();
+        let (mut heads, mut missing) = (HashMap::with_capacity(feeds.len()), Vec::new());
+        for feed in feeds {
+            match self.known.head(*feed) {
+                Some(head) => _ = heads.insert(*feed, head),
+                None => missing.push(*feed),
+            }
+        }
         if !missing.is_empty() {
             let found = store::feed::heads(self.db.reader(), &missing).await?;
-            let head = |feed: Uuid| (feed, found.get(&feed).copied().unwrap_or_default());
-            self.known.learn_heads(missing.into_iter().map(head));
+            let read = missing.into_iter().map(|feed| (feed, found.get(&feed).copied().unwrap_or_default()));
+            let read: Vec<(Uuid, Head)> = read.collect();
+            // What is remembered may be forgotten for it; what this transaction needs is taken out already.
+            self.known.learn_heads(read.iter().copied());
+            heads.extend(read);
         }
-        Ok(feeds.iter().map(|feed| (*feed, self.known.head(*feed).unwrap_or_default())).collect())
+        Ok(heads)
     }
 
     /// The transaction, for queries and for writes that rules make themselves.
@@ -333,7 +342,6 @@ impl<'t> Work<'t> {
         // A crash point needs a moment between the writes and the commit, which one trip does not have.
         if self.tx.get().is_some() || crash::is_armed("chat.inserted") {
             self.write(statements).await?;
-            self.tx().await?;
         } else if !statements.is_empty() {
             self.db.commit_at_once(statements).await?;
         }
