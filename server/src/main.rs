@@ -15,6 +15,9 @@ use server::{
     config::{Config, Role, Roles, all_roles},
 };
 
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// Self-hosted team chat: one command, or a mesh.
 #[derive(Parser)]
 #[command(name = "loquat", version)]

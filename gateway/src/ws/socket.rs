@@ -104,8 +104,9 @@ impl From<hub::End> for End {
 pub(super) async fn serve(state: Arc<State>, socket: TcpStream, before: Bytes, signed_in: Option<SignedIn>) {
     let socket = Arc::new(socket);
     // A copy, which is usually empty: else the whole buffer of the upgrade would be kept for as long as the socket.
-    let before = Bytes::copy_from_slice(&before);
-    let shared = SharedSocket::new(socket.clone(), before, Writer::Socket);
+    let copy = Bytes::copy_from_slice(&before);
+    drop(before);
+    let shared = SharedSocket::new(socket.clone(), copy, Writer::Socket);
     let mut stream = WebSocketStream::from_raw_socket(shared, Role::Server, Some(limits())).await;
     let signed_in = match signed_in {
         Some(signed_in) => signed_in,

@@ -19,6 +19,10 @@ use tests::load::{
     target::{GENERATOR_CORE, Kind, Target, pin, server_binary},
 };
 
+/// The server's, so that the floors have it as well.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// Measures servers that it starts itself, on loopback, beside floors in the same run.
 #[derive(Parser)]
 struct Arguments {
