@@ -20,7 +20,7 @@ use sea_orm::{
     AccessMode, ConnAcquireErr, ConnectOptions, ConnectionTrait as _, Database, DatabaseConnection,
     DatabaseTransaction, DbBackend, DbErr, IsolationLevel, SqliteTransactionMode, TransactionOptions,
     TransactionTrait as _,
-    sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous},
+    sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
 use sea_orm_migration::{MigratorTrait, prelude::ColumnDef};
 use serde::{Deserialize, Serialize};
@@ -41,6 +41,9 @@ const POSTGRES_SETTINGS: [(&str, &str); 3] =
     [("synchronous_commit", "on"), ("statement_timeout", "5s"), ("idle_in_transaction_session_timeout", "10s")];
 /// SQLite copies its log into the file after so many pages; fewer would mean more syncs, more a longer pause.
 const CHECKPOINT_PAGES: &str = "4000";
+/// What the connection that writes keeps of the file in memory, as SQLite counts: KiB, negated. With less, a large transaction
+/// writes pages to the log more than once and reads them again.
+const WRITER_CACHE: &str = "-4096";
 
 /// Where a service's database is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -116,8 +119,8 @@ impl Db {
         let lock = lock(&path)?;
         let url = format!("sqlite://{}?mode=rwc", path.display());
         // The writer first: it makes the file and switches it to WAL.
-        let writer = Database::connect(sqlite_options(&url, 1)).await?;
-        let reader = Database::connect(sqlite_options(&url, config.max_connections.max(1))).await?;
+        let writer = Database::connect(sqlite_writer(&url)).await?;
+        let reader = Database::connect(sqlite_readers(&url, config.max_connections.max(1))).await?;
         Ok(Self {
             writer: Arc::new(Mutex::new(writer)),
             url: None,
@@ -339,18 +342,31 @@ fn postgres_options(config: &DbConfig, check_before_use: bool) -> ConnectOptions
     options
 }
 
-fn sqlite_options(url: &str, connections: u32) -> ConnectOptions {
-    let mut options = options(url, connections);
-    options.map_sqlx_sqlite_opts(|sqlite| {
-        sqlite
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
-            .busy_timeout(BUSY_TIMEOUT)
-            .foreign_keys(true)
-            .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
-            .statement_cache_capacity(256)
+/// The connection that writes keeps every page that a transaction changes in memory until its commit.
+fn sqlite_writer(url: &str) -> ConnectOptions {
+    let mut options = options(url, 1);
+    options.map_sqlx_sqlite_opts(|options| {
+        sqlite(options).pragma("cache_size", WRITER_CACHE).pragma("cache_spill", "OFF")
     });
     options
+}
+
+fn sqlite_readers(url: &str, connections: u32) -> ConnectOptions {
+    let mut options = options(url, connections);
+    options.map_sqlx_sqlite_opts(sqlite);
+    options
+}
+
+fn sqlite(options: SqliteConnectOptions) -> SqliteConnectOptions {
+    options
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .busy_timeout(BUSY_TIMEOUT)
+        .foreign_keys(true)
+        .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
+        // What it notes to undo a single statement stays in memory instead of a file: it is of no use after a crash.
+        .pragma("temp_store", "MEMORY")
+        .statement_cache_capacity(256)
 }
 
 /// Takes the file for this process. The operating system gives it back however the process ends.
