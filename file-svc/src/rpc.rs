@@ -28,14 +28,14 @@ use crate::{errors::FileError, files::Signing, receive::Receiver, store::file, u
 
 /// Who may call what.
 pub const METHODS: &[Method] = &[
-    Method::user("/loquat.file.v1.FileService/CreateUpload"),
-    Method::user("/loquat.file.v1.FileService/UploadFile").streaming(),
-    Method::user("/loquat.file.v1.FileService/PutMetadata"),
-    Method::user("/loquat.file.v1.FileService/GetUpload"),
-    Method::user("/loquat.file.v1.FileService/CancelUpload"),
-    Method::user("/loquat.file.v1.FileService/GetFile"),
-    Method::user("/loquat.file.v1.FileService/ListFiles"),
-    Method::user("/loquat.file.v1.FileService/DownloadFile").streaming(),
+    Method::user("/loquat.file.v1.FileService/CreateUpload").scope("files:write"),
+    Method::user("/loquat.file.v1.FileService/UploadFile").scope("files:write").streaming(),
+    Method::user("/loquat.file.v1.FileService/PutMetadata").scope("files:write"),
+    Method::user("/loquat.file.v1.FileService/GetUpload").scope("files:read"),
+    Method::user("/loquat.file.v1.FileService/CancelUpload").scope("files:write"),
+    Method::user("/loquat.file.v1.FileService/GetFile").scope("files:read"),
+    Method::user("/loquat.file.v1.FileService/ListFiles").scope("files:read"),
+    Method::user("/loquat.file.v1.FileService/DownloadFile").scope("files:read").streaming(),
     Method::service("/loquat.file.internal.v1.ProcessingService/GetProcessing"),
     Method::service("/loquat.file.internal.v1.ProcessingService/FinishProcessing"),
 ];

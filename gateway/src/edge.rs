@@ -17,7 +17,7 @@ use uuid::Uuid;
 use crate::{
     hub::{End, Registered, Subscriber, Word, frame::Frame},
     raw::FramesCodec,
-    state::State,
+    state::{LISTENING, State},
 };
 
 /// The one method.
@@ -40,6 +40,9 @@ async fn answer(state: Arc<State>, request: http::Request<Body>) -> Result<http:
         return Err(errors::plain(Code::Unimplemented, "UNKNOWN_METHOD", "There is no such method here."));
     }
     let principal = state.authn.check(Access::User, request.headers()).await?;
+    if let Principal::User(user) = &principal {
+        user.allows(Some(LISTENING))?;
+    }
     let mut grpc = tonic::server::Grpc::new(FramesCodec::<SubscribeRequest>::default());
     Ok(grpc.server_streaming(Subscribe { state, principal }, request).await)
 }
@@ -91,9 +94,13 @@ impl ServerStreamingService<SubscribeRequest> for Subscribe {
         if let Err(refused) = check(&request) {
             return std::future::ready(Err(refused));
         }
-        let hub = self.state.hub.clone();
+        let state = self.state.clone();
         let start = async move {
-            let registered = hub.register(user.user_id, user.session_id, None).await;
+            let registered = state.hub.register(user.user_id, user.session_id, None).await;
+            // What was taken away before the hub knew of the stream was not heard there.
+            if state.authn.recheck(&user).is_err() {
+                registered.session.end(End::Revoked);
+            }
             registered.session.tell(Word::Subscribe(request));
             let subscriber = registered.subscriber();
             Live { registered, subscriber, waiting: Vec::new().into_iter(), ended: false }
@@ -139,5 +146,9 @@ fn status_of(end: End) -> Status {
         End::GoingAway => errors::unavailable("GOING_AWAY", "The server is going away.", again),
         End::TooSlow | End::Silent => errors::unavailable("TOO_SLOW", "Too slow; subscribe again and resume.", again),
         End::Revoked => errors::plain(Code::Unauthenticated, "SESSION_ENDED", "The session has ended."),
+        End::Stale => {
+            let text = "The account's rights have changed; refresh the access token and subscribe again.";
+            errors::plain(Code::Unauthenticated, "TOKEN_EXPIRED", text)
+        }
     }
 }

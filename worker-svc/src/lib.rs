@@ -31,11 +31,11 @@ const PREFETCH: usize = 4;
 
 /// Who may call what.
 pub const METHODS: &[Method] = &[
-    Method::user("/loquat.worker.v1.JobService/ListQueues"),
-    Method::user("/loquat.worker.v1.JobService/ListFailedMessages"),
-    Method::user("/loquat.worker.v1.JobService/GetFailedMessage"),
-    Method::user("/loquat.worker.v1.JobService/RetryFailedMessage"),
-    Method::user("/loquat.worker.v1.JobService/DiscardFailedMessage"),
+    Method::user("/loquat.worker.v1.JobService/ListQueues").scope("admin:read"),
+    Method::user("/loquat.worker.v1.JobService/ListFailedMessages").scope("admin:read"),
+    Method::user("/loquat.worker.v1.JobService/GetFailedMessage").scope("admin:read"),
+    Method::user("/loquat.worker.v1.JobService/RetryFailedMessage").scope("admin:write"),
+    Method::user("/loquat.worker.v1.JobService/DiscardFailedMessage").scope("admin:write"),
 ];
 
 /// The section `worker` of the configuration.

@@ -29,27 +29,36 @@ pub struct Method {
     pub access: Access,
     /// What it may take when the caller did not say; nothing for streams.
     pub deadline: Option<Duration>,
+    /// What a limited token must be allowed to do. Without one, such tokens are refused: it is for sessions alone.
+    pub scope: Option<&'static str>,
 }
 
 impl Method {
     /// Open to everybody.
     pub const fn public(path: &'static str) -> Self {
-        Self { path, access: Access::Public, deadline: Some(DEFAULT_DEADLINE) }
+        Self { path, access: Access::Public, deadline: Some(DEFAULT_DEADLINE), scope: None }
     }
 
     /// For accounts.
     pub const fn user(path: &'static str) -> Self {
-        Self { path, access: Access::User, deadline: Some(DEFAULT_DEADLINE) }
+        Self { path, access: Access::User, deadline: Some(DEFAULT_DEADLINE), scope: None }
     }
 
     /// For accounts and other roles of the mesh.
     pub const fn user_or_service(path: &'static str) -> Self {
-        Self { path, access: Access::UserOrService, deadline: Some(DEFAULT_DEADLINE) }
+        Self { path, access: Access::UserOrService, deadline: Some(DEFAULT_DEADLINE), scope: None }
     }
 
     /// For other roles of the mesh.
     pub const fn service(path: &'static str) -> Self {
-        Self { path, access: Access::Service, deadline: Some(DEFAULT_DEADLINE) }
+        Self { path, access: Access::Service, deadline: Some(DEFAULT_DEADLINE), scope: None }
+    }
+
+    /// Lets limited tokens call it that have this scope.
+    #[must_use]
+    pub const fn scope(mut self, scope: &'static str) -> Self {
+        self.scope = Some(scope);
+        self
     }
 
     /// A method with a stream, which may last.
@@ -146,6 +155,12 @@ async fn guarded(inner: &Inner, path: &str, mut request: Request<Body>) -> Resul
         return Err(errors::plain(Code::Unimplemented, "UNKNOWN_METHOD", format!("There is no method {path} here.")));
     };
     let principal: Principal = inner.authn.check(method.access, request.headers()).await?;
+    if let (Principal::User(user), true) = (&principal, method.access != Access::Public) {
+        user.allows(method.scope)?;
+    }
+    if let Some(origin) = inner.authn.origin(request.headers()) {
+        request.extensions_mut().insert(origin);
+    }
     request.extensions_mut().insert(principal);
 
     let Some(allowed) = shorter(timeout_of(request.headers()), method.deadline) else {
