@@ -6,7 +6,7 @@ mod users;
 
 use std::{sync::Arc, time::Duration};
 
-use mesh::{cache::Cache, clock::Clock, db::Db, errors, lifecycle::Tasks, outbox::Wake, rpc::Method};
+use mesh::{authn::Rank, cache::Cache, clock::Clock, db::Db, errors, lifecycle::Tasks, outbox::Wake, rpc::Method};
 use proto::auth::{
     internal::v1::{key_service_server::KeyServiceServer, session_service_server::SessionServiceServer},
     v1::{auth_service_server::AuthServiceServer, user_service_server::UserServiceServer},
@@ -22,9 +22,9 @@ pub const METHODS: &[Method] = &[
     Method::public("/loquat.auth.v1.AuthService/Login"),
     Method::public("/loquat.auth.v1.AuthService/Refresh"),
     Method::public("/loquat.auth.v1.AuthService/Logout"),
-    Method::user("/loquat.auth.v1.UserService/GetMe"),
-    Method::user_or_service("/loquat.auth.v1.UserService/GetUsers"),
-    Method::user("/loquat.auth.v1.UserService/SearchUsers"),
+    Method::user("/loquat.auth.v1.UserService/GetMe").scope("users:read"),
+    Method::user_or_service("/loquat.auth.v1.UserService/GetUsers").scope("users:read"),
+    Method::user("/loquat.auth.v1.UserService/SearchUsers").least(Rank::Member).scope("users:read"),
     Method::service("/loquat.auth.internal.v1.KeyService/GetKeys"),
     Method::service("/loquat.auth.internal.v1.SessionService/ResolveSession"),
     Method::service("/loquat.auth.internal.v1.SessionService/WatchRevocations").streaming(),

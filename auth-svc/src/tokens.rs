@@ -54,6 +54,7 @@ impl Signer {
             iat: now.unix_timestamp(),
             exp: (now + ACCESS_TOKEN_LIFE).unix_timestamp(),
             jti: mesh::ids::new_id(),
+            scope: None,
         };
         jsonwebtoken::encode(&self.header, &claims, &self.key).map_err(AuthError::internal)
     }

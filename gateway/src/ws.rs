@@ -104,7 +104,7 @@ fn handshake(headers: &HeaderMap) -> Result<HeaderValue, Status> {
 async fn sign_in(state: &State, headers: &HeaderMap) -> Result<Option<SignedIn>, Status> {
     if let Some(token) = authn::bearer(headers)? {
         let user = state.authn.verify(token).await?;
-        return Ok(Some(SignedIn::new(user.user_id, user.session_id, token.to_owned())));
+        return Ok(Some(SignedIn::by_token(&user, token)));
     }
     if !state.cookies.present(headers) {
         return Ok(None);
@@ -114,5 +114,5 @@ async fn sign_in(state: &State, headers: &HeaderMap) -> Result<Option<SignedIn>,
         return Err(errors::plain(Code::PermissionDenied, "ORIGIN_NOT_ALLOWED", text));
     }
     let resolved = state.cookies.resolve(headers).await?;
-    Ok(resolved.map(|resolved| SignedIn::new(resolved.user_id, resolved.session_id, resolved.access_token)))
+    Ok(resolved.map(|resolved| SignedIn::by_cookie(resolved.user_id, resolved.session_id, resolved.access_token)))
 }

@@ -4,6 +4,7 @@
 //! caller may do is decided elsewhere: here is only decided who they are.
 
 mod keys;
+mod rank;
 mod secret;
 
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use tonic::{Code, Status};
 use uuid::Uuid;
 
 pub use self::keys::{FetchKeys, KeyStore, VerifyKey};
+pub use self::rank::Rank;
 pub use self::secret::MeshSecret;
 use crate::{clock::Clock, errors};
 
@@ -53,6 +55,29 @@ pub struct UserPrincipal {
     pub role: String,
     /// When the token ends.
     pub expires_at: OffsetDateTime,
+    /// What the token is limited to; nothing for a session, which is not limited.
+    pub scopes: Option<Vec<Box<str>>>,
+}
+
+impl UserPrincipal {
+    /// Whether it may call a method with this scope. What has none is for sessions alone.
+    ///
+    /// # Errors
+    /// PERMISSION_DENIED `SCOPE_MISSING`.
+    pub fn allows(&self, scope: Option<&str>) -> Result<(), Status> {
+        let Some(scopes) = &self.scopes else { return Ok(()) };
+        match scope {
+            Some(needed) if scopes.iter().any(|scope| **scope == *needed) => Ok(()),
+            Some(needed) => Err(errors::plain(
+                Code::PermissionDenied,
+                "SCOPE_MISSING",
+                format!("The token does not have the scope {needed}."),
+            )),
+            None => {
+                Err(errors::plain(Code::PermissionDenied, "SCOPE_MISSING", "This cannot be done with such a token."))
+            }
+        }
+    }
 }
 
 /// The claims of an access token (RFC 9068 without the parts that nobody here reads).
@@ -74,6 +99,9 @@ pub struct AccessClaims {
     pub exp: i64,
     /// The token's own id.
     pub jti: Uuid,
+    /// What the token is limited to, with blanks between; absent for a session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<String>,
 }
 
 /// Who may call a method.
@@ -176,6 +204,7 @@ impl Authn {
             session_id: claims.sid,
             role: claims.role,
             expires_at: OffsetDateTime::from_unix_timestamp(claims.exp).map_err(|_| invalid())?,
+            scopes: claims.scope.map(|scopes| scopes.split_whitespace().map(Box::from).collect()),
         })
     }
 

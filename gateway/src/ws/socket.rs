@@ -10,9 +10,14 @@ use std::{
 
 use bytes::Bytes;
 use futures::StreamExt as _;
-use mesh::errors::{self, close};
+use mesh::{
+    authn::UserPrincipal,
+    errors::{self, close},
+};
 use prost::Message as _;
-use proto::edge::v1::{Call, ClientFrame, Error, Ping, Pong, Reply, client_frame, server_frame::Frame as Content};
+use proto::edge::v1::{
+    Call, ClientFrame, Error, Ping, Pong, Reply, SubscribeRequest, client_frame, server_frame::Frame as Content,
+};
 use tokio::{net::TcpStream, task::AbortHandle};
 use tokio_tungstenite::{
     WebSocketStream,
@@ -66,12 +71,21 @@ impl Writer {
 pub(super) struct SignedIn {
     user_id: Uuid,
     session_id: Uuid,
+    /// What it signed in with is good for the live stream. Tokens of one session are all good for the same.
+    subscribes: bool,
     token: Mutex<Arc<str>>,
 }
 
 impl SignedIn {
-    pub(super) fn new(user_id: Uuid, session_id: Uuid, token: String) -> Self {
-        Self { user_id, session_id, token: Mutex::new(token.into()) }
+    /// By the cookie of a session.
+    pub(super) fn by_cookie(user_id: Uuid, session_id: Uuid, token: String) -> Self {
+        Self { user_id, session_id, subscribes: true, token: Mutex::new(token.into()) }
+    }
+
+    /// By a verified token.
+    pub(super) fn by_token(user: &UserPrincipal, token: &str) -> Self {
+        let subscribes = user.allows(edge::SUBSCRIBE.scope).is_ok();
+        Self { user_id: user.user_id, session_id: user.session_id, subscribes, token: Mutex::new(token.into()) }
     }
 
     fn token(&self) -> MutexGuard<'_, Arc<str>> {
@@ -166,7 +180,7 @@ async fn hello(state: &State, stream: &mut Stream) -> Option<SignedIn> {
         return None;
     };
     let user = state.authn.verify(&hello.access_token).await.ok()?;
-    Some(SignedIn::new(user.user_id, user.session_id, hello.access_token))
+    Some(SignedIn::by_token(&user, &hello.access_token))
 }
 
 /// Does what the client asks.
@@ -223,7 +237,7 @@ impl Connection {
                     call.abort();
                 }
             }
-            Some(client_frame::Frame::Subscribe(request)) => match edge::check(&request) {
+            Some(client_frame::Frame::Subscribe(request)) => match self.may_subscribe(&request) {
                 Ok(()) => self.session.tell(Word::Subscribe(request)),
                 Err(refused) => self.fail(0, refused),
             },
@@ -245,6 +259,15 @@ impl Connection {
             }
         }
         None
+    }
+
+    /// A program's token must be good for it, as with a call.
+    fn may_subscribe(&self, request: &SubscribeRequest) -> Result<(), Status> {
+        if !self.signed_in.subscribes {
+            let text = "The token of this socket does not have the scope messages:read.";
+            return Err(errors::plain(Code::PermissionDenied, "SCOPE_MISSING", text));
+        }
+        edge::check(request)
     }
 
     /// Starts a call in a task of its own; its answer waits in the queue like everything else.
