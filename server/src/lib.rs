@@ -32,6 +32,8 @@ pub struct Server {
     pub ops: SocketAddr,
     /// Where each role listens that other processes can reach.
     pub services: BTreeMap<Role, SocketAddr>,
+    /// The services of this process, with every layer that a call passes.
+    pub local: BTreeMap<Role, Upstream>,
     tasks: Tasks,
     databases: Vec<(&'static str, mesh::db::Db)>,
     drain: Option<gateway::Drain>,
@@ -102,7 +104,8 @@ impl Server {
             tasks.spawn("public-listener", serving);
         }
         let stop_within = Duration::from_secs(config.mesh.stop_seconds);
-        Ok(Self { public, ops: ops_address, services, tasks, databases: wired.databases, drain, draining, stop_within })
+        let (local, databases) = (wired.services, wired.databases);
+        Ok(Self { public, ops: ops_address, services, local, tasks, databases, drain, draining, stop_within })
     }
 
     /// Stops: is no longer ready, accepts no more clients, tells those that are there to come back elsewhere or later while

@@ -46,6 +46,12 @@ impl PeopleService for Rpc {
             let after = fields.optional_id("page_token", &request.page_token);
             fields.done()?;
             let mut seen = member::all_sharing(self.0.db.reader(), actor.user_id, after, rows + 1).await?;
+            // Also who is in no room is somebody: themselves.
+            if after.is_none_or(|after| actor.user_id > after)
+                && let Err(place) = seen.binary_search(&actor.user_id)
+            {
+                seen.insert(place, actor.user_id);
+            }
             let more = seen.len() as u64 > rows;
             seen.truncate(usize::try_from(rows).unwrap_or(usize::MAX));
             let next = seen.last().filter(|_| more).map(Uuid::to_string);
