@@ -21,7 +21,7 @@ use hyper::body::Incoming;
 use mesh::{
     authn::Authn,
     lifecycle::Tasks,
-    rpc::{Body, Upstream},
+    rpc::{Body, Method, Upstream},
 };
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
@@ -33,6 +33,9 @@ use self::{
     hub::{Admission, Hub, Patience},
     state::State,
 };
+
+/// What the gateway answers itself, and who may call it.
+pub const METHODS: &[Method] = &[edge::SUBSCRIBE];
 
 /// The section `gateway` of the configuration.
 #[derive(Clone, Debug, Serialize, Deserialize)]

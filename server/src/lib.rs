@@ -12,7 +12,7 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use mesh::{
     lifecycle::Tasks,
-    rpc::{Body, Limits, Upstream, serve},
+    rpc::{Body, Limits, Method, Upstream, serve},
 };
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -40,6 +40,18 @@ pub struct Server {
     /// Not ready from the beginning of a stop on.
     draining: CancellationToken,
     stop_within: Duration,
+}
+
+/// Every method of every service, and the role that answers it.
+pub fn methods() -> impl Iterator<Item = (Role, &'static Method)> {
+    let tables = [
+        (Role::Gateway, gateway::METHODS),
+        (Role::Auth, auth_svc::METHODS),
+        (Role::Chat, chat_svc::METHODS),
+        (Role::File, file_svc::METHODS),
+        (Role::Worker, worker_svc::METHODS),
+    ];
+    tables.into_iter().flat_map(|(role, table)| table.iter().map(move |method| (role, method)))
 }
 
 /// Why a process cannot start. The text says what to do.
