@@ -4,12 +4,13 @@ mod access;
 mod feed;
 mod live_feed;
 mod messages;
+mod people;
 mod rooms;
 
 use std::sync::Arc;
 
 use mesh::{
-    authn::{self, MeshSecret},
+    authn::{self, MeshSecret, Rank},
     clock::Clock,
     db::Db,
     errors,
@@ -25,7 +26,7 @@ use proto::{
         },
         v1::{
             feed_service_server::FeedServiceServer, message_service_server::MessageServiceServer,
-            room_service_server::RoomServiceServer,
+            people_service_server::PeopleServiceServer, room_service_server::RoomServiceServer,
         },
     },
 };
@@ -41,10 +42,12 @@ use crate::{
     presence::Presence,
 };
 
-/// Who may call what.
+/// Who may call what. What they may do to a room is decided by `policy`.
 pub const METHODS: &[Method] = &[
-    Method::user("/loquat.chat.v1.RoomService/CreateRoom").scope("rooms:write"),
+    Method::user("/loquat.chat.v1.RoomService/CreateRoom").least(Rank::Member).scope("rooms:write"),
     Method::user("/loquat.chat.v1.RoomService/UpdateRoom").scope("rooms:write"),
+    Method::user("/loquat.chat.v1.RoomService/ArchiveRoom").scope("rooms:write"),
+    Method::user("/loquat.chat.v1.RoomService/UnarchiveRoom").scope("rooms:write"),
     Method::user("/loquat.chat.v1.RoomService/GetRoom").scope("rooms:read"),
     Method::user("/loquat.chat.v1.RoomService/ListRooms").scope("rooms:read"),
     Method::user("/loquat.chat.v1.RoomService/JoinRoom").scope("rooms:write"),
@@ -61,6 +64,8 @@ pub const METHODS: &[Method] = &[
     Method::user("/loquat.chat.v1.MessageService/DeleteMessage").scope("messages:write"),
     Method::user("/loquat.chat.v1.MessageService/ListMessages").scope("messages:read"),
     Method::user("/loquat.chat.v1.FeedService/VerifyRange").scope("messages:read"),
+    Method::user("/loquat.chat.v1.PeopleService/GetPeople").scope("users:read"),
+    Method::user("/loquat.chat.v1.PeopleService/ListPeople").scope("users:read"),
     Method::service("/loquat.chat.internal.v1.FeedService/Attach").streaming(),
     Method::service("/loquat.chat.internal.v1.FeedService/ListFeeds"),
     Method::service("/loquat.chat.internal.v1.FeedService/OpenFeeds"),
@@ -94,6 +99,7 @@ pub(crate) fn routes(shared: Shared) -> Routes {
         .add_service(RoomServiceServer::new(rpc.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES))
         .add_service(MessageServiceServer::new(rpc.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES))
         .add_service(FeedServiceServer::new(rpc.clone()))
+        .add_service(PeopleServiceServer::new(rpc.clone()))
         .add_service(LiveFeedServer::new(rpc.clone()))
         .add_service(AccessServiceServer::new(rpc));
     routes.routes()
@@ -102,7 +108,7 @@ pub(crate) fn routes(shared: Shared) -> Routes {
 /// Who calls.
 fn actor(extensions: &Extensions) -> Result<Actor, Status> {
     let user = authn::user(extensions)?;
-    Ok(Actor { user_id: user.user_id, guest: user.role == "guest" })
+    Ok(Actor { user_id: user.user_id, rank: user.rank() })
 }
 
 impl Rpc {

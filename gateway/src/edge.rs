@@ -5,9 +5,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::{Stream, stream};
 use mesh::{
-    authn::{Access, Principal},
+    authn::Principal,
     errors,
-    rpc::{Body, Upstream},
+    rpc::{Body, Method, Upstream},
 };
 use proto::edge::v1::{Look, SubscribeRequest};
 use tonic::{Code, Request, Response, Status, server::ServerStreamingService};
@@ -17,11 +17,12 @@ use uuid::Uuid;
 use crate::{
     hub::{End, Registered, Subscriber, Word, frame::Frame},
     raw::FramesCodec,
-    state::{LISTENING, State},
+    state::State,
 };
 
-/// The one method.
-const SUBSCRIBE: &str = "/loquat.edge.v1.EdgeService/Subscribe";
+/// The one method, with what it needs; a socket needs the same to subscribe.
+pub(crate) const SUBSCRIBE: Method =
+    Method::user("/loquat.edge.v1.EdgeService/Subscribe").scope("messages:read").streaming();
 /// The most cursors that one client may bring.
 pub(crate) const MAX_CURSORS: usize = 10_000;
 /// The most rooms that one client may look at.
@@ -36,12 +37,12 @@ pub(crate) fn service(state: Arc<State>) -> Upstream {
 }
 
 async fn answer(state: Arc<State>, request: http::Request<Body>) -> Result<http::Response<Body>, Status> {
-    if request.uri().path() != SUBSCRIBE {
+    if request.uri().path() != SUBSCRIBE.path {
         return Err(errors::plain(Code::Unimplemented, "UNKNOWN_METHOD", "There is no such method here."));
     }
-    let principal = state.authn.check(Access::User, request.headers()).await?;
+    let principal = state.authn.check(SUBSCRIBE.access, request.headers()).await?;
     if let Principal::User(user) = &principal {
-        user.allows(Some(LISTENING))?;
+        user.allows(SUBSCRIBE.scope)?;
     }
     let mut grpc = tonic::server::Grpc::new(FramesCodec::<SubscribeRequest>::default());
     Ok(grpc.server_streaming(Subscribe { state, principal }, request).await)

@@ -23,7 +23,7 @@ use hyper::body::Incoming;
 use mesh::{
     authn::Authn,
     lifecycle::Tasks,
-    rpc::{Body, Caller, Upstream},
+    rpc::{Body, Caller, Method, Upstream},
 };
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
@@ -37,6 +37,9 @@ use self::{
     state::State,
 };
 pub use self::{origin::TrustedProxies, state::Upstreams};
+
+/// What the gateway answers itself, and who may call it.
+pub const METHODS: &[Method] = &[edge::SUBSCRIBE];
 
 /// The section `gateway` of the configuration.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -105,7 +105,7 @@ fn handshake(headers: &HeaderMap) -> Result<HeaderValue, Status> {
 /// Who connects; nothing when that is left to the first frame.
 async fn sign_in(state: &State, headers: &HeaderMap, origin: &Origin) -> Result<Option<SignedIn>, Status> {
     if let Some(token) = authn::bearer(headers)? {
-        let user = state.listener(token, origin).await?;
+        let user = state.who(token, origin).await?;
         return Ok(Some(SignedIn::new(user, token)));
     }
     if !state.cookies.present(headers) {
@@ -117,6 +117,6 @@ async fn sign_in(state: &State, headers: &HeaderMap, origin: &Origin) -> Result<
     }
     let resolved = state.cookies.resolve(headers).await?;
     let Some(resolved) = resolved else { return Ok(None) };
-    let user = state.listener(&resolved.access_token, origin).await?;
+    let user = state.who(&resolved.access_token, origin).await?;
     Ok(Some(SignedIn::new(user, &resolved.access_token)))
 }

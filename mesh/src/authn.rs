@@ -5,6 +5,7 @@
 
 mod keys;
 mod origin;
+mod rank;
 mod revoked;
 mod secret;
 mod token;
@@ -28,6 +29,7 @@ use uuid::Uuid;
 
 pub use self::keys::{FetchKeys, KeyStore, VerifyKey};
 pub use self::origin::{Origin, PREFIX as IDENTITY_PREFIX};
+pub use self::rank::Rank;
 pub use self::revoked::{Revocation, Revocations};
 pub use self::secret::MeshSecret;
 use self::token::Flaw;

@@ -13,7 +13,7 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use mesh::{
     lifecycle::Tasks,
-    rpc::{Body, Limits, Upstream, serve},
+    rpc::{Body, Limits, Method, Upstream, serve},
 };
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -33,12 +33,26 @@ pub struct Server {
     pub ops: SocketAddr,
     /// Where each role listens that other processes can reach.
     pub services: BTreeMap<Role, SocketAddr>,
+    /// The services of this process, with every layer that a call passes.
+    pub local: BTreeMap<Role, Upstream>,
     tasks: Tasks,
     databases: Vec<(&'static str, mesh::db::Db)>,
     drain: Option<gateway::Drain>,
     /// Not ready from the beginning of a stop on.
     draining: CancellationToken,
     stop_within: Duration,
+}
+
+/// Every method of every service, and the role that answers it.
+pub fn methods() -> impl Iterator<Item = (Role, &'static Method)> {
+    let tables = [
+        (Role::Gateway, gateway::METHODS),
+        (Role::Auth, auth_svc::METHODS),
+        (Role::Chat, chat_svc::METHODS),
+        (Role::File, file_svc::METHODS),
+        (Role::Worker, worker_svc::METHODS),
+    ];
+    tables.into_iter().flat_map(|(role, table)| table.iter().map(move |method| (role, method)))
 }
 
 /// Why a process cannot start. The text says what to do.
@@ -103,7 +117,8 @@ impl Server {
             tasks.spawn("public-listener", serving);
         }
         let stop_within = Duration::from_secs(config.mesh.stop_seconds);
-        Ok(Self { public, ops: ops_address, services, tasks, databases: wired.databases, drain, draining, stop_within })
+        let (local, databases) = (wired.services, wired.databases);
+        Ok(Self { public, ops: ops_address, services, local, tasks, databases, drain, draining, stop_within })
     }
 
     /// Stops: is no longer ready, accepts no more clients, tells those that are there to come back elsewhere or later while

@@ -8,6 +8,7 @@
 pub mod cluster;
 pub mod drill;
 pub mod ear;
+pub mod forge;
 pub mod load;
 pub mod person;
 pub mod process;
@@ -18,6 +19,7 @@ pub mod strace;
 pub mod town;
 
 pub use ear::{Ear, Ended, Transport};
+pub use forge::Forge;
 pub use person::Person;
 pub use town::{Shape, Town};
 

@@ -14,6 +14,7 @@ use proto::chat::{
     internal::v1::AudienceChange,
     v1::{Event, event::Body},
 };
+use proto::file::v1::File;
 use sea_orm::{ConnectionTrait as _, DatabaseTransaction, Statement};
 use time::OffsetDateTime;
 use tokio::sync::OnceCell;
@@ -64,6 +65,8 @@ pub(crate) struct Work<'t> {
     /// The message that the answer under way consists of, and its event.
     answer: Option<(Uuid, u64)>,
     outbox: Vec<OutboxMessage>,
+    /// Files that appear in rooms: the room, the file, and the number.
+    shared: Vec<(Uuid, Uuid, u64)>,
     /// Counts everything that was gathered or written.
     changes: u64,
 }
@@ -105,6 +108,7 @@ impl<'t> Work<'t> {
             answered: HashMap::new(),
             answer: None,
             outbox: Vec::new(),
+            shared: Vec::new(),
             changes: 0,
         };
         work.heads = if db.is_shared() { work.lock(feeds).await? } else { work.remember_heads(feeds).await? };
@@ -169,7 +173,7 @@ impl<'t> Work<'t> {
             }
         };
         let seen = Seen { room, member };
-        policy::allow(action, seen.room.kind(), seen.asker(actor))?;
+        policy::allow(action, seen.room.rules(), seen.asker(actor))?;
         Ok(seen)
     }
 
@@ -240,6 +244,12 @@ impl<'t> Work<'t> {
         }
         self.changes += 1;
         Ok(())
+    }
+
+    /// Notes which files the event of a number brings into a room: whoever may read that event may read them.
+    pub(crate) fn shares(&mut self, room: Uuid, seq: u64, files: &[File]) {
+        let ids = files.iter().filter_map(|file| Uuid::try_parse(&file.id).ok());
+        self.shared.extend(ids.map(|file| (room, file, seq)));
     }
 
     /// Says that a rule has written something itself.
@@ -336,6 +346,7 @@ impl<'t> Work<'t> {
         // In one order everywhere: two processes that were sent the same operations must not wait for each other.
         self.answers.sort_unstable_by_key(|answered| (answered.op.op_id, answered.op.user_id));
         statements.extend(op::save(backend, &self.answers));
+        statements.extend(store::shared_file::save(backend, &self.shared));
         if !self.outbox.is_empty() {
             outbox::add(self.tx().await?, &self.outbox, self.now).await?;
         }
@@ -362,6 +373,8 @@ fn changes_room(body: &Body) -> bool {
         body,
         Body::RoomCreated(_)
             | Body::RoomUpdated(_)
+            | Body::RoomArchived(_)
+            | Body::RoomUnarchived(_)
             | Body::MemberJoined(_)
             | Body::MemberLeft(_)
             | Body::MemberRoleChanged(_)

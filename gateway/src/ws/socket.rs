@@ -15,7 +15,7 @@ use mesh::{
     errors::{self, close},
 };
 use prost::Message as _;
-use proto::edge::v1::{Call, ClientFrame, Error, Ping, Pong, Reply, client_frame, server_frame::Frame as Content};
+use proto::edge::v1::{Call, ClientFrame, Error, Ping, Pong, Reply, SubscribeRequest, client_frame, server_frame::Frame as Content};
 use tokio::{net::TcpStream, task::AbortHandle};
 use tokio_tungstenite::{
     WebSocketStream,
@@ -184,7 +184,7 @@ async fn hello(state: &State, stream: &mut Stream, origin: &Origin) -> Option<Si
     let Some(client_frame::Frame::Hello(hello)) = ClientFrame::decode(bytes).ok()?.frame else {
         return None;
     };
-    let user = state.listener(&hello.access_token, origin).await.ok()?;
+    let user = state.who(&hello.access_token, origin).await.ok()?;
     Some(SignedIn::new(user, &hello.access_token))
 }
 
@@ -244,7 +244,7 @@ impl Connection {
                     call.abort();
                 }
             }
-            Some(client_frame::Frame::Subscribe(request)) => match edge::check(&request) {
+            Some(client_frame::Frame::Subscribe(request)) => match self.may_subscribe(&request) {
                 Ok(()) => self.session.tell(Word::Subscribe(request)),
                 Err(refused) => self.fail(0, refused),
             },
@@ -266,6 +266,12 @@ impl Connection {
             }
         }
         None
+    }
+
+    /// A program's token must be good for it, as with a call.
+    fn may_subscribe(&self, request: &SubscribeRequest) -> Result<(), Status> {
+        self.signed_in.user.allows(edge::SUBSCRIBE.scope)?;
+        edge::check(request)
     }
 
     /// Starts a call in a task of its own; its answer waits in the queue like everything else.
@@ -299,7 +305,7 @@ impl Connection {
 
     /// Takes a newer token of the same session.
     async fn renew(&self, token: &str) -> Option<End> {
-        match self.state.listener(token, &self.origin).await {
+        match self.state.who(token, &self.origin).await {
             Ok(user) if user.session_id == self.signed_in.user.session_id => {
                 *self.signed_in.token() = token.into();
                 None
