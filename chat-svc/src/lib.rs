@@ -9,6 +9,7 @@ mod errors;
 mod feeds;
 mod fields;
 mod files;
+mod invites;
 mod live;
 mod members;
 mod messages;
@@ -124,10 +125,18 @@ pub async fn start(config: &Config, deps: Deps) -> Result<Service, StartError> {
 
     let mut background: Vec<(&'static str, BoxFuture<'static, ()>)> = Vec::new();
     if let Some(bus) = bus {
-        let queue = files::queue();
+        let (queue, invited) = (files::queue(), invites::queue());
         bus.declare(&queue).await?;
+        bus.declare(&invited).await?;
         let relay = Relay::new(db.clone(), bus.clone(), wake, clock.clone()).run(stopping.clone());
         background.push(("chat-relay", Box::pin(relay)));
+        let (adder, inviting) = (appender.clone(), bus.clone());
+        let until = stopping.clone();
+        let invitations = async move {
+            let accept = move |delivery| invites::accepted(adder.clone(), delivery);
+            inviting.consume(&invited, PREFETCH, until, accept).await;
+        };
+        background.push(("chat-invitations", Box::pin(invitations)));
         let (appender, stopping) = (appender.clone(), stopping.clone());
         let announcements = async move {
             let announce = move |delivery| files::announce(appender.clone(), delivery);

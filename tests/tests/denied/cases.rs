@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use prost::Message as _;
 use proto::{
+    auth::v1::{self as auth, token_service_client::TokenServiceClient, user_service_client::UserServiceClient},
     chat::v1::{self as chat, RoomKind, RoomPermissions, RoomRole},
     edge::v1::{Cursor, ServerFrame, SubscribeRequest, server_frame::Frame},
     file::v1 as file,
@@ -56,6 +57,8 @@ pub struct Scene {
     said: chat::Message,
     said_there: chat::Message,
     upload: file::Upload,
+    alices_session: String,
+    alices_token: String,
 }
 
 impl Scene {
@@ -80,7 +83,15 @@ impl Scene {
             metadata: Some(file::FileMetadata { name: "secret.txt".into(), ..Default::default() }),
         };
         let upload = alice.files().create_upload(create).await.unwrap().into_inner().upload.unwrap();
-        Self { founder, alice, eve, stranger, private, shared, said, said_there, upload }
+        let me = UserServiceClient::new(alice.channel()).get_me(auth::GetMeRequest {}).await.unwrap().into_inner();
+        let new = auth::CreateTokenRequest {
+            name: "alice's".into(),
+            scopes: vec!["messages:read".into()],
+            ..Default::default()
+        };
+        let token = TokenServiceClient::new(alice.channel()).create_token(new).await.unwrap().into_inner().token;
+        let (alices_session, alices_token) = (me.session_id, token.unwrap().id);
+        Self { founder, alice, eve, stranger, private, shared, said, said_there, upload, alices_session, alices_token }
     }
 
     /// What eve tries with a method; nothing for one that nobody thought of.
@@ -94,15 +105,48 @@ impl Scene {
                 .or_else(|| self.log(name)),
             "loquat.file.v1" => self.files(name),
             "loquat.edge.v1" => self.edge(name),
-            "loquat.auth.v1" => match name {
-                // The directory shows everybody to every member, and the rest is about the caller.
-                "UserService/GetMe" | "UserService/GetUsers" | "UserService/SearchUsers" => Some(Vec::new()),
-                _ => None,
-            },
+            "loquat.auth.v1" => self.accounts(name),
             // For administrators only, to whom all of it belongs.
             "loquat.worker.v1" if name.starts_with("JobService/") => Some(Vec::new()),
             _ => None,
         }
+    }
+
+    fn accounts(&self, name: &str) -> Option<Vec<Case>> {
+        let session_id = self.alices_session.clone();
+        let session = auth::RevokeSessionRequest { session_id };
+        let token = auth::RevokeTokenRequest { token_id: self.alices_token.clone() };
+        Some(match name {
+            // The directory shows everybody to every member.
+            "UserService/GetUsers" | "UserService/SearchUsers" => Vec::new(),
+            // These name nobody: they are about the caller.
+            "UserService/GetMe" | "UserService/UpdateMe" | "AuthService/ChangePassword" | "AuthService/ChangeEmail" => {
+                Vec::new()
+            }
+            "SessionService/RevokeOtherSessions" | "TokenService/CreateToken" => Vec::new(),
+            "SessionService/ListSessions" => {
+                vec![without("her sessions", &auth::ListSessionsRequest::default(), &self.alices_session)]
+            }
+            "SessionService/RevokeSession" => {
+                vec![refused("alice's session", &session, Code::NotFound, "SESSION_NOT_FOUND")]
+            }
+            "TokenService/ListTokens" => {
+                vec![without("her tokens", &auth::ListTokensRequest::default(), &self.alices_token)]
+            }
+            "TokenService/RevokeToken" => vec![refused("alice's token", &token, Code::NotFound, "TOKEN_NOT_FOUND")],
+            "InviteService/AcceptInvite" => {
+                let request = auth::AcceptInviteRequest { invite_token: "guessed".into() };
+                vec![refused("an invitation she does not have", &request, Code::PermissionDenied, "INVITE_INVALID")]
+            }
+            // For administrators only, to whom all of it belongs.
+            _ if ["AdminService/", "BotService/", "AuditService/", "InviteService/"]
+                .iter()
+                .any(|service| name.starts_with(service)) =>
+            {
+                Vec::new()
+            }
+            _ => return None,
+        })
     }
 
     /// A room that is not there, and one that she may not manage.
