@@ -127,7 +127,8 @@ mod tests {
             Err::<http::Response<mesh::rpc::Body>, Status>(Status::unavailable("none"))
         });
         let clock = mesh::clock::Clock::system();
-        let keys = mesh::authn::KeyStore::new(std::sync::Arc::new(|| Box::pin(async { Ok(Vec::new()) })), clock.clone());
+        let keys =
+            mesh::authn::KeyStore::new(std::sync::Arc::new(|| Box::pin(async { Ok(Vec::new()) })), clock.clone());
         let secret = mesh::config::Secret::new("0123456789abcdef0123456789abcdef");
         let secret = mesh::authn::MeshSecret::open(&secret, "/nowhere".as_ref()).unwrap();
         let authn = Authn::new("loquat", keys, secret, clock);

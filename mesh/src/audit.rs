@@ -37,6 +37,7 @@ pub struct Entry {
     pub address: String,
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "whatever can be written down is")]
 impl Entry {
     /// Says what was done, and to whom or what.
     pub fn new(action: &'static str, subject: impl ToString) -> Self {

@@ -102,7 +102,14 @@ impl Server {
         for (role, listener) in bound.services {
             if let Some(service) = wired.services.get(&role) {
                 let tls = config.mesh.tls(role).map_err(StartError)?;
-                spawn_listener(&tasks, "service-listener", listener, tls, over_http(service.clone()), Limits::default());
+                spawn_listener(
+                    &tasks,
+                    "service-listener",
+                    listener,
+                    tls,
+                    over_http(service.clone()),
+                    Limits::default(),
+                );
             }
         }
         for (name, future) in wired.background {

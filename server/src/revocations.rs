@@ -16,12 +16,15 @@ use uuid::Uuid;
 
 /// Asked also without an interruption, in case a hint was lost.
 const ASK_EVERY: Duration = Duration::from_secs(5);
+const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
 /// Waited before the watch is opened again.
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// Runs until `stop`; `auth` is auth-svc, called as a role of this process.
 pub(crate) async fn watch(authn: Authn, auth: Upstream, stop: CancellationToken) {
-    let mut watch = Watch { authn, sessions: SessionServiceClient::new(auth), since: None };
+    // After many were ended at once an answer is long.
+    let sessions = SessionServiceClient::new(auth).max_decoding_message_size(MAX_ANSWER_BYTES);
+    let mut watch = Watch { authn, sessions, since: None };
     while !stop.is_cancelled() {
         tokio::select! {
             ended = watch.follow() => {

@@ -139,7 +139,7 @@ pub(super) fn read_claims(parts: &Parts<'_>, issuer: &str, now: i64) -> Result<U
         None => flaw(format!("{name} is missing")),
     };
     let (iat, exp) = (number("iat")?, number("exp")?);
-    let epoch = if claims.contains_key("epoch") { epoch(claims.remove("epoch"))? } else { 0 };
+    let epoch = if claims.contains_key("epoch") { epoch(claims.remove("epoch").as_ref())? } else { 0 };
     if let Some(name) = claims.keys().next() {
         return flaw(format!("the claim {name} is not known here"));
     }
@@ -156,8 +156,8 @@ pub(super) fn read_claims(parts: &Parts<'_>, issuer: &str, now: i64) -> Result<U
     Ok(UserPrincipal { user_id, session_id, role, expires_at, epoch, scopes })
 }
 
-fn epoch(value: Option<Value>) -> Result<u64, Flaw> {
-    value.as_ref().and_then(Value::as_u64).map_or_else(|| flaw("epoch is not a count"), Ok)
+fn epoch(value: Option<&Value>) -> Result<u64, Flaw> {
+    value.and_then(Value::as_u64).map_or_else(|| flaw("epoch is not a count"), Ok)
 }
 
 /// A JSON object in base64url, each name in it once.

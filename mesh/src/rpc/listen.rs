@@ -104,7 +104,9 @@ pub async fn serve_tls<S, B>(
         tasks.spawn("connection", async move {
             let stream = match tls.accept(stream).await {
                 Ok(stream) => stream,
-                Err(cause) => return tracing::warn!(%peer, %cause, "a connection without a good certificate was refused"),
+                Err(cause) => {
+                    return tracing::warn!(%peer, %cause, "a connection without a good certificate was refused");
+                }
             };
             let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
             if let Err(cause) = watcher.watch(connection.into_owned()).await {

@@ -41,7 +41,8 @@ impl Tls {
         let roots = Arc::new(roots);
         let chain = certificates(&folder.join(format!("{role}.pem")))?;
         let key_file = folder.join(format!("{role}.key"));
-        let key = PrivateKeyDer::from_pem_file(&key_file).map_err(|cause| format!("{}: {cause}", key_file.display()))?;
+        let key =
+            PrivateKeyDer::from_pem_file(&key_file).map_err(|cause| format!("{}: {cause}", key_file.display()))?;
         let failed = |cause: &dyn std::fmt::Display| format!("the certificate of the role {role}: {cause}");
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let verifier = WebPkiClientVerifier::builder_with_provider(roots.clone(), provider.clone())

@@ -117,13 +117,15 @@ impl Scene {
         let session = auth::RevokeSessionRequest { session_id };
         let token = auth::RevokeTokenRequest { token_id: self.alices_token.clone() };
         Some(match name {
-            // The directory shows everybody to every member.
-            "UserService/GetUsers" | "UserService/SearchUsers" => Vec::new(),
-            // These name nobody: they are about the caller.
-            "UserService/GetMe" | "UserService/UpdateMe" | "AuthService/ChangePassword" | "AuthService/ChangeEmail" => {
-                Vec::new()
-            }
-            "SessionService/RevokeOtherSessions" | "TokenService/CreateToken" => Vec::new(),
+            // The directory shows everybody to every member; the others name nobody, and are about the caller.
+            "UserService/GetUsers"
+            | "UserService/SearchUsers"
+            | "UserService/GetMe"
+            | "UserService/UpdateMe"
+            | "AuthService/ChangePassword"
+            | "AuthService/ChangeEmail"
+            | "SessionService/RevokeOtherSessions"
+            | "TokenService/CreateToken" => Vec::new(),
             "SessionService/ListSessions" => {
                 vec![without("her sessions", &auth::ListSessionsRequest::default(), &self.alices_session)]
             }

@@ -95,9 +95,24 @@ fn shape(good: &Good) -> Vec<Row> {
             format!("{header}.{claims}.{}", BASE64.encode([0; 64])),
             "the signature is wrong",
         ),
-        row("a header that is text", RFC8725, good.sign("x", &good.claims.to_string()), "the header is not a JSON object"),
-        row("claims that are a list", RFC7519, good.sign(&good.header.to_string(), "[]"), "the claims is not a JSON object"),
-        row("a header in no base64", "RFC 7515 section 5.2", format!("!!.{claims}.{signature}"), "the header is not base64url without padding"),
+        row(
+            "a header that is text",
+            RFC8725,
+            good.sign("x", &good.claims.to_string()),
+            "the header is not a JSON object",
+        ),
+        row(
+            "claims that are a list",
+            RFC7519,
+            good.sign(&good.header.to_string(), "[]"),
+            "the claims is not a JSON object",
+        ),
+        row(
+            "a header in no base64",
+            "RFC 7515 section 5.2",
+            format!("!!.{claims}.{signature}"),
+            "the header is not base64url without padding",
+        ),
     ]
 }
 
@@ -110,14 +125,34 @@ fn header(good: &Good) -> Vec<Row> {
         row("no algorithm", RFC8725, without("alg"), "the header has no alg"),
         row("none", "CVE-2015-9235", set("alg", json!("none")), r#"the algorithm is "none" instead of EdDSA"#),
         row("None", "CVE-2020-28042", set("alg", json!("None")), r#"the algorithm is "None" instead of EdDSA"#),
-        row("the public key as an HMAC's", "CVE-2016-5431", confused(good), r#"the algorithm is "HS256" instead of EdDSA"#),
+        row(
+            "the public key as an HMAC's",
+            "CVE-2016-5431",
+            confused(good),
+            r#"the algorithm is "HS256" instead of EdDSA"#,
+        ),
         row("another family", RFC8725, set("alg", json!("RS256")), r#"the algorithm is "RS256" instead of EdDSA"#),
         row("an algorithm that is a list", RFC8725, set("alg", json!(["EdDSA"])), "the header's alg is not a text"),
-        row("an algorithm twice", "RFC 7515 section 4", good.sign(&duplicate, &good.claims.to_string()), "the header names something twice"),
+        row(
+            "an algorithm twice",
+            "RFC 7515 section 4",
+            good.sign(&duplicate, &good.claims.to_string()),
+            "the header names something twice",
+        ),
         row("no key", RFC8725, without("kid"), "the header has no kid"),
-        row("a key as a path", "CVE-2018-0114", set("kid", json!("../../dev/null")), r#"the kid "../../dev/null" is not a key's name"#),
+        row(
+            "a key as a path",
+            "CVE-2018-0114",
+            set("kid", json!("../../dev/null")),
+            r#"the kid "../../dev/null" is not a key's name"#,
+        ),
         row("a key as SQL", "CWE-89", set("kid", json!("' OR 1=1 --")), r#"the kid "' OR 1=1 --" is not a key's name"#),
-        row("a key as an address", "CWE-918", set("kid", json!("http://127.0.0.1/key")), r#"the kid "http://127.0.0.1/key" is not a key's name"#),
+        row(
+            "a key as an address",
+            "CWE-918",
+            set("kid", json!("http://127.0.0.1/key")),
+            r#"the kid "http://127.0.0.1/key" is not a key's name"#,
+        ),
         row("a key that is a number", RFC8725, set("kid", json!(7)), "the header's kid is not a text"),
         row("a key nobody has", RFC8725, set("kid", json!("0123456789abcdef")), "the key is not known"),
         row("no type", RFC9068, without("typ"), "the header has no typ"),
@@ -152,36 +187,66 @@ fn claims(good: &Good) -> Vec<Row> {
     };
     vec![
         row("no issuer", RFC7519, good.without("iss"), "iss is missing"),
-        row("another issuer", RFC9068, good.claim("iss", json!("https://evil.test")), r#"the issuer is "https://evil.test""#),
+        row(
+            "another issuer",
+            RFC9068,
+            good.claim("iss", json!("https://evil.test")),
+            r#"the issuer is "https://evil.test""#,
+        ),
         row("an issuer in a list", "CVE-2025-30144", good.claim("iss", json!(["loquat"])), "iss is not a text"),
         row("no audience", RFC7519, good.without("aud"), "aud is missing"),
         row("another audience", RFC9068, good.claim("aud", json!("elsewhere")), r#"the audience is "elsewhere""#),
         row("an audience among others", RFC8725, good.claim("aud", json!(["loquat", "x"])), "aud is not a text"),
         row("no subject", RFC7519, good.without("sub"), "sub is missing"),
         row("a subject that is a name", RFC9068, good.claim("sub", json!("root")), "sub is not an id"),
-        row("a subject twice", RFC7519, good.sign(&good.header.to_string(), &duplicate), "the claims names something twice"),
+        row(
+            "a subject twice",
+            RFC7519,
+            good.sign(&good.header.to_string(), &duplicate),
+            "the claims names something twice",
+        ),
         row("no session", "OWASP ASVS 7.2", good.without("sid"), "sid is missing"),
-        row("the session of nobody", "OWASP ASVS 7.2", good.claim("sid", json!("00000000-0000-0000-0000-000000000000")), "sid is not an id"),
+        row(
+            "the session of nobody",
+            "OWASP ASVS 7.2",
+            good.claim("sid", json!("00000000-0000-0000-0000-000000000000")),
+            "sid is not an id",
+        ),
         row("no id", RFC9068, good.without("jti"), "jti is missing"),
         row("no role", "OWASP ASVS 8.2", good.without("role"), "role is missing"),
         row("a role that nobody has", "OWASP ASVS 8.2", good.claim("role", json!("root")), r#"the role is "root""#),
         row("scopes in a list", RFC9068, good.claim("scope", json!(["admin:write"])), "scope is not a text"),
         row("no end", RFC7519, good.without("exp"), "exp is missing"),
         row("an end in words", "CVE-2026-25537", good.claim("exp", json!("never")), "exp is not a number"),
-        row("an end in parts of seconds", RFC7519, good.claim("exp", json!(1e300)), "exp is not a whole number of seconds"),
+        row(
+            "an end in parts of seconds",
+            RFC7519,
+            good.claim("exp", json!(1e300)),
+            "exp is not a whole number of seconds",
+        ),
         row("no beginning", RFC9068, good.without("iat"), "iat is missing"),
         row("a beginning in words", "CVE-2026-25537", good.claim("iat", json!("now")), "iat is not a number"),
-        row("before its time", RFC7519, good.claims(|claims| {
-            claims["iat"] = json!(now + 3600);
-            claims["exp"] = json!(now + 4000);
-        }), "it is from the future"),
+        row(
+            "before its time",
+            RFC7519,
+            good.claims(|claims| {
+                claims["iat"] = json!(now + 3600);
+                claims["exp"] = json!(now + 4000);
+            }),
+            "it is from the future",
+        ),
         row("for years", RFC8725, long(86_400 * 365), "it lives longer than access tokens do, or not at all"),
         row("an epoch below none", "OWASP ASVS 7.4", good.claim("epoch", json!(-1)), "epoch is not a count"),
         row("not before", "CVE-2026-25537", good.claim("nbf", json!("later")), "the claim nbf is not known here"),
-        row("over", RFC7519, good.claims(|claims| {
-            claims["iat"] = json!(now - 1200);
-            claims["exp"] = json!(now - 700);
-        }), "TOKEN_EXPIRED"),
+        row(
+            "over",
+            RFC7519,
+            good.claims(|claims| {
+                claims["iat"] = json!(now - 1200);
+                claims["exp"] = json!(now - 700);
+            }),
+            "TOKEN_EXPIRED",
+        ),
     ]
 }
 

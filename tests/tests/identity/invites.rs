@@ -87,8 +87,7 @@ pub async fn an_invitation_leads_into_rooms(town: Town) {
 
 pub async fn an_invitation_is_used_as_often_as_it_may(town: Town) {
     let owner = town.registers("owner").await;
-    let (invite, token) =
-        invites(&owner, CreateInviteRequest { max_uses: 5, ..Default::default() }).await.unwrap();
+    let (invite, token) = invites(&owner, CreateInviteRequest { max_uses: 5, ..Default::default() }).await.unwrap();
     // Few at a time, as passwords are hashed: what counts is that their transactions meet.
     let mut names: Vec<String> = (0..12).map(|number| format!("user{number}")).collect();
     let mut answers = Vec::new();
@@ -127,8 +126,7 @@ pub async fn an_invitation_is_used_as_often_as_it_may(town: Town) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn registration_can_be_by_invitation() {
-    let town =
-        Town::start_with(Shape::Embedded, |config| config.auth.registration = Registration::Invite).await;
+    let town = Town::start_with(Shape::Embedded, |config| config.auth.registration = Registration::Invite).await;
     let owner = town.registers("owner").await;
     assert_eq!(refusal(registers(&town, "eve", "").await), denied("REGISTRATION_CLOSED"));
     let (_, token) = invites(&owner, CreateInviteRequest::default()).await.unwrap();

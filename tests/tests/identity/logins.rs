@@ -6,7 +6,8 @@ use std::{
 };
 
 use proto::auth::v1::{
-    ListSessionsRequest, LoginRequest, LoginResponse, RequestPasswordResetRequest, auth_service_client::AuthServiceClient,
+    ListSessionsRequest, LoginRequest, LoginResponse, RequestPasswordResetRequest,
+    auth_service_client::AuthServiceClient,
 };
 use proto::chat::v1::ListRoomsRequest;
 use tests::{Person, Shape, Town, person::PASSWORD, process::Process, town};

@@ -93,10 +93,8 @@ async fn a_link_sets_a_new_password_once() {
     let second = within("the second mail", mails.recv()).await.unwrap();
     assert!(first.contains("To: alice@example.org") && first.contains("From: "), "{first}");
     let (first, second) = (token(&first), token(&second));
-    let reset = |token: &str, password: &str| ResetPasswordRequest {
-        reset_token: token.into(),
-        new_password: password.into(),
-    };
+    let reset =
+        |token: &str, password: &str| ResetPasswordRequest { reset_token: token.into(), new_password: password.into() };
     let short = auth.reset_password(reset(&first, "short")).await.unwrap_err();
     assert_eq!(short.get_details_bad_request().unwrap().field_violations[0].field, "new_password");
     for wrong in ["", "guessed", &alice.refresh_token, &alice.token] {
@@ -110,11 +108,8 @@ async fn a_link_sets_a_new_password_once() {
     for used in [&first, &second] {
         assert_eq!(refusal(auth.reset_password(reset(used, "another one")).await), denied("RESET_TOKEN_INVALID"));
     }
-    let login = |password: &str| LoginRequest {
-        username: "alice".into(),
-        password: password.into(),
-        ..Default::default()
-    };
+    let login =
+        |password: &str| LoginRequest { username: "alice".into(), password: password.into(), ..Default::default() };
     assert_eq!(refusal(auth.login(login(PASSWORD)).await), nobody("BAD_CREDENTIALS"));
     auth.login(login("a new password")).await.unwrap();
     assert!(tokio::time::timeout(Duration::ZERO, mails.recv()).await.is_err(), "nobody else got one");

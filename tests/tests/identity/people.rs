@@ -137,9 +137,8 @@ pub async fn what_was_done_is_written_down(town: Town) {
     disables(&owner, &bob).await.unwrap();
     let login = LoginRequest { username: "bob".into(), password: "wrong password".into(), ..Default::default() };
     assert_eq!(refusal(AuthServiceClient::new(town.channel()).login(login).await), nobody("BAD_CREDENTIALS"));
-    let list = |request: AuditServiceListRequest| async {
-        owner.audit().list(request).await.map(tonic::Response::into_inner)
-    };
+    let list =
+        |request: AuditServiceListRequest| async { owner.audit().list(request).await.map(tonic::Response::into_inner) };
     let of_bob = AuditServiceListRequest { subject_id: bob.user.id.clone(), ..Default::default() };
     let entries = list(of_bob).await.unwrap().entries;
     let actions: Vec<&str> = entries.iter().map(|entry| entry.action.as_str()).collect();

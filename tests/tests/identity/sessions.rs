@@ -14,11 +14,8 @@ async fn sessions(person: &Person) -> Vec<Session> {
 }
 
 async fn signs_in(town: &Town, name: &str, device: &str) -> Person {
-    let mut request = Request::new(LoginRequest {
-        username: name.into(),
-        password: PASSWORD.into(),
-        device: device.into(),
-    });
+    let mut request =
+        Request::new(LoginRequest { username: name.into(), password: PASSWORD.into(), device: device.into() });
     // What somebody outside says of themselves is not believed.
     request.metadata_mut().insert("x-loquat-address", "203.0.113.99".parse().unwrap());
     request.metadata_mut().insert("x-loquat-edge", "forged".parse().unwrap());
@@ -64,10 +61,8 @@ pub async fn where_somebody_is_signed_in_is_listed_and_ended(town: Town) {
 pub async fn a_new_password_ends_the_other_sessions(town: Town) {
     let (alice, other) = (town.registers("alice").await, Person::signs_in(town.public, "alice").await);
     let mut stream = other.listens().await;
-    let change = |current: &str, new: &str| ChangePasswordRequest {
-        current_password: current.into(),
-        new_password: new.into(),
-    };
+    let change =
+        |current: &str, new: &str| ChangePasswordRequest { current_password: current.into(), new_password: new.into() };
     let refused = refusal(alice.auth().change_password(change("not it at all", "a new password")).await);
     assert_eq!(refused, nobody("BAD_CREDENTIALS"));
     let short = alice.auth().change_password(change(PASSWORD, "short")).await.unwrap_err();
@@ -76,11 +71,8 @@ pub async fn a_new_password_ends_the_other_sessions(town: Town) {
     assert_eq!(changed.ended_sessions, 1);
     assert_eq!(refusal(stream.next().await), nobody("SESSION_ENDED"));
     alice.users().get_me(GetMeRequest {}).await.unwrap();
-    let login = |password: &str| LoginRequest {
-        username: "alice".into(),
-        password: password.into(),
-        ..Default::default()
-    };
+    let login =
+        |password: &str| LoginRequest { username: "alice".into(), password: password.into(), ..Default::default() };
     let mut auth = AuthServiceClient::new(town.channel());
     assert_eq!(refusal(auth.login(login(PASSWORD)).await), nobody("BAD_CREDENTIALS"));
     auth.login(login("a new password")).await.unwrap();
@@ -112,11 +104,12 @@ pub async fn a_profile_is_changed_field_by_field(town: Town) {
     let refused = alice.users().update_me(wrong).await.unwrap_err();
     let fields: Vec<String> =
         refused.get_details_bad_request().unwrap().field_violations.into_iter().map(|wrong| wrong.field).collect();
-    assert_eq!((refused.code(), fields.as_slice()), (Code::InvalidArgument, &["title", "about", "avatar_file_id"].map(String::from)[..]));
-    let email = |password: &str, email: &str| ChangeEmailRequest {
-        current_password: password.into(),
-        email: email.into(),
-    };
+    assert_eq!(
+        (refused.code(), fields.as_slice()),
+        (Code::InvalidArgument, &["title", "about", "avatar_file_id"].map(String::from)[..])
+    );
+    let email =
+        |password: &str, email: &str| ChangeEmailRequest { current_password: password.into(), email: email.into() };
     assert_eq!(refusal(alice.auth().change_email(email("wrong", "a@example.org")).await), nobody("BAD_CREDENTIALS"));
     let refused = alice.auth().change_email(email(PASSWORD, "no address")).await.unwrap_err();
     assert_eq!(refused.get_details_bad_request().unwrap().field_violations[0].field, "email");
