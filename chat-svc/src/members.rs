@@ -60,7 +60,7 @@ pub(crate) async fn add(
 }
 
 /// Lets somebody in who was not there. What was posted before counts as read.
-async fn admit(
+pub(crate) async fn admit(
     work: &mut Work<'_>,
     actor: Actor,
     room: &room::Model,

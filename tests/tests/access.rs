@@ -3,7 +3,9 @@
 
 use mesh::errors::reason;
 use proto::{
-    auth::v1::{SearchUsersRequest, user_service_client::UserServiceClient},
+    auth::v1::{
+        InviteAccepted, InvitedRoom, SearchUsersRequest, WorkspaceRole, user_service_client::UserServiceClient,
+    },
     chat::v1::{
         self as chat, Event, RoomHistory, RoomKind, RoomPermissions, RoomRole, event::Body,
         people_service_client::PeopleServiceClient,
@@ -39,6 +41,7 @@ stories!(
     a_guest_is_where_they_were_brought_and_sees_whom_they_meet,
     those_who_run_the_workspace_moderate_public_rooms,
     a_program_does_what_its_scopes_name,
+    an_invitation_leads_where_its_maker_may_bring_people,
 );
 
 tests::stories!(
@@ -380,4 +383,53 @@ async fn a_program_does_what_its_scopes_name(town: Town) {
     };
     assert_eq!(refusal(subscribe(&writer).await), denied("SCOPE_MISSING"));
     subscribe(&reader).await.unwrap();
+}
+
+/// Puts an event on its way to the bus, as auth-svc does.
+fn announces(town: &Town, event: &InviteAccepted) {
+    let db = rusqlite::Connection::open(town.folder().join("auth.db")).unwrap();
+    db.busy_timeout(std::time::Duration::from_secs(5)).unwrap();
+    let row = (
+        mesh::ids::new_id().as_bytes().to_vec(),
+        proto::event_kind::<InviteAccepted>(),
+        proto::to_json(event).unwrap().to_string(),
+        event.user_id.clone(),
+    );
+    let insert = "INSERT INTO outbox (message_id, kind, body, key, sent_at) VALUES (?1, ?2, ?3, ?4, 0)";
+    db.execute(insert, row).unwrap();
+}
+
+async fn an_invitation_leads_where_its_maker_may_bring_people(town: Town) {
+    town.registers("founder").await;
+    let (alice, bob) = (town.registers("alice").await, town.registers("bob").await);
+    let guest = Forge::of(&town).in_role(&town.registers("guest").await, "guest");
+    let (hers, theirs) = (alice.creates_private_room("hers").await, bob.creates_private_room("theirs").await);
+    let (public, archived) = (alice.creates_room("public").await, alice.creates_private_room("archived").await);
+    archives(&alice, &archived).await.unwrap();
+    let mut listens = guest.listens().await;
+    // Where alice is not, or may give no such role, or nobody may do anything, the invitation does not count.
+    let rooms = [(&theirs, 0), (&archived, 0), (&hers, 2), (&public, 0)];
+    let invited =
+        |(room, room_role): &(&chat::Room, u32)| InvitedRoom { room_id: room.id.clone(), room_role: *room_role };
+    let accepted = InviteAccepted {
+        invite_id: op_id(),
+        invited_by: alice.user.id.clone(),
+        invited_by_role: WorkspaceRole::Member.into(),
+        user_id: guest.user.id.clone(),
+        user_role: WorkspaceRole::Guest.into(),
+        rooms: rooms.iter().map(invited).collect(),
+        at: None,
+    };
+    announces(&town, &accepted);
+    announces(&town, &accepted);
+    listens.opens(&public.id).await;
+    let joined = chat::ListRoomsRequest { joined_only: true, ..Default::default() };
+    let joined = guest.rooms().list_rooms(joined).await.unwrap().into_inner();
+    let mut ids: Vec<String> = joined.rooms.into_iter().map(|room| room.id).collect();
+    ids.sort();
+    let mut expected = [hers.id, public.id.clone()];
+    expected.sort();
+    assert_eq!(ids, expected);
+    assert_eq!(joined.memberships.iter().filter(|standing| standing.role() == RoomRole::Admin).count(), 1);
+    says(&guest, &public, "thank you").await.unwrap();
 }
