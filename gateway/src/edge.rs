@@ -95,9 +95,13 @@ impl ServerStreamingService<SubscribeRequest> for Subscribe {
         if let Err(refused) = check(&request) {
             return std::future::ready(Err(refused));
         }
-        let hub = self.state.hub.clone();
+        let state = self.state.clone();
         let start = async move {
-            let registered = hub.register(user.user_id, user.session_id, None).await;
+            let registered = state.hub.register(user.user_id, user.session_id, None).await;
+            // What was taken away before the hub knew of the stream was not heard there.
+            if state.authn.recheck(&user).is_err() {
+                registered.session.end(End::Revoked);
+            }
             registered.session.tell(Word::Subscribe(request));
             let subscriber = registered.subscriber();
             Live { registered, subscriber, waiting: Vec::new().into_iter(), ended: false }
@@ -143,5 +147,9 @@ fn status_of(end: End) -> Status {
         End::GoingAway => errors::unavailable("GOING_AWAY", "The server is going away.", again),
         End::TooSlow | End::Silent => errors::unavailable("TOO_SLOW", "Too slow; subscribe again and resume.", again),
         End::Revoked => errors::plain(Code::Unauthenticated, "SESSION_ENDED", "The session has ended."),
+        End::Stale => {
+            let text = "The account's rights have changed; refresh the access token and subscribe again.";
+            errors::plain(Code::Unauthenticated, "TOKEN_EXPIRED", text)
+        }
     }
 }

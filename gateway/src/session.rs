@@ -7,7 +7,6 @@ use mesh::rpc::Upstream;
 use proto::auth::internal::v1::{ResolveSessionRequest, session_service_client::SessionServiceClient};
 use sha2::{Digest as _, Sha256};
 use tonic::{Code, Status};
-use uuid::Uuid;
 
 /// A resolved cookie is remembered for so long; signing out forgets it at once in this process.
 const REMEMBER: Duration = Duration::from_secs(5);
@@ -29,8 +28,6 @@ pub(crate) struct Cookies {
 #[derive(Clone, Debug)]
 pub(crate) struct Resolved {
     pub(crate) access_token: String,
-    pub(crate) user_id: Uuid,
-    pub(crate) session_id: Uuid,
 }
 
 impl Cookies {
@@ -87,11 +84,7 @@ impl Cookies {
             Err(refused) if refused.code() == Code::Unauthenticated => return Ok(None),
             Err(cause) => return Err(cause),
         };
-        let user = answer.user.unwrap_or_default();
-        let (Ok(user_id), Ok(session_id)) = (Uuid::try_parse(&user.id), Uuid::try_parse(&answer.session_id)) else {
-            return Err(Status::internal("auth-svc answered without ids"));
-        };
-        let resolved = Resolved { access_token: answer.access_token, user_id, session_id };
+        let resolved = Resolved { access_token: answer.access_token };
         self.resolved.insert(key, resolved.clone()).await;
         Ok(Some(resolved))
     }

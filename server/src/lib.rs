@@ -4,6 +4,7 @@
 
 pub mod config;
 mod ops;
+mod revocations;
 mod wiring;
 
 use std::{collections::BTreeMap, convert::Infallible, net::SocketAddr, time::Duration};

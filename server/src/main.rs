@@ -244,7 +244,7 @@ async fn add_user(config: &Config, username: String, display_name: String, role:
     std::io::stdin().read_line(&mut password)?;
     let password = password.trim_end_matches(['\r', '\n']).to_owned();
     let db = Db::open(&config.auth.db).await?;
-    let new = auth_svc::NewAccount { username, display_name, password, role };
+    let new = auth_svc::NewAccount { username, display_name, password, role, email: String::new() };
     let user = auth_svc::add_account(&db, &new, Clock::system().now()).await?;
     say(&format!("{} is {} ({})", user.username, user.id, user.role().as_str_name()))
 }

@@ -68,9 +68,11 @@ pub(crate) async fn wire(
     if roles.iter().any(|role| *role != Role::Gateway) {
         services(&parts, roles, &mut wired).await?;
     }
-    let caller = [Role::Gateway, Role::Auth, Role::Chat].into_iter().find(|role| roles.contains(role));
+    let caller = Role::ALL.into_iter().find(|role| roles.contains(role));
     let key_caller = caller.map_or("auth", Role::name);
     let auth = parts.calling(&wired, Role::Auth, key_caller)?;
+    let watch = crate::revocations::watch(parts.authn.clone(), auth.clone(), tasks.stopping());
+    wired.background.push(("revocations", Box::pin(watch)));
     let _ = parts.auth.set(auth);
     if roles.contains(&Role::Gateway) {
         wired.gateway = Some(start_gateway(&parts, &wired)?);
@@ -102,6 +104,7 @@ async fn auth(parts: &Parts<'_>, bus: Bus, cache: Cache, wired: &mut Wired) -> R
         clock: clock.clone(),
         tasks: (*tasks).clone(),
         off_loopback: !config.on_loopback(),
+        public_url: config.public_url.clone(),
     };
     parts.add(wired, Role::Auth, auth_svc::start(&config.auth, deps).await.map_err(StartError::new)?);
     Ok(())
@@ -153,6 +156,7 @@ fn start_gateway(parts: &Parts<'_>, wired: &Wired) -> Result<Gateway, StartError
         upstreams,
         auth: parts.calling(wired, Role::Auth, "gateway")?,
         chat: parts.calling(wired, Role::Chat, "gateway")?,
+        edge: Caller::new("gateway", parts.secret.clone(), parts.clock.clone()),
         authn: parts.authn.clone(),
         tasks: parts.tasks.clone(),
         public_url: parts.config.public_url.clone(),

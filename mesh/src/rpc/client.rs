@@ -52,6 +52,14 @@ impl Caller {
         Self { role, secret, clock, token: Arc::default() }
     }
 
+    /// A service token that is fresh enough, by itself.
+    pub fn token(&self) -> Option<HeaderValue> {
+        let bearer = self.authorization()?;
+        let mut token = HeaderValue::from_bytes(bearer.as_bytes().strip_prefix(b"Bearer ")?).ok()?;
+        token.set_sensitive(true);
+        Some(token)
+    }
+
     /// `Bearer` with a service token that is fresh enough.
     fn authorization(&self) -> Option<HeaderValue> {
         let now = self.clock.now();

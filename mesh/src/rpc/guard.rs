@@ -172,6 +172,9 @@ async fn guarded(inner: &Inner, path: &str, mut request: Request<Body>) -> Resul
         method.least.check(user)?;
         user.allows(method.scope)?;
     }
+    if let Some(origin) = inner.authn.origin(request.headers()) {
+        request.extensions_mut().insert(origin);
+    }
     request.extensions_mut().insert(principal);
 
     let Some(allowed) = shorter(timeout_of(request.headers()), method.deadline) else {

@@ -1,6 +1,6 @@
 //! The accept loop: HTTP/1.1 and HTTP/2 without TLS on one port, with limits, drained on stop.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -58,8 +58,8 @@ where
             () = stop.cancelled() => break,
             accepted = accept => accepted,
         };
-        let (permit, stream) = match accepted {
-            (Ok(permit), Ok((stream, _))) => (permit, stream),
+        let (permit, stream, peer) = match accepted {
+            (Ok(permit), Ok((stream, peer))) => (permit, stream, peer),
             // The semaphore is never closed.
             (Err(_), _) => break,
             (_, Err(cause)) => {
@@ -70,7 +70,7 @@ where
             }
         };
         let _ = stream.set_nodelay(true);
-        let counted = counted(service.clone(), Place(Arc::new(permit)));
+        let counted = counted(service.clone(), Place(Arc::new(permit)), Peer(peer));
         let connection =
             builder.serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(counted));
         let connection = graceful.watch(connection.into_owned());
@@ -89,10 +89,15 @@ where
 #[derive(Clone, Debug)]
 pub struct Place(#[allow(dead_code, reason = "kept for what its end does")] Arc<OwnedSemaphorePermit>);
 
+/// Who is at the other end of a connection, as an extension of its requests.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub SocketAddr);
+
 /// The service of one connection, which has its place for as long as it lasts.
 fn counted<S, B>(
     service: S,
     place: Place,
+    peer: Peer,
 ) -> impl Service<Request<Incoming>, Response = Response<B>, Error = Infallible, Future: Send> + Clone + Send + Sync + 'static
 where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + Sync + 'static,
@@ -100,6 +105,7 @@ where
 {
     tower::service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(place.clone());
+        request.extensions_mut().insert(peer);
         service.clone().oneshot(request)
     })
 }
