@@ -28,6 +28,17 @@ pub(crate) struct Command {
     pub(crate) op: Option<Op>,
     /// What to do.
     pub(crate) action: Action,
+    /// From where it is asked for, for the audit log; empty for what never stands there.
+    pub(crate) place: Place,
+}
+
+/// From where a call comes.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Place {
+    /// The client's address, as far as it is known.
+    pub(crate) address: String,
+    /// The trace of the call.
+    pub(crate) trace: String,
 }
 
 /// Who asks for a change.

@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use crate::{
     append::{Appender, Work},
-    command::{Action, Actor, Command},
+    command::{Action, Actor, Command, Place},
     errors::ChatError,
     members, policy, rooms,
     store::member,
@@ -71,7 +71,8 @@ pub(crate) async fn accepted(appender: Appender, delivery: Delivery) -> Result<(
         rooms: invite.rooms.iter().map(room).collect::<Result<_, HandlerError>>()?,
     };
     let actor = Actor { user_id: Uuid::try_parse(&invite.invited_by).map_err(poison)?, rank };
-    let done = appender.commit(Command { actor, op: None, action: Action::AcceptInvite(accepted) }).await;
+    let place = Place { trace: envelope.headers.get("traceparent").cloned().unwrap_or_default(), ..Place::default() };
+    let done = appender.commit(Command { actor, op: None, action: Action::AcceptInvite(accepted), place }).await;
     done.map(drop).map_err(|cause| HandlerError::Retry(cause.into()))
 }
 
@@ -97,6 +98,7 @@ pub(crate) async fn enter(work: &mut Work<'_>, actor: Actor, accepted: &Accepted
         };
         if member::find(work.tx().await?, *room_id, *user_id).await?.is_none() {
             members::admit(work, actor, &seen.room, *user_id, *role).await?;
+            work.audit(actor, "member.added", *room_id, &[("user", user_id.to_string()), ("by", "invitation".into())]);
         }
     }
     Ok(Bytes::new())

@@ -7,8 +7,8 @@ use proto::{
         InviteAccepted, InvitedRoom, SearchUsersRequest, WorkspaceRole, user_service_client::UserServiceClient,
     },
     chat::v1::{
-        self as chat, Event, RoomHistory, RoomKind, RoomPermissions, RoomRole, event::Body,
-        people_service_client::PeopleServiceClient,
+        self as chat, Event, RoomHistory, RoomKind, RoomPermissions, RoomRole,
+        audit_service_client::AuditServiceClient, event::Body, people_service_client::PeopleServiceClient,
     },
     edge::v1::{SubscribeRequest, edge_service_client::EdgeServiceClient},
     file::v1::{
@@ -49,6 +49,7 @@ tests::stories!(
     nobody_changes_permissions_above_their_own,
     an_archived_room_can_be_read_and_left,
     what_was_before_joining_does_not_exist,
+    what_those_do_who_manage_rooms_is_audited,
 );
 
 fn refusal<T: std::fmt::Debug>(result: Result<T, Status>) -> (Code, String) {
@@ -432,4 +433,43 @@ async fn an_invitation_leads_where_its_maker_may_bring_people(town: Town) {
     assert_eq!(ids, expected);
     assert_eq!(joined.memberships.iter().filter(|standing| standing.role() == RoomRole::Admin).count(), 1);
     says(&guest, &public, "thank you").await.unwrap();
+}
+
+async fn what_those_do_who_manage_rooms_is_audited(town: Town) {
+    let founder = town.registers("founder").await;
+    let (alice, bob) = (town.registers("alice").await, town.registers("bob").await);
+    let room = alice.creates_private_room("board").await;
+    alice.adds(&room, &bob).await;
+    let said = bob.says(&room, "rude").await;
+    deletes(&bob, &bob.says(&room, "one's own is not audited").await).await.unwrap();
+    deletes(&alice, &said).await.unwrap();
+    promotes(&alice, &room, &bob, RoomRole::Moderator).await.unwrap();
+    let readers = RoomPermissions { post: RoomRole::Moderator.into(), ..Default::default() };
+    alice.rooms().update_room(permits(&room, readers)).await.unwrap();
+    assert_eq!(refusal(archives(&bob, &room).await), denied("ROLE_TOO_LOW"));
+    archives(&alice, &room).await.unwrap();
+    archives(&alice, &room).await.unwrap();
+    alice.removes(&room, &bob).await;
+    let mut audit = AuditServiceClient::new(founder.channel());
+    let request = chat::AuditServiceListRequest { room_id: room.id.clone(), ..Default::default() };
+    let entries = audit.list(request.clone()).await.unwrap().into_inner().entries;
+    let actions: Vec<&str> = entries.iter().rev().map(|entry| entry.action.as_str()).collect();
+    let expected = [
+        "room.created",
+        "member.added",
+        "message.deleted",
+        "member.role_changed",
+        "room.updated",
+        "room.archived",
+        "member.removed",
+    ];
+    assert_eq!(actions, expected);
+    assert!(entries.iter().all(|entry| entry.actor_id == alice.user.id && entry.subject_id == room.id));
+    assert!(entries.iter().all(|entry| entry.address == "127.0.0.1" && entry.trace.len() == 55), "{entries:?}");
+    let permitted = &entries.iter().find(|entry| entry.action == "room.updated").unwrap().details;
+    assert_eq!(permitted.get("post").map(String::as_str), Some("ROOM_ROLE_MODERATOR"));
+    let whole = audit.verify(chat::AuditServiceVerifyRequest {}).await.unwrap().into_inner();
+    assert!(whole.intact && whole.entries == whole.head_seq && whole.head_seq >= 7);
+    let listed = AuditServiceClient::new(alice.channel()).list(request).await;
+    assert_eq!(refusal(listed), denied("ROLE_TOO_LOW"));
 }

@@ -15,7 +15,9 @@ use mesh::{
     errors::{self, close},
 };
 use prost::Message as _;
-use proto::edge::v1::{Call, ClientFrame, Error, Ping, Pong, Reply, SubscribeRequest, client_frame, server_frame::Frame as Content};
+use proto::edge::v1::{
+    Call, ClientFrame, Error, Ping, Pong, Reply, SubscribeRequest, client_frame, server_frame::Frame as Content,
+};
 use tokio::{net::TcpStream, task::AbortHandle};
 use tokio_tungstenite::{
     WebSocketStream,

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use prost::Message as _;
 use proto::{
+    auth::v1::{self as auth, token_service_client::TokenServiceClient, user_service_client::UserServiceClient},
     chat::v1::{self as chat, RoomKind, RoomPermissions, RoomRole},
     edge::v1::{Cursor, ServerFrame, SubscribeRequest, server_frame::Frame},
     file::v1 as file,
@@ -56,6 +57,9 @@ pub struct Scene {
     said: chat::Message,
     said_there: chat::Message,
     upload: file::Upload,
+    /// Alice's.
+    session_id: String,
+    token_id: String,
 }
 
 impl Scene {
@@ -80,13 +84,23 @@ impl Scene {
             metadata: Some(file::FileMetadata { name: "secret.txt".into(), ..Default::default() }),
         };
         let upload = alice.files().create_upload(create).await.unwrap().into_inner().upload.unwrap();
-        Self { founder, alice, eve, stranger, private, shared, said, said_there, upload }
+        let me = UserServiceClient::new(alice.channel()).get_me(auth::GetMeRequest {}).await.unwrap().into_inner();
+        let token = auth::CreateTokenRequest {
+            name: "a program".into(),
+            scopes: vec!["rooms:read".into()],
+            expires_in_days: 1,
+        };
+        let token = TokenServiceClient::new(alice.channel()).create_token(token).await.unwrap().into_inner().token;
+        let (session_id, token_id) = (me.session_id, token.unwrap().id);
+        Self { founder, alice, eve, stranger, private, shared, said, said_there, upload, session_id, token_id }
     }
 
     /// What eve tries with a method; nothing for one that nobody thought of.
     pub fn cases(&self, path: &str) -> Option<Vec<Case>> {
         let (package, name) = path.trim_start_matches('/').rsplit_once('.')?;
         match package {
+            // For those who run the workspace, to whom all of it belongs.
+            "loquat.chat.v1" if name.starts_with("AuditService/") => Some(Vec::new()),
             "loquat.chat.v1" => self
                 .rooms(name)
                 .or_else(|| self.members(name))
@@ -94,11 +108,7 @@ impl Scene {
                 .or_else(|| self.log(name)),
             "loquat.file.v1" => self.files(name),
             "loquat.edge.v1" => self.edge(name),
-            "loquat.auth.v1" => match name {
-                // The directory shows everybody to every member, and the rest is about the caller.
-                "UserService/GetMe" | "UserService/GetUsers" | "UserService/SearchUsers" => Some(Vec::new()),
-                _ => None,
-            },
+            "loquat.auth.v1" => self.accounts(name),
             // For administrators only, to whom all of it belongs.
             "loquat.worker.v1" if name.starts_with("JobService/") => Some(Vec::new()),
             _ => None,
@@ -270,6 +280,37 @@ impl Scene {
                 let room_id = self.private.id.clone();
                 no_room(file::ListFilesRequest { room_id, ..Default::default() }.encode_to_vec())
             }
+            _ => return None,
+        })
+    }
+
+    fn accounts(&self, name: &str) -> Option<Vec<Case>> {
+        let managing = ["AdminService/", "BotService/", "InviteService/", "AuditService/"];
+        Some(match name {
+            // The directory shows everybody to every member, and these are about the caller.
+            "UserService/GetMe" | "UserService/UpdateMe" | "UserService/GetUsers" | "UserService/SearchUsers" => {
+                Vec::new()
+            }
+            "AuthService/ChangePassword" | "AuthService/ChangeEmail" | "TokenService/CreateToken" => Vec::new(),
+            "SessionService/RevokeOtherSessions" => Vec::new(),
+            "SessionService/ListSessions" => {
+                vec![without("her sessions", &auth::ListSessionsRequest {}, &self.session_id)]
+            }
+            "SessionService/RevokeSession" => {
+                let request = auth::RevokeSessionRequest { session_id: self.session_id.clone() };
+                vec![refused("alice's session", &request, Code::NotFound, "SESSION_NOT_FOUND")]
+            }
+            "TokenService/ListTokens" => vec![without("her tokens", &auth::ListTokensRequest {}, &self.token_id)],
+            "TokenService/RevokeToken" => {
+                let request = auth::RevokeTokenRequest { token_id: self.token_id.clone() };
+                vec![refused("alice's token", &request, Code::NotFound, "TOKEN_NOT_FOUND")]
+            }
+            "InviteService/AcceptInvite" => {
+                let request = auth::AcceptInviteRequest { invite_token: "guessed".into() };
+                vec![refused("an invitation she does not have", &request, Code::PermissionDenied, "INVITE_INVALID")]
+            }
+            // For those who run the workspace, to whom all of it belongs.
+            _ if managing.iter().any(|service| name.starts_with(service)) => Vec::new(),
             _ => return None,
         })
     }

@@ -25,10 +25,14 @@ use self::{
 
 /// Methods that anybody may call, without an account. One more is a decision about safety, which is made here as well.
 const OPEN: &[&str] = &[
+    "/loquat.auth.v1.AuthService/GetSignInOptions",
     "/loquat.auth.v1.AuthService/Login",
     "/loquat.auth.v1.AuthService/Logout",
     "/loquat.auth.v1.AuthService/Refresh",
     "/loquat.auth.v1.AuthService/Register",
+    "/loquat.auth.v1.AuthService/RequestPasswordReset",
+    "/loquat.auth.v1.AuthService/ResetPassword",
+    "/loquat.auth.v1.InviteService/PreviewInvite",
 ];
 
 fn is_internal(path: &str) -> bool {
