@@ -148,7 +148,7 @@ pub fn start(config: &Config, deps: Deps) -> Result<Gateway, String> {
     let revocations = revocations::watch(streams, authn.clone(), auth.clone(), stopping.clone());
     let origins = Origins::new(config.trusted_proxies.clone(), edge);
     let health = serve_health(health, begun);
-    let cookies = session::Cookies::new(&public_url, auth);
+    let cookies = session::Cookies::new(&public_url, auth, authn.clone());
     let state = Arc::new(State { upstreams, authn, tasks, hub, cookies, programs, origins, own });
     let grpc = grpc::service(state.clone());
     let service = tower::service_fn(move |request| http::answer(state.clone(), grpc.clone(), request));

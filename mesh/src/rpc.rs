@@ -7,15 +7,17 @@
 mod client;
 mod guard;
 mod listen;
+mod tls;
 
 use std::time::Duration;
 
 use tonic::Status;
 use tower::util::BoxCloneSyncService;
 
-pub use self::client::{Caller, caller, connect};
+pub use self::client::{Caller, caller, connect, connect_tls};
 pub use self::guard::{Guard, Method, local, protect};
-pub use self::listen::{Limits, Peer, Place, serve};
+pub use self::listen::{Limits, Peer, Place, serve, serve_tls};
+pub use self::tls::{AUTHORITY, DOMAIN, Tls};
 
 /// The body of requests and responses between services.
 pub type Body = tonic::body::Body;

@@ -2,6 +2,7 @@
 //!
 //! Binds first and runs later, so that whoever is told an address can connect; stops softly, then hard.
 
+pub mod certs;
 pub mod config;
 mod ops;
 mod revocations;
@@ -13,7 +14,7 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use mesh::{
     lifecycle::Tasks,
-    rpc::{Body, Limits, Method, Upstream, serve},
+    rpc::{Body, Limits, Method, Tls, Upstream, serve, serve_tls},
 };
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -97,10 +98,18 @@ impl Server {
             reflection: ops::reflection().map_err(StartError::new)?,
         };
         let ops = BoxCloneSyncService::new(tower::service_fn(move |request| ops.clone().answer(request)));
-        spawn_listener(&tasks, "ops-listener", bound.ops, ops, Limits { connections: 100, streams: 100 });
+        spawn_listener(&tasks, "ops-listener", bound.ops, None, ops, Limits { connections: 100, streams: 100 });
         for (role, listener) in bound.services {
             if let Some(service) = wired.services.get(&role) {
-                spawn_listener(&tasks, "service-listener", listener, over_http(service.clone()), Limits::default());
+                let tls = config.mesh.tls(role).map_err(StartError)?;
+                spawn_listener(
+                    &tasks,
+                    "service-listener",
+                    listener,
+                    tls,
+                    over_http(service.clone()),
+                    Limits::default(),
+                );
             }
         }
         for (name, future) in wired.background {
@@ -169,8 +178,15 @@ async fn listen_on(key: &str, address: &str) -> Result<TcpListener, StartError> 
 
 type OverHttp = BoxCloneSyncService<Request<Incoming>, Response<Body>, Infallible>;
 
-fn spawn_listener(tasks: &Tasks, name: &'static str, listener: TcpListener, service: OverHttp, limits: Limits) {
-    let serving = serve(listener, service, limits, tasks.clone(), tasks.stopping());
+fn spawn_listener(
+    tasks: &Tasks,
+    name: &'static str,
+    listener: TcpListener,
+    tls: Option<Tls>,
+    service: OverHttp,
+    limits: Limits,
+) {
+    let serving = serve_tls(listener, tls, service, limits, tasks.clone(), tasks.stopping());
     tasks.spawn(name, serving);
 }
 

@@ -60,6 +60,11 @@ impl Forge {
         Person::returns(person.address, person.user.clone(), token, String::new())
     }
 
+    /// The key that signs access tokens.
+    pub const fn key(&self) -> &SigningKey {
+        &self.key
+    }
+
     /// A token by which a role of the mesh proves itself.
     pub fn service_token(&self, role: &str) -> String {
         self.secret.service_token(role, &Clock::system())

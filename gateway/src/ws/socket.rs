@@ -97,7 +97,7 @@ impl From<hub::End> for End {
     fn from(ended: hub::End) -> Self {
         match ended {
             hub::End::GoingAway => end(close::GOING_AWAY, "the server is going away"),
-            hub::End::Stale => end(close::UNAUTHENTICATED, "rights have changed; refresh the token and connect again"),
+            hub::End::Stale => end(close::RIGHTS_CHANGED, "rights have changed; connect again with a new token"),
             hub::End::Revoked => end(close::UNAUTHENTICATED, "the session has ended"),
             hub::End::TooSlow => end(close::TOO_SLOW, "too slow; connect again after 1000 ms and resume"),
             hub::End::Silent => end(close::TOO_SLOW, "nothing was heard"),

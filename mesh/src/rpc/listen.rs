@@ -1,4 +1,4 @@
-//! The accept loop: HTTP/1.1 and HTTP/2 without TLS on one port, with limits, drained on stop.
+//! The accept loop: HTTP/1.1 and HTTP/2 on one port, without TLS or between roles with it, with limits, drained on stop.
 
 use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -16,7 +16,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tower::{Service, ServiceExt as _};
 
-use super::BoxError;
+use super::{BoxError, Tls};
 use crate::lifecycle::Tasks;
 
 /// What one listener accepts.
@@ -38,6 +38,24 @@ impl Default for Limits {
 /// [`Tasks`].
 pub async fn serve<S, B>(listener: TcpListener, service: S, limits: Limits, tasks: Tasks, stop: CancellationToken)
 where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + Sync + 'static,
+    S::Future: Send,
+    B: http_body::Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+{
+    serve_tls(listener, None, service, limits, tasks, stop).await;
+}
+
+/// The same, with TLS when there is a certificate.
+pub async fn serve_tls<S, B>(
+    listener: TcpListener,
+    tls: Option<Tls>,
+    service: S,
+    limits: Limits,
+    tasks: Tasks,
+    stop: CancellationToken,
+) where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + Sync + 'static,
     S::Future: Send,
     B: http_body::Body + Send + 'static,
@@ -71,11 +89,27 @@ where
         };
         let _ = stream.set_nodelay(true);
         let counted = counted(service.clone(), Place(Arc::new(permit)), Peer(peer));
-        let connection =
-            builder.serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(counted));
-        let connection = graceful.watch(connection.into_owned());
+        let service = TowerToHyperService::new(counted);
+        let Some(tls) = tls.clone() else {
+            let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
+            let connection = graceful.watch(connection.into_owned());
+            tasks.spawn("connection", async move {
+                if let Err(cause) = connection.await {
+                    tracing::debug!(%cause, "a connection ended badly");
+                }
+            });
+            continue;
+        };
+        let (watcher, builder) = (graceful.watcher(), builder.clone());
         tasks.spawn("connection", async move {
-            if let Err(cause) = connection.await {
+            let stream = match tls.accept(stream).await {
+                Ok(stream) => stream,
+                Err(cause) => {
+                    return tracing::warn!(%peer, %cause, "a connection without a good certificate was refused");
+                }
+            };
+            let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
+            if let Err(cause) = watcher.watch(connection.into_owned()).await {
                 tracing::debug!(%cause, "a connection ended badly");
             }
         });

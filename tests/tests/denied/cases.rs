@@ -57,9 +57,8 @@ pub struct Scene {
     said: chat::Message,
     said_there: chat::Message,
     upload: file::Upload,
-    /// Alice's.
-    session_id: String,
-    token_id: String,
+    alices_session: String,
+    alices_token: String,
 }
 
 impl Scene {
@@ -85,14 +84,14 @@ impl Scene {
         };
         let upload = alice.files().create_upload(create).await.unwrap().into_inner().upload.unwrap();
         let me = UserServiceClient::new(alice.channel()).get_me(auth::GetMeRequest {}).await.unwrap().into_inner();
-        let token = auth::CreateTokenRequest {
-            name: "a program".into(),
-            scopes: vec!["rooms:read".into()],
-            expires_in_days: 1,
+        let new = auth::CreateTokenRequest {
+            name: "alice's".into(),
+            scopes: vec!["messages:read".into()],
+            ..Default::default()
         };
-        let token = TokenServiceClient::new(alice.channel()).create_token(token).await.unwrap().into_inner().token;
-        let (session_id, token_id) = (me.session_id, token.unwrap().id);
-        Self { founder, alice, eve, stranger, private, shared, said, said_there, upload, session_id, token_id }
+        let token = TokenServiceClient::new(alice.channel()).create_token(new).await.unwrap().into_inner().token;
+        let (alices_session, alices_token) = (me.session_id, token.unwrap().id);
+        Self { founder, alice, eve, stranger, private, shared, said, said_there, upload, alices_session, alices_token }
     }
 
     /// What eve tries with a method; nothing for one that nobody thought of.
@@ -113,6 +112,43 @@ impl Scene {
             "loquat.worker.v1" if name.starts_with("JobService/") => Some(Vec::new()),
             _ => None,
         }
+    }
+
+    fn accounts(&self, name: &str) -> Option<Vec<Case>> {
+        let session_id = self.alices_session.clone();
+        let session = auth::RevokeSessionRequest { session_id };
+        let token = auth::RevokeTokenRequest { token_id: self.alices_token.clone() };
+        Some(match name {
+            // The directory shows everybody to every member.
+            "UserService/GetUsers" | "UserService/SearchUsers" => Vec::new(),
+            // These name nobody: they are about the caller.
+            "UserService/GetMe" | "UserService/UpdateMe" | "AuthService/ChangePassword" | "AuthService/ChangeEmail" => {
+                Vec::new()
+            }
+            "SessionService/RevokeOtherSessions" | "TokenService/CreateToken" => Vec::new(),
+            "SessionService/ListSessions" => {
+                vec![without("her sessions", &auth::ListSessionsRequest::default(), &self.alices_session)]
+            }
+            "SessionService/RevokeSession" => {
+                vec![refused("alice's session", &session, Code::NotFound, "SESSION_NOT_FOUND")]
+            }
+            "TokenService/ListTokens" => {
+                vec![without("her tokens", &auth::ListTokensRequest::default(), &self.alices_token)]
+            }
+            "TokenService/RevokeToken" => vec![refused("alice's token", &token, Code::NotFound, "TOKEN_NOT_FOUND")],
+            "InviteService/AcceptInvite" => {
+                let request = auth::AcceptInviteRequest { invite_token: "guessed".into() };
+                vec![refused("an invitation she does not have", &request, Code::PermissionDenied, "INVITE_INVALID")]
+            }
+            // For administrators only, to whom all of it belongs.
+            _ if ["AdminService/", "BotService/", "AuditService/", "InviteService/"]
+                .iter()
+                .any(|service| name.starts_with(service)) =>
+            {
+                Vec::new()
+            }
+            _ => return None,
+        })
     }
 
     /// A room that is not there, and one that she may not manage.
@@ -280,37 +316,6 @@ impl Scene {
                 let room_id = self.private.id.clone();
                 no_room(file::ListFilesRequest { room_id, ..Default::default() }.encode_to_vec())
             }
-            _ => return None,
-        })
-    }
-
-    fn accounts(&self, name: &str) -> Option<Vec<Case>> {
-        let managing = ["AdminService/", "BotService/", "InviteService/", "AuditService/"];
-        Some(match name {
-            // The directory shows everybody to every member, and these are about the caller.
-            "UserService/GetMe" | "UserService/UpdateMe" | "UserService/GetUsers" | "UserService/SearchUsers" => {
-                Vec::new()
-            }
-            "AuthService/ChangePassword" | "AuthService/ChangeEmail" | "TokenService/CreateToken" => Vec::new(),
-            "SessionService/RevokeOtherSessions" => Vec::new(),
-            "SessionService/ListSessions" => {
-                vec![without("her sessions", &auth::ListSessionsRequest {}, &self.session_id)]
-            }
-            "SessionService/RevokeSession" => {
-                let request = auth::RevokeSessionRequest { session_id: self.session_id.clone() };
-                vec![refused("alice's session", &request, Code::NotFound, "SESSION_NOT_FOUND")]
-            }
-            "TokenService/ListTokens" => vec![without("her tokens", &auth::ListTokensRequest {}, &self.token_id)],
-            "TokenService/RevokeToken" => {
-                let request = auth::RevokeTokenRequest { token_id: self.token_id.clone() };
-                vec![refused("alice's token", &request, Code::NotFound, "TOKEN_NOT_FOUND")]
-            }
-            "InviteService/AcceptInvite" => {
-                let request = auth::AcceptInviteRequest { invite_token: "guessed".into() };
-                vec![refused("an invitation she does not have", &request, Code::PermissionDenied, "INVITE_INVALID")]
-            }
-            // For those who run the workspace, to whom all of it belongs.
-            _ if managing.iter().any(|service| name.starts_with(service)) => Vec::new(),
             _ => return None,
         })
     }
