@@ -11,7 +11,9 @@ use mesh::authn::Rank;
 use crate::{
     append::Work,
     errors::ChatError,
-    files, members, messages,
+    files,
+    invites::{self, Accepted},
+    members, messages,
     policy::{Permission, Permissions},
     reads, rooms,
     store::op::Op,
@@ -26,6 +28,17 @@ pub(crate) struct Command {
     pub(crate) op: Option<Op>,
     /// What to do.
     pub(crate) action: Action,
+    /// From where it is asked for, for the audit log; empty for what never stands there.
+    pub(crate) place: Place,
+}
+
+/// From where a call comes.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Place {
+    /// The client's address, as far as it is known.
+    pub(crate) address: String,
+    /// The trace of the call.
+    pub(crate) trace: String,
 }
 
 /// Who asks for a change.
@@ -59,6 +72,7 @@ pub(crate) enum Action {
     DeleteMessage { room_id: Uuid, message_id: Uuid },
     MarkRead { room_id: Uuid, seq: u64 },
     MarkUnread { room_id: Uuid, seq: u64 },
+    AcceptInvite(Accepted),
     FileReady { message_id: Uuid, room_id: Uuid, file_id: Uuid, file: Box<File> },
 }
 
@@ -111,6 +125,7 @@ impl Command {
             | Action::SendMessage { room_id, .. }
             | Action::EditMessage { room_id, .. }
             | Action::DeleteMessage { room_id, .. } => vec![*room_id],
+            Action::AcceptInvite(accepted) => accepted.feeds(),
             Action::FileReady { room_id, file, .. } => {
                 let uploader = Uuid::try_parse(&file.uploader_id).ok();
                 std::iter::once(*room_id).chain(uploader).collect()
@@ -144,6 +159,7 @@ impl Command {
             Action::DeleteMessage { room_id, message_id } => messages::delete(work, actor, *room_id, *message_id).await,
             Action::MarkRead { room_id, seq } => reads::mark_read(work, actor, *room_id, *seq).await,
             Action::MarkUnread { room_id, seq } => reads::mark_unread(work, actor, *room_id, *seq).await,
+            Action::AcceptInvite(accepted) => invites::enter(work, actor, accepted).await,
             Action::FileReady { message_id, room_id, file_id, file } => {
                 files::ready(work, *message_id, *room_id, *file_id, file).await
             }

@@ -22,7 +22,7 @@ use uuid::Uuid;
 
 use crate::{
     append::{Appender, Work},
-    command::{Action, Actor, Command, FileClaim},
+    command::{Action, Actor, Command, FileClaim, Place},
     errors::ChatError,
     store,
 };
@@ -74,7 +74,7 @@ pub(crate) async fn announce(appender: Appender, delivery: Delivery) -> Result<(
         file_id: Uuid::try_parse(&file.id).map_err(poison)?,
         file: Box::new(File { reference: String::new(), ..file }),
     };
-    let done = appender.commit(Command { actor: Actor::SYSTEM, op: None, action }).await;
+    let done = appender.commit(Command { actor: Actor::SYSTEM, op: None, action, place: Place::default() }).await;
     done.map(drop).map_err(|cause| HandlerError::Retry(cause.into()))
 }
 

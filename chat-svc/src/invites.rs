@@ -1,82 +1,105 @@
-//! Invitations as chat sees them: somebody used one, and is brought into the rooms it leads to.
+//! Invitations as chat sees them: whoever used one enters the rooms that it leads into.
 //!
-//! Who made the invitation must be allowed to add members at that moment; a room where they are not is passed over.
+//! auth-svc owns invitations and announces that one was used; whether it counts in a room is decided here, when it happens, by
+//! what who made it may do there.
 
+use bytes::Bytes;
 use mesh::{
     authn::Rank,
     bus::{Delivery, HandlerError, QueueSpec},
-    errors::Describe as _,
 };
 use proto::{
     auth::v1::{InviteAccepted, WorkspaceRole},
-    chat::v1::{AddMemberRequest, RoomRole},
+    chat::v1::RoomRole,
 };
-use sha2::{Digest as _, Sha256};
-use tonic::Code;
 use uuid::Uuid;
 
 use crate::{
-    append::Appender,
-    command::{self, Action, Actor, Command},
+    append::{Appender, Work},
+    command::{Action, Actor, Command, Place},
+    errors::ChatError,
+    members, policy, rooms,
+    store::member,
 };
 
-/// The queue on which used invitations wait.
-pub(crate) fn queue() -> QueueSpec {
-    QueueSpec::new("ChatInviteAccepted", [proto::event_kind::<InviteAccepted>()])
+/// The name under which handled announcements are remembered, and of the queue.
+const CONSUMER: &str = "ChatInviteAccepted";
+
+/// An invitation that was used.
+#[derive(Clone, Debug)]
+pub(crate) struct Accepted {
+    /// Of the announcement: it counts once.
+    message_id: Uuid,
+    user_id: Uuid,
+    /// Each with the role that it gives.
+    rooms: Vec<(Uuid, RoomRole)>,
 }
 
-/// Brings somebody into the rooms of an invitation. Each room is an operation of its own, made of the message and the room, so
-/// that a repeated delivery does not bring back who has left meanwhile.
+impl Accepted {
+    /// The feeds that it may append to.
+    pub(crate) fn feeds(&self) -> Vec<Uuid> {
+        self.rooms.iter().map(|(room, _)| *room).chain([self.user_id]).collect()
+    }
+}
+
+/// The queue on which auth-svc's announcements wait.
+pub(crate) fn queue() -> QueueSpec {
+    QueueSpec::new(CONSUMER, [proto::event_kind::<InviteAccepted>()])
+}
+
+/// Hands an announcement to the append path.
 pub(crate) async fn accepted(appender: Appender, delivery: Delivery) -> Result<(), HandlerError> {
     let envelope = &delivery.envelope;
-    let accepted: InviteAccepted = proto::from_json(&envelope.body).map_err(poison)?;
-    let actor = Actor {
-        user_id: Uuid::try_parse(&accepted.invited_by).map_err(poison)?,
-        rank: rank(accepted.invited_by_role()),
-    };
-    let user_id = Uuid::try_parse(&accepted.user_id).map_err(poison)?;
-    for room in &accepted.rooms {
-        let room_id = Uuid::try_parse(&room.room_id).map_err(poison)?;
-        let role = i32::try_from(room.room_role).ok().and_then(|role| RoomRole::try_from(role).ok());
-        let role = role.filter(|role| *role != RoomRole::Unspecified).unwrap_or(RoomRole::Member);
-        let op_id = operation(envelope.message_id, room_id);
-        let request = AddMemberRequest {
-            room_id: room_id.to_string(),
-            user_id: user_id.to_string(),
-            role: role.into(),
-            op_id: op_id.to_string(),
-        };
-        let op = command::op(actor.user_id, Some(op_id), "InviteAccepted", &request);
-        let added = appender.commit(Command { actor, op, action: Action::AddMember { room_id, user_id, role } }).await;
-        match added {
-            Ok(_) => {}
-            Err(cause) if matches!(cause.code(), Code::Unavailable | Code::Internal) => {
-                return Err(HandlerError::Retry(cause.into()));
-            }
-            Err(refused) => {
-                tracing::warn!(%room_id, invite = accepted.invite_id, reason = refused.reason(), "an invitation leads nowhere");
-            }
-        }
-    }
-    Ok(())
-}
-
-fn operation(message_id: Uuid, room_id: Uuid) -> Uuid {
-    let digest = Sha256::new().chain_update(message_id).chain_update(room_id).finalize();
-    let mut bytes = [0; 16];
-    bytes.copy_from_slice(&digest[..16]);
-    uuid::Builder::from_custom_bytes(bytes).into_uuid()
-}
-
-fn rank(role: WorkspaceRole) -> Rank {
-    match role {
+    let invite: InviteAccepted = proto::from_json(&envelope.body).map_err(poison)?;
+    let rank = match invite.invited_by_role() {
         WorkspaceRole::Owner => Rank::Owner,
         WorkspaceRole::Admin => Rank::Admin,
         WorkspaceRole::Member => Rank::Member,
         WorkspaceRole::Guest | WorkspaceRole::Unspecified => Rank::Guest,
-    }
+    };
+    let room = |room: &proto::auth::v1::InvitedRoom| {
+        let role = i32::try_from(room.room_role).ok().and_then(|role| RoomRole::try_from(role).ok());
+        let role = match role.ok_or_else(|| poison("a role that is none"))? {
+            RoomRole::Unspecified => RoomRole::Member,
+            role => role,
+        };
+        Ok((Uuid::try_parse(&room.room_id).map_err(poison)?, role))
+    };
+    let accepted = Accepted {
+        message_id: envelope.message_id,
+        user_id: Uuid::try_parse(&invite.user_id).map_err(poison)?,
+        rooms: invite.rooms.iter().map(room).collect::<Result<_, HandlerError>>()?,
+    };
+    let actor = Actor { user_id: Uuid::try_parse(&invite.invited_by).map_err(poison)?, rank };
+    let place = Place { trace: envelope.headers.get("traceparent").cloned().unwrap_or_default(), ..Place::default() };
+    let done = appender.commit(Command { actor, op: None, action: Action::AcceptInvite(accepted), place }).await;
+    done.map(drop).map_err(|cause| HandlerError::Retry(cause.into()))
 }
 
 fn poison(cause: impl std::fmt::Display) -> HandlerError {
     HandlerError::Poison(anyhow::anyhow!("{cause}"))
+}
+
+/// Lets somebody into the rooms of an invitation, as far as who made it may bring people there now; others are passed over.
+pub(crate) async fn enter(work: &mut Work<'_>, actor: Actor, accepted: &Accepted) -> Result<Bytes, ChatError> {
+    let Accepted { message_id, user_id, rooms } = accepted;
+    if !mesh::inbox::claim(work.tx().await?, CONSUMER, *message_id, work.now).await? {
+        return Ok(Bytes::new());
+    }
+    work.wrote();
+    for (room_id, role) in rooms {
+        let seen = match rooms::open(work.tx().await?, *room_id, actor, policy::Action::Add(*role)).await {
+            Ok(seen) => seen,
+            Err(refused @ (ChatError::RoomNotFound | ChatError::RoomArchived | ChatError::RoleTooLow)) => {
+                tracing::info!(%room_id, inviter = %actor.user_id, %refused, "an invitation does not count in a room");
+                continue;
+            }
+            Err(cause) => return Err(cause),
+        };
+        if member::find(work.tx().await?, *room_id, *user_id).await?.is_none() {
+            members::admit(work, actor, &seen.room, *user_id, *role).await?;
+            work.audit(actor, "member.added", *room_id, &[("user", user_id.to_string()), ("by", "invitation".into())]);
+        }
+    }
+    Ok(Bytes::new())
 }

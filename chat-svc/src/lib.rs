@@ -41,7 +41,7 @@ use serde::{Deserialize, Serialize};
 use self::presence::Presence;
 pub use self::{errors::ChatError, migration::Migrator, rpc::METHODS};
 
-/// How many announcements of files are handled at a time.
+/// How many announcements of other services are handled at a time.
 const PREFETCH: usize = 16;
 
 /// The section `chat` of the configuration.
@@ -125,24 +125,21 @@ pub async fn start(config: &Config, deps: Deps) -> Result<Service, StartError> {
 
     let mut background: Vec<(&'static str, BoxFuture<'static, ()>)> = Vec::new();
     if let Some(bus) = bus {
-        let (queue, invited) = (files::queue(), invites::queue());
-        bus.declare(&queue).await?;
-        bus.declare(&invited).await?;
+        let (files, invites) = (files::queue(), invites::queue());
+        bus.declare(&files).await?;
+        bus.declare(&invites).await?;
         let relay = Relay::new(db.clone(), bus.clone(), wake, clock.clone()).run(stopping.clone());
         background.push(("chat-relay", Box::pin(relay)));
-        let (adder, inviting) = (appender.clone(), bus.clone());
-        let until = stopping.clone();
-        let invitations = async move {
-            let accept = move |delivery| invites::accepted(adder.clone(), delivery);
-            inviting.consume(&invited, PREFETCH, until, accept).await;
-        };
-        background.push(("chat-invitations", Box::pin(invitations)));
-        let (appender, stopping) = (appender.clone(), stopping.clone());
+        let (to, stop, from) = (appender.clone(), stopping.clone(), bus.clone());
         let announcements = async move {
-            let announce = move |delivery| files::announce(appender.clone(), delivery);
-            bus.consume(&queue, PREFETCH, stopping, announce).await;
+            from.consume(&files, PREFETCH, stop, move |delivery| files::announce(to.clone(), delivery)).await;
         };
         background.push(("chat-announcements", Box::pin(announcements)));
+        let (to, stop) = (appender.clone(), stopping.clone());
+        let accepted = async move {
+            bus.consume(&invites, PREFETCH, stop, move |delivery| invites::accepted(to.clone(), delivery)).await;
+        };
+        background.push(("chat-invites", Box::pin(accepted)));
     }
     let digests = presence::digest::run(presence.clone(), db.clone(), stopping.clone());
     background.push(("chat-presence", Box::pin(digests)));

@@ -131,6 +131,8 @@ pub(crate) async fn delete(
     let row = living(work, room_id, seen.first_visible(), message_id).await?;
     if row.author_id != actor.user_id {
         policy::allow(Action::DeleteOthers, seen.room.rules(), seen.asker(actor))?;
+        let facts = [("message", message_id.to_string()), ("author", row.author_id.to_string())];
+        work.audit(actor, "message.deleted", room_id, &facts);
     }
     let message_seq = store::unsigned(row.seq);
     let deleted = MessageDeleted { message_id: message_id.to_string(), message_seq };

@@ -9,7 +9,13 @@ pub struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![mesh::outbox::migration(), mesh::inbox::migration(), Box::new(Chat), Box::new(Access)]
+        vec![
+            mesh::outbox::migration(),
+            mesh::inbox::migration(),
+            Box::new(Chat),
+            Box::new(Access),
+            mesh::audit::migration(),
+        ]
     }
 }
 

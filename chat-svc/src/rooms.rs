@@ -74,6 +74,8 @@ pub(crate) async fn create(work: &mut Work<'_>, actor: Actor, new: &NewRoom) -> 
     let created = RoomCreated { room: Some(room.clone()) };
     work.append(new.id, actor.user_id, Body::RoomCreated(created.clone()), None);
     work.publish(new.id, &created)?;
+    let kind = new.kind.as_str_name();
+    work.audit(actor, "room.created", new.id, &[("name", new.name.clone()), ("kind", kind.into())]);
     let member = enter(work, actor, &room, actor.user_id, RoomRole::Owner, 1).await?;
     let membership =
         Membership { member_count: 1, ..standing(&member, work.head(new.id), read_marker::Marker::default()) };
@@ -141,6 +143,7 @@ pub(crate) async fn update(
     }
     room::update(work.tx().await?, &room).await?;
     work.wrote();
+    work.audit(actor, "room.updated", room_id, &facts(change));
     let updated = RoomUpdated { room: Some(room.to_proto()) };
     work.append(room_id, actor.user_id, Body::RoomUpdated(updated), None);
     Ok(UpdateRoomResponse { room: Some(room.to_proto()) }.encode_to_vec().into())
@@ -159,6 +162,16 @@ fn wanted(room: &room::Model, change: &RoomChange) -> Vec<Action> {
     actions
 }
 
+/// What the audit log says of a change.
+fn facts(change: &RoomChange) -> Vec<(&'static str, String)> {
+    let mut facts: Vec<(&'static str, String)> = Vec::new();
+    facts.extend(change.name.clone().map(|name| ("name", name)));
+    facts.extend(change.topic.clone().map(|topic| ("topic", topic)));
+    facts.extend(change.history.map(|history| ("history", history.as_str_name().into())));
+    facts.extend(change.permissions.iter().map(|(what, role)| (what.name(), role.as_str_name().into())));
+    facts
+}
+
 /// Lets a room be read and left, and nothing else.
 pub(crate) async fn archive(work: &mut Work<'_>, actor: Actor, room_id: Uuid) -> Result<Bytes, ChatError> {
     let mut room = open(work.tx().await?, room_id, actor, Action::Archive).await?.room;
@@ -167,6 +180,7 @@ pub(crate) async fn archive(work: &mut Work<'_>, actor: Actor, room_id: Uuid) ->
         room::update(work.tx().await?, &room).await?;
         work.wrote();
         let archived = RoomArchived { room: Some(room.to_proto()) };
+        work.audit(actor, "room.archived", room_id, &[]);
         work.append(room_id, actor.user_id, Body::RoomArchived(archived.clone()), None);
         work.publish(room_id, &archived)?;
     }
@@ -181,6 +195,7 @@ pub(crate) async fn unarchive(work: &mut Work<'_>, actor: Actor, room_id: Uuid) 
         room::update(work.tx().await?, &room).await?;
         work.wrote();
         let unarchived = RoomUnarchived { room: Some(room.to_proto()) };
+        work.audit(actor, "room.unarchived", room_id, &[]);
         work.append(room_id, actor.user_id, Body::RoomUnarchived(unarchived.clone()), None);
         work.publish(room_id, &unarchived)?;
     }

@@ -1,6 +1,7 @@
 //! The services: decode, authorise, call a rule, encode.
 
 mod access;
+mod audit;
 mod feed;
 mod live_feed;
 mod messages;
@@ -10,7 +11,7 @@ mod rooms;
 use std::sync::Arc;
 
 use mesh::{
-    authn::{self, MeshSecret, Rank},
+    authn::{self, MeshSecret, Origin, Rank},
     clock::Clock,
     db::Db,
     errors,
@@ -25,8 +26,9 @@ use proto::{
             access_service_server::AccessServiceServer, feed_service_server::FeedServiceServer as LiveFeedServer,
         },
         v1::{
-            feed_service_server::FeedServiceServer, message_service_server::MessageServiceServer,
-            people_service_server::PeopleServiceServer, room_service_server::RoomServiceServer,
+            audit_service_server::AuditServiceServer, feed_service_server::FeedServiceServer,
+            message_service_server::MessageServiceServer, people_service_server::PeopleServiceServer,
+            room_service_server::RoomServiceServer,
         },
     },
 };
@@ -36,7 +38,7 @@ use uuid::Uuid;
 
 use crate::{
     append::Appender,
-    command::{self, Action, Actor, Command},
+    command::{self, Action, Actor, Command, Place},
     errors::ChatError,
     live::Live,
     presence::Presence,
@@ -66,6 +68,8 @@ pub const METHODS: &[Method] = &[
     Method::user("/loquat.chat.v1.FeedService/VerifyRange").scope("messages:read"),
     Method::user("/loquat.chat.v1.PeopleService/GetPeople").scope("users:read"),
     Method::user("/loquat.chat.v1.PeopleService/ListPeople").scope("users:read"),
+    Method::user("/loquat.chat.v1.AuditService/List").least(Rank::Admin).scope("admin:read"),
+    Method::user("/loquat.chat.v1.AuditService/Verify").least(Rank::Admin).scope("admin:read"),
     Method::service("/loquat.chat.internal.v1.FeedService/Attach").streaming(),
     Method::service("/loquat.chat.internal.v1.FeedService/ListFeeds"),
     Method::service("/loquat.chat.internal.v1.FeedService/OpenFeeds"),
@@ -100,6 +104,7 @@ pub(crate) fn routes(shared: Shared) -> Routes {
         .add_service(MessageServiceServer::new(rpc.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES))
         .add_service(FeedServiceServer::new(rpc.clone()))
         .add_service(PeopleServiceServer::new(rpc.clone()))
+        .add_service(AuditServiceServer::new(rpc.clone()))
         .add_service(LiveFeedServer::new(rpc.clone()))
         .add_service(AccessServiceServer::new(rpc));
     routes.routes()
@@ -111,6 +116,12 @@ fn actor(extensions: &Extensions) -> Result<Actor, Status> {
     Ok(Actor { user_id: user.user_id, rank: user.rank() })
 }
 
+/// From where they call.
+fn place(extensions: &Extensions) -> Place {
+    let address = extensions.get::<Origin>().map(Origin::place).unwrap_or_default();
+    Place { address, trace: mesh::rpc::traceparent().unwrap_or_default() }
+}
+
 impl Rpc {
     /// A method that changes something: reads the request's fields, commits what they ask for, and answers.
     async fn change<Q, A, D>(&self, method: &'static str, request: Request<Q>, decode: D) -> Result<Response<A>, Status>
@@ -119,12 +130,12 @@ impl Rpc {
         A: Message + Default,
         D: FnOnce(&mut Fields, &Q) -> (Option<Uuid>, Action) + Send,
     {
-        let actor = actor(request.extensions())?;
+        let (actor, place) = (actor(request.extensions())?, place(request.extensions()));
         let request = request.into_inner();
         let mut fields = Fields::default();
         let (op_id, action) = decode(&mut fields, &request);
         answer(match fields.done() {
-            Ok(()) => self.commit(actor, method, op_id, &request, action).await,
+            Ok(()) => self.commit(actor, place, method, op_id, &request, action).await,
             Err(invalid) => Err(invalid.into()),
         })
     }
@@ -133,13 +144,14 @@ impl Rpc {
     async fn commit<Q: Message, A: Message + Default>(
         &self,
         actor: Actor,
+        place: Place,
         method: &'static str,
         op_id: Option<Uuid>,
         request: &Q,
         action: Action,
     ) -> Result<A, ChatError> {
         let op = command::op(actor.user_id, op_id, method, request);
-        let bytes = self.0.appender.commit(Command { actor, op, action }).await?;
+        let bytes = self.0.appender.commit(Command { actor, op, action, place }).await?;
         A::decode(bytes).map_err(ChatError::internal)
     }
 }

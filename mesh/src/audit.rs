@@ -35,6 +35,8 @@ pub struct Entry {
     pub details: BTreeMap<&'static str, String>,
     /// From where, as far as that is known.
     pub address: String,
+    /// The trace of the call, when it is written outside of the call.
+    pub trace: Option<String>,
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "whatever can be written down is")]
@@ -55,6 +57,13 @@ impl Entry {
     #[must_use]
     pub fn from(mut self, address: impl ToString) -> Self {
         self.address = address.to_string();
+        self
+    }
+
+    /// Says in which trace. For what is written by another task than the call's own.
+    #[must_use]
+    pub fn during(mut self, trace: impl ToString) -> Self {
+        self.trace = Some(trace.to_string());
         self
     }
 
@@ -165,7 +174,8 @@ pub async fn append<C: ConnectionTrait>(tx: &C, entries: &[Entry], now: OffsetDa
     let mut rows = Vec::with_capacity(entries.len());
     for entry in entries {
         seq += 1;
-        let mut row = row(entry, seq, now, trace.clone(), previous)?;
+        let trace = entry.trace.clone().unwrap_or_else(|| trace.clone());
+        let mut row = row(entry, seq, now, trace, previous)?;
         row.hash = row.digest();
         previous = row.hash.clone();
         rows.push(ActiveModel::from(row).reset_all());

@@ -39,6 +39,12 @@ pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
     }
 }
 
+/// The seed of random stories that `LOQUAT_TEST_SEED` asks for.
+#[allow(clippy::disallowed_methods, reason = "the tests' own switch, not configuration of the product")]
+pub fn seed() -> Option<u64> {
+    std::env::var("LOQUAT_TEST_SEED").ok()?.parse().ok()
+}
+
 /// A fresh operation id.
 pub fn op_id() -> String {
     mesh::ids::new_id().to_string()

@@ -3,10 +3,12 @@
 
 use mesh::errors::reason;
 use proto::{
-    auth::v1::{SearchUsersRequest, user_service_client::UserServiceClient},
+    auth::v1::{
+        InviteAccepted, InvitedRoom, SearchUsersRequest, WorkspaceRole, user_service_client::UserServiceClient,
+    },
     chat::v1::{
-        self as chat, Event, RoomHistory, RoomKind, RoomPermissions, RoomRole, event::Body,
-        people_service_client::PeopleServiceClient,
+        self as chat, Event, RoomHistory, RoomKind, RoomPermissions, RoomRole,
+        audit_service_client::AuditServiceClient, event::Body, people_service_client::PeopleServiceClient,
     },
     edge::v1::{SubscribeRequest, edge_service_client::EdgeServiceClient},
     file::v1::{
@@ -39,6 +41,7 @@ stories!(
     a_guest_is_where_they_were_brought_and_sees_whom_they_meet,
     those_who_run_the_workspace_moderate_public_rooms,
     a_program_does_what_its_scopes_name,
+    an_invitation_leads_where_its_maker_may_bring_people,
 );
 
 tests::stories!(
@@ -46,6 +49,7 @@ tests::stories!(
     nobody_changes_permissions_above_their_own,
     an_archived_room_can_be_read_and_left,
     what_was_before_joining_does_not_exist,
+    what_those_do_who_manage_rooms_is_audited,
 );
 
 fn refusal<T: std::fmt::Debug>(result: Result<T, Status>) -> (Code, String) {
@@ -380,4 +384,92 @@ async fn a_program_does_what_its_scopes_name(town: Town) {
     };
     assert_eq!(refusal(subscribe(&writer).await), denied("SCOPE_MISSING"));
     subscribe(&reader).await.unwrap();
+}
+
+/// Puts an event on its way to the bus, as auth-svc does.
+fn announces(town: &Town, event: &InviteAccepted) {
+    let db = rusqlite::Connection::open(town.folder().join("auth.db")).unwrap();
+    db.busy_timeout(std::time::Duration::from_secs(5)).unwrap();
+    let row = (
+        mesh::ids::new_id().as_bytes().to_vec(),
+        proto::event_kind::<InviteAccepted>(),
+        proto::to_json(event).unwrap().to_string(),
+        event.user_id.clone(),
+    );
+    let insert = "INSERT INTO outbox (message_id, kind, body, key, sent_at) VALUES (?1, ?2, ?3, ?4, 0)";
+    db.execute(insert, row).unwrap();
+}
+
+async fn an_invitation_leads_where_its_maker_may_bring_people(town: Town) {
+    town.registers("founder").await;
+    let (alice, bob) = (town.registers("alice").await, town.registers("bob").await);
+    let guest = Forge::of(&town).in_role(&town.registers("guest").await, "guest");
+    let (hers, theirs) = (alice.creates_private_room("hers").await, bob.creates_private_room("theirs").await);
+    let (public, archived) = (alice.creates_room("public").await, alice.creates_private_room("archived").await);
+    archives(&alice, &archived).await.unwrap();
+    let mut listens = guest.listens().await;
+    // Where alice is not, or may give no such role, or nobody may do anything, the invitation does not count.
+    let rooms = [(&theirs, 0), (&archived, 0), (&hers, 2), (&public, 0)];
+    let invited =
+        |(room, room_role): &(&chat::Room, u32)| InvitedRoom { room_id: room.id.clone(), room_role: *room_role };
+    let accepted = InviteAccepted {
+        invite_id: op_id(),
+        invited_by: alice.user.id.clone(),
+        invited_by_role: WorkspaceRole::Member.into(),
+        user_id: guest.user.id.clone(),
+        user_role: WorkspaceRole::Guest.into(),
+        rooms: rooms.iter().map(invited).collect(),
+        at: None,
+    };
+    announces(&town, &accepted);
+    announces(&town, &accepted);
+    listens.opens(&public.id).await;
+    let joined = chat::ListRoomsRequest { joined_only: true, ..Default::default() };
+    let joined = guest.rooms().list_rooms(joined).await.unwrap().into_inner();
+    let mut ids: Vec<String> = joined.rooms.into_iter().map(|room| room.id).collect();
+    ids.sort();
+    let mut expected = [hers.id, public.id.clone()];
+    expected.sort();
+    assert_eq!(ids, expected);
+    assert_eq!(joined.memberships.iter().filter(|standing| standing.role() == RoomRole::Admin).count(), 1);
+    says(&guest, &public, "thank you").await.unwrap();
+}
+
+async fn what_those_do_who_manage_rooms_is_audited(town: Town) {
+    let founder = town.registers("founder").await;
+    let (alice, bob) = (town.registers("alice").await, town.registers("bob").await);
+    let room = alice.creates_private_room("board").await;
+    alice.adds(&room, &bob).await;
+    let said = bob.says(&room, "rude").await;
+    deletes(&bob, &bob.says(&room, "one's own is not audited").await).await.unwrap();
+    deletes(&alice, &said).await.unwrap();
+    promotes(&alice, &room, &bob, RoomRole::Moderator).await.unwrap();
+    let readers = RoomPermissions { post: RoomRole::Moderator.into(), ..Default::default() };
+    alice.rooms().update_room(permits(&room, readers)).await.unwrap();
+    assert_eq!(refusal(archives(&bob, &room).await), denied("ROLE_TOO_LOW"));
+    archives(&alice, &room).await.unwrap();
+    archives(&alice, &room).await.unwrap();
+    alice.removes(&room, &bob).await;
+    let mut audit = AuditServiceClient::new(founder.channel());
+    let request = chat::AuditServiceListRequest { room_id: room.id.clone(), ..Default::default() };
+    let entries = audit.list(request.clone()).await.unwrap().into_inner().entries;
+    let actions: Vec<&str> = entries.iter().rev().map(|entry| entry.action.as_str()).collect();
+    let expected = [
+        "room.created",
+        "member.added",
+        "message.deleted",
+        "member.role_changed",
+        "room.updated",
+        "room.archived",
+        "member.removed",
+    ];
+    assert_eq!(actions, expected);
+    assert!(entries.iter().all(|entry| entry.actor_id == alice.user.id && entry.subject_id == room.id));
+    assert!(entries.iter().all(|entry| entry.address == "127.0.0.1" && entry.trace.len() == 55), "{entries:?}");
+    let permitted = &entries.iter().find(|entry| entry.action == "room.updated").unwrap().details;
+    assert_eq!(permitted.get("post").map(String::as_str), Some("ROOM_ROLE_MODERATOR"));
+    let whole = audit.verify(chat::AuditServiceVerifyRequest {}).await.unwrap().into_inner();
+    assert!(whole.intact && whole.entries == whole.head_seq && whole.head_seq >= 7);
+    let listed = AuditServiceClient::new(alice.channel()).list(request).await;
+    assert_eq!(refusal(listed), denied("ROLE_TOO_LOW"));
 }

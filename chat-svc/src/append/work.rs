@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
 use mesh::{
+    audit::{self, Entry},
     bus::Interest,
     crash,
     db::Db,
@@ -22,7 +23,7 @@ use uuid::Uuid;
 
 use super::Known;
 use crate::{
-    command::Actor,
+    command::{Actor, Place},
     errors::ChatError,
     live::Committed,
     messages,
@@ -67,6 +68,10 @@ pub(crate) struct Work<'t> {
     outbox: Vec<OutboxMessage>,
     /// Files that appear in rooms: the room, the file, and the number.
     shared: Vec<(Uuid, Uuid, u64)>,
+    /// From where the change under way is asked for.
+    pub(super) place: Place,
+    /// What those did who manage rooms.
+    audited: Vec<Entry>,
     /// Counts everything that was gathered or written.
     changes: u64,
 }
@@ -109,6 +114,8 @@ impl<'t> Work<'t> {
             answer: None,
             outbox: Vec::new(),
             shared: Vec::new(),
+            place: Place::default(),
+            audited: Vec::new(),
             changes: 0,
         };
         work.heads = if db.is_shared() { work.lock(feeds).await? } else { work.remember_heads(feeds).await? };
@@ -246,6 +253,12 @@ impl<'t> Work<'t> {
         Ok(())
     }
 
+    /// Notes in the audit log what somebody did to a room.
+    pub(crate) fn audit(&mut self, actor: Actor, action: &'static str, room: Uuid, facts: &[(&'static str, String)]) {
+        let entry = Entry::new(action, room).by(actor.user_id).from(&self.place.address).during(&self.place.trace);
+        self.audited.push(facts.iter().fold(entry, |entry, (name, value)| entry.with(name, value)));
+    }
+
     /// Notes which files the event of a number brings into a room: whoever may read that event may read them.
     pub(crate) fn shares(&mut self, room: Uuid, seq: u64, files: &[File]) {
         let ids = files.iter().filter_map(|file| Uuid::try_parse(&file.id).ok());
@@ -350,6 +363,9 @@ impl<'t> Work<'t> {
         if !self.outbox.is_empty() {
             outbox::add(self.tx().await?, &self.outbox, self.now).await?;
         }
+        if !self.audited.is_empty() {
+            self.tx().await?;
+        }
         // A crash point needs a moment between the writes and the commit, which one trip does not have.
         if self.tx.get().is_some() || crash::is_armed("chat.inserted") {
             self.write(statements).await?;
@@ -358,6 +374,8 @@ impl<'t> Work<'t> {
         }
         crash::point("chat.inserted");
         if let Some(tx) = self.tx.into_inner() {
+            // Last, because from here on transactions wait for each other.
+            audit::append(&tx, &self.audited, self.now).await?;
             tx.commit().await?;
         }
         if !self.db.is_shared() {

@@ -12,6 +12,19 @@ pub(crate) enum Permission {
     DeleteMessages,
 }
 
+impl Permission {
+    /// As the contracts call it.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Post => "post",
+            Self::AddMembers => "add_members",
+            Self::RemoveMembers => "remove_members",
+            Self::EditRoom => "edit_room",
+            Self::DeleteMessages => "delete_messages",
+        }
+    }
+}
+
 /// Each permission in the order of its place, with its field's name.
 const ALL: [(Permission, &str); 5] = [
     (Permission::Post, "permissions.post"),

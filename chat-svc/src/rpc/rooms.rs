@@ -8,7 +8,7 @@ use proto::chat::v1::{
 use tonic::{Request, Response, Status, async_trait};
 use uuid::Uuid;
 
-use super::{Rpc, actor, answer};
+use super::{Rpc, actor, answer, place};
 use crate::{
     command::{Action, NewRoom, RoomChange},
     errors::ChatError,
@@ -136,7 +136,7 @@ impl RoomService for Rpc {
         &self,
         request: Request<v1::AddMemberRequest>,
     ) -> Result<Response<v1::AddMemberResponse>, Status> {
-        let actor = actor(request.extensions())?;
+        let (actor, place) = (actor(request.extensions())?, place(request.extensions()));
         let request = request.into_inner();
         let run = async {
             let mut fields = Fields::default();
@@ -148,7 +148,7 @@ impl RoomService for Rpc {
             // Whether the caller may is asked first, so that nobody learns about accounts through rooms they are not in.
             rooms::open(self.0.db.reader(), room_id, actor, policy::Action::Add(role)).await?;
             self.must_exist(user_id).await?;
-            self.commit(actor, "AddMember", op_id, &request, Action::AddMember { room_id, user_id, role }).await
+            self.commit(actor, place, "AddMember", op_id, &request, Action::AddMember { room_id, user_id, role }).await
         };
         answer(self.0.db.within(run).await)
     }

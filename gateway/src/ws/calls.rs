@@ -31,7 +31,7 @@ pub(super) async fn unary(
     let bearer =
         bearer.map_err(|_| errors::plain(Code::Unauthenticated, "TOKEN_INVALID", "The access token is not valid."))?;
     request.metadata_mut().as_mut().insert(http::header::AUTHORIZATION, bearer);
-    if grpc::path_is_of_accounts(method) {
+    if grpc::asks_from_where(method) {
         state.origins.tell(origin, request.metadata_mut().as_mut());
     }
     let mut client = tonic::client::Grpc::new(upstream).max_decoding_message_size(MAX_MESSAGE_BYTES);
