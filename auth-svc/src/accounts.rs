@@ -1,6 +1,7 @@
 //! Accounts: made, found.
 
 use mesh::{
+    audit::{self, Entry},
     db::Db,
     fields::Fields,
     outbox::{self, OutboxMessage},
@@ -29,6 +30,8 @@ pub struct NewAccount {
     pub password: String,
     /// Rights in the workspace. The first account becomes the owner whatever this says.
     pub role: WorkspaceRole,
+    /// Where its mail goes; may be empty.
+    pub email: String,
 }
 
 /// What a new account must satisfy besides its fields.
@@ -38,7 +41,7 @@ pub(crate) enum Admission<'a> {
     ByAdministrator,
     /// Somebody registers by themselves.
     Registration {
-        /// Registration is open.
+        /// Registration is open, or an invitation was brought.
         open: bool,
         /// The first account needs the setup token.
         needs_setup_token: bool,
@@ -53,9 +56,12 @@ pub(crate) enum Admission<'a> {
 /// When a field is wrong, the name is taken, or the database refuses.
 pub async fn add_account(db: &Db, new: &NewAccount, now: OffsetDateTime) -> Result<User, AuthError> {
     db.migrate::<Migrator>().await.map_err(AuthError::internal)?;
-    let account = prepare(&Passwords::new(), new, now).await?;
+    let account = prepare(&Passwords::new().map_err(AuthError::internal)?, new, now).await?;
     let tx = db.begin().await?;
     let account = insert(&tx, account, Admission::ByAdministrator, now).await?;
+    let entry =
+        Entry::new("user.added", account.id).with("username", &account.username).with("role", account.role_name());
+    audit::append(&tx, &[entry], now).await?;
     tx.commit().await?;
     Ok(account.to_proto())
 }
@@ -69,19 +75,37 @@ pub(crate) async fn prepare(
     let mut fields = Fields::default();
     let username = fields::username(&mut fields, &new.username);
     let display_name = fields::display_name(&mut fields, &new.display_name, &username);
-    fields::new_password(&mut fields, &new.password);
+    fields::new_password(&mut fields, "password", &new.password);
+    let email = fields::email(&mut fields, &new.email);
     fields.done()?;
-    Ok(account::Model {
+    let password = passwords.hash(&new.password).await?;
+    Ok(account::Model { password, email, ..blank(username, display_name, new.role, now) })
+}
+
+/// An account without a password: nobody signs in to it with one.
+pub(crate) fn blank(
+    username: String,
+    display_name: String,
+    role: WorkspaceRole,
+    now: OffsetDateTime,
+) -> account::Model {
+    account::Model {
         id: mesh::ids::new_id(),
         folded_name: display_name.to_lowercase(),
         username,
         display_name,
-        password: passwords.hash(&new.password).await?,
-        role: new.role.into(),
+        password: String::new(),
+        role: role.into(),
         created_at: store::micros(now),
         bot: false,
         disabled: false,
-    })
+        email: String::new(),
+        title: String::new(),
+        about: String::new(),
+        avatar_file_id: String::new(),
+        epoch: 0,
+        epoch_at: 0,
+    }
 }
 
 /// Writes an account. That it is the first is decided here, inside the transaction.

@@ -24,6 +24,36 @@ pub enum AuthError {
     /// The first account off loopback without the token of the first start.
     #[error("The first account needs the setup token that the server printed on its first start.")]
     SetupTokenRequired,
+    /// Not an invitation that can be used; nobody learns why.
+    #[error("The invitation is not valid, or no longer.")]
+    InviteInvalid,
+    /// Not a link that resets a password, or no longer.
+    #[error("The link is not valid, or no longer; ask for another one.")]
+    ResetTokenInvalid,
+    /// The caller's workspace role does not allow it.
+    #[error("Your role in the workspace does not allow this.")]
+    RoleTooLow,
+    /// Nobody who can sign in would own the workspace.
+    #[error("The workspace must keep an owner who can sign in.")]
+    LastOwner,
+    /// No such account.
+    #[error("There is no such account.")]
+    UserNotFound,
+    /// No such session of the caller.
+    #[error("There is no such session.")]
+    SessionNotFound,
+    /// No such personal access token of this account.
+    #[error("There is no such token.")]
+    TokenNotFound,
+    /// No such invitation.
+    #[error("There is no such invitation.")]
+    InviteNotFound,
+    /// More personal access tokens than one account may have.
+    #[error("The account has as many tokens as it may; revoke some first.")]
+    TooManyTokens,
+    /// Not a personal access token that is good.
+    #[error("The access token is not valid.")]
+    TokenInvalid,
     /// A wrong name or password; nobody learns which.
     #[error("The username or the password is wrong.")]
     BadCredentials,
@@ -59,9 +89,17 @@ impl Describe for AuthError {
         match self {
             Self::Invalid(_) => Code::InvalidArgument,
             Self::UsernameTaken => Code::AlreadyExists,
-            Self::RegistrationClosed | Self::SetupTokenRequired => Code::PermissionDenied,
-            Self::BadCredentials | Self::RefreshTokenInvalid | Self::SessionEnded => Code::Unauthenticated,
-            Self::HashingBusy | Self::TooManyTries(_) => Code::ResourceExhausted,
+            Self::RegistrationClosed
+            | Self::SetupTokenRequired
+            | Self::InviteInvalid
+            | Self::ResetTokenInvalid
+            | Self::RoleTooLow => Code::PermissionDenied,
+            Self::LastOwner => Code::FailedPrecondition,
+            Self::UserNotFound | Self::SessionNotFound | Self::TokenNotFound | Self::InviteNotFound => Code::NotFound,
+            Self::BadCredentials | Self::RefreshTokenInvalid | Self::SessionEnded | Self::TokenInvalid => {
+                Code::Unauthenticated
+            }
+            Self::HashingBusy | Self::TooManyTries(_) | Self::TooManyTokens => Code::ResourceExhausted,
             Self::StoreUnavailable(_) => Code::Unavailable,
             Self::Internal(_) => Code::Internal,
         }
@@ -73,6 +111,16 @@ impl Describe for AuthError {
             Self::UsernameTaken => "USERNAME_TAKEN",
             Self::RegistrationClosed => "REGISTRATION_CLOSED",
             Self::SetupTokenRequired => "SETUP_TOKEN_REQUIRED",
+            Self::InviteInvalid => "INVITE_INVALID",
+            Self::ResetTokenInvalid => "RESET_TOKEN_INVALID",
+            Self::RoleTooLow => "ROLE_TOO_LOW",
+            Self::LastOwner => "LAST_OWNER",
+            Self::UserNotFound => "USER_NOT_FOUND",
+            Self::SessionNotFound => "SESSION_NOT_FOUND",
+            Self::TokenNotFound => "TOKEN_NOT_FOUND",
+            Self::InviteNotFound => "INVITE_NOT_FOUND",
+            Self::TooManyTokens => "TOO_MANY_TOKENS",
+            Self::TokenInvalid => "TOKEN_INVALID",
             Self::BadCredentials => "BAD_CREDENTIALS",
             Self::RefreshTokenInvalid => "REFRESH_TOKEN_INVALID",
             Self::SessionEnded => "SESSION_ENDED",
@@ -88,6 +136,8 @@ impl Describe for AuthError {
             Self::Invalid(Invalid(violations)) => violations.clone(),
             Self::UsernameTaken => vec![Violation::new("username", "is taken")],
             Self::SetupTokenRequired => vec![Violation::new("setup_token", "is missing or wrong")],
+            Self::InviteInvalid => vec![Violation::new("invite_token", "is not valid, or no longer")],
+            Self::ResetTokenInvalid => vec![Violation::new("reset_token", "is not valid, or no longer")],
             _ => Vec::new(),
         }
     }

@@ -1,7 +1,12 @@
 //! Many accounts at once, at the server itself: for `loquat user import`. They have no password, so nobody signs in to them
 //! with one; sessions can be opened for them on the spot, for programs and for load tests.
 
-use mesh::{db::Db, fields::Fields};
+use mesh::{
+    audit::{self, Entry},
+    authn::Origin,
+    db::Db,
+    fields::Fields,
+};
 use proto::auth::v1::{User, WorkspaceRole};
 use time::OffsetDateTime;
 
@@ -11,7 +16,7 @@ use crate::{
     fields,
     migration::Migrator,
     sessions,
-    store::{self, account, secret},
+    store::{account, secret},
     tokens::{self, Signer},
 };
 
@@ -54,11 +59,13 @@ pub async fn import_accounts(
                 Some(known) => known,
                 None => accounts::insert(&tx, account, Admission::ByAdministrator, now).await?,
             };
-            let started = sessions::start(&tx, &account, "import", now).await?;
-            let access_token = signer.access_token(account.id, started.session.id, account.role_name(), now)?;
+            let started = sessions::start(&tx, &account, "import", &Origin::default(), now).await?;
+            let access_token = signer.access_token(&account, started.session.id, now)?;
             let user = account.to_proto();
             imported.push(Imported { user, access_token, refresh_token: started.refresh_token });
         }
+        let entry = Entry::new("user.imported", "").with("accounts", some.len());
+        audit::append(&tx, &[entry], now).await?;
         tx.commit().await?;
     }
     Ok(imported)
@@ -69,15 +76,5 @@ fn prepare(username: &str, display_name: &str, now: OffsetDateTime) -> Result<ac
     let username = fields::username(&mut fields, username);
     let display_name = fields::display_name(&mut fields, display_name, &username);
     fields.done()?;
-    Ok(account::Model {
-        id: mesh::ids::new_id(),
-        folded_name: display_name.to_lowercase(),
-        username,
-        display_name,
-        password: String::new(),
-        role: WorkspaceRole::Member.into(),
-        created_at: store::micros(now),
-        bot: false,
-        disabled: false,
-    })
+    Ok(accounts::blank(username, display_name, WorkspaceRole::Member, now))
 }

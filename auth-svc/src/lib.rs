@@ -3,12 +3,17 @@
 //! Calls nobody. Refuses to say whether an account exists to those who cannot sign in.
 
 mod accounts;
+mod admin;
 mod errors;
 mod fields;
 mod import;
+mod invites;
 mod limits;
+mod mail;
 mod migration;
 mod passwords;
+mod programs;
+mod resets;
 mod rpc;
 mod sessions;
 mod store;
@@ -33,8 +38,11 @@ use self::store::{account, secret};
 pub use self::{
     accounts::{NewAccount, add_account},
     errors::AuthError,
+    fields::SCOPES,
     import::{Imported, import_accounts},
+    mail::MailConfig,
     migration::Migrator,
+    programs::PREFIX as TOKEN_PREFIX,
     rpc::METHODS,
 };
 
@@ -58,8 +66,13 @@ pub struct Config {
     pub session_days: u32,
     /// Tries to sign in to one account in a minute. Default 30.
     pub tries_per_account: u64,
-    /// Tries to sign in altogether in a minute. Default 3,000.
+    /// Tries from one IPv4 address or IPv6 /64 network in a minute, to sign in, to register, or with tokens and links that are
+    /// not good. Loopback is not counted. Default 100.
+    pub tries_per_address: u64,
+    /// The same altogether. Default 3,000.
     pub tries_altogether: u64,
+    /// How links are sent to people.
+    pub mail: MailConfig,
 }
 
 impl Default for Config {
@@ -73,7 +86,9 @@ impl Default for Config {
             issuer: "loquat".into(),
             session_days: 30,
             tries_per_account: 30,
+            tries_per_address: 100,
             tries_altogether: 3000,
+            mail: MailConfig::default(),
         }
     }
 }
@@ -84,7 +99,7 @@ impl Default for Config {
 pub enum Registration {
     /// Everybody.
     Open,
-    /// Whoever has an invitation. There are no invitations yet, so nobody but the first account.
+    /// Whoever has an invitation, and the first account.
     Invite,
     /// Nobody but the first account.
     Closed,
@@ -104,6 +119,8 @@ pub struct Deps {
     pub tasks: Tasks,
     /// The public port is not on loopback: the first account needs the setup token.
     pub off_loopback: bool,
+    /// Where browsers find us, for links; may be empty.
+    pub public_url: String,
 }
 
 /// Why auth-svc cannot start.
@@ -121,6 +138,12 @@ pub enum StartError {
     /// The signing key cannot be used.
     #[error("the signing key: {0}")]
     Key(AuthError),
+    /// No thread for passwords could be had.
+    #[error("a thread for passwords: {0}")]
+    Thread(#[from] std::io::Error),
+    /// Mail is configured in a way that cannot work.
+    #[error("{0}")]
+    Mail(String),
 }
 
 /// Makes auth-svc ready.
@@ -128,7 +151,7 @@ pub enum StartError {
 /// # Errors
 /// When the database cannot be migrated or its keys cannot be used.
 pub async fn start(config: &Config, deps: Deps) -> Result<Service, StartError> {
-    let Deps { db, bus, cache, clock, tasks, off_loopback } = deps;
+    let Deps { db, bus, cache, clock, tasks, off_loopback, public_url } = deps;
     db.migrate::<Migrator>().await?;
     let tx = db.begin().await?;
     let seed = secret::keep(&tx, secret::SIGNING_SEED, tokens::random::<32>().to_vec()).await?;
@@ -140,7 +163,13 @@ pub async fn start(config: &Config, deps: Deps) -> Result<Service, StartError> {
     let signer = tokens::Signer::new(&config.issuer, &seed).map_err(StartError::Key)?;
 
     let here = Cache::open("memory:", &tasks)?;
-    let limits = limits::Limits::new(cache.clone(), here, config.tries_per_account, config.tries_altogether);
+    let most = limits::Most {
+        per_account: config.tries_per_account,
+        per_network: config.tries_per_address,
+        altogether: config.tries_altogether,
+    };
+    let limits = limits::Limits::new(cache.clone(), here, most);
+    let mail = mail::Mail::open(&config.mail, tasks.clone()).map_err(StartError::Mail)?;
     let wake = Wake::default();
     let relay = Relay::new(db.clone(), bus, wake.clone(), clock.clone()).run(tasks.stopping());
     let routes = rpc::routes(rpc::Shared {
@@ -149,12 +178,14 @@ pub async fn start(config: &Config, deps: Deps) -> Result<Service, StartError> {
         clock,
         tasks,
         wake,
-        passwords: passwords::Passwords::new(),
+        passwords: passwords::Passwords::new()?,
         signer,
-        registration_open: config.registration == Registration::Open,
+        registration: config.registration,
         needs_setup_token: off_loopback,
         idle: Duration::from_secs(u64::from(config.session_days) * 86_400),
         limits,
+        mail,
+        public_url,
     });
     Ok(Service { routes, methods: METHODS, background: vec![("auth-relay", Box::pin(relay))] })
 }

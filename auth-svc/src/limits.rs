@@ -1,8 +1,9 @@
-//! Limits on tries to sign in: per account and altogether, in windows of a minute.
+//! Limits on tries to sign in: per account, per network and altogether, in windows of a minute.
 
 use std::time::Duration;
 
-use mesh::cache::Cache;
+use mesh::{authn::Origin, cache::Cache};
+use sha2::{Digest as _, Sha256};
 
 use crate::errors::AuthError;
 
@@ -13,21 +14,44 @@ const WINDOW: Duration = Duration::from_secs(60);
 pub(crate) struct Limits {
     shared: Cache,
     here: Cache,
-    per_account: u64,
-    altogether: u64,
+    most: Most,
+}
+
+/// How many tries a minute has.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Most {
+    pub(crate) per_account: u64,
+    /// An IPv4 address or an IPv6 /64 network.
+    pub(crate) per_network: u64,
+    pub(crate) altogether: u64,
 }
 
 impl Limits {
-    /// `per_account` and `altogether` are tries in a minute; `here` is a cache of this process.
-    pub(crate) fn new(shared: Cache, here: Cache, per_account: u64, altogether: u64) -> Self {
-        Self { shared, here, per_account, altogether }
+    /// `here` is a cache of this process.
+    pub(crate) fn new(shared: Cache, here: Cache, most: Most) -> Self {
+        Self { shared, here, most }
     }
 
     /// Counts a try. An account that is being guessed at answers more slowly; it is never locked for longer than the window.
-    pub(crate) async fn count(&self, username: &str) -> Result<(), AuthError> {
-        let account = format!("auth.tries.{username}");
-        let (tries, all) = tokio::join!(self.tries(&account), self.tries("auth.tries"));
-        if tries > self.per_account || all > self.altogether {
+    pub(crate) async fn count(&self, account: &str, origin: &Origin) -> Result<(), AuthError> {
+        // What was typed may be of any length.
+        let account = format!("auth.tries.account.{}", hex::encode(&Sha256::digest(account)[..16]));
+        let (tries, ()) = tokio::try_join!(async { Ok(self.tries(&account).await) }, self.count_network(origin))?;
+        if tries > self.most.per_account {
+            return Err(AuthError::TooManyTries(WINDOW));
+        }
+        Ok(())
+    }
+
+    /// Counts a try that names no account: of a registration, an invitation, a token.
+    pub(crate) async fn count_network(&self, origin: &Origin) -> Result<(), AuthError> {
+        let all = self.tries("auth.tries");
+        // Whoever is on this machine, or behind a proxy that is not known to be one, cannot be told from others.
+        let known = origin.address.is_some_and(|address| !address.to_canonical().is_loopback());
+        let network =
+            async { if known { self.tries(&format!("auth.tries.network.{}", origin.network())).await } else { 0 } };
+        let (all, network) = tokio::join!(all, network);
+        if network > self.most.per_network || all > self.most.altogether {
             return Err(AuthError::TooManyTries(WINDOW));
         }
         Ok(())
@@ -50,7 +74,12 @@ mod tests {
     use super::*;
 
     fn limits(shared: &str, tasks: &Tasks) -> Limits {
-        Limits::new(Cache::open(shared, tasks).unwrap(), Cache::open("memory:", tasks).unwrap(), 3, 5)
+        let most = Most { per_account: 3, per_network: 4, altogether: 8 };
+        Limits::new(Cache::open(shared, tasks).unwrap(), Cache::open("memory:", tasks).unwrap(), most)
+    }
+
+    fn at(address: &str) -> Origin {
+        Origin { address: address.parse().ok(), agent: String::new() }
     }
 
     #[tokio::test]
@@ -59,12 +88,18 @@ mod tests {
         // Nobody listens on port 1.
         for shared in ["memory:", "redis://127.0.0.1:1"] {
             let limits = limits(shared, &tasks);
-            for _ in 0..3 {
-                limits.count("alice").await.unwrap();
+            let refused = async |account: &str, address: &str| {
+                matches!(limits.count(account, &at(address)).await, Err(AuthError::TooManyTries(_)))
+            };
+            for number in 0..3 {
+                assert!(!refused("alice", &format!("2001:db8::{number}")).await);
             }
-            assert!(matches!(limits.count("alice").await, Err(AuthError::TooManyTries(_))), "{shared}");
-            limits.count("bob").await.unwrap();
-            assert!(matches!(limits.count("carol").await, Err(AuthError::TooManyTries(_))), "{shared}");
+            assert!(refused("alice", "203.0.113.1").await, "{shared}: an account, from wherever");
+            assert!(!refused("bob", "2001:db8::ffff").await);
+            assert!(refused("carol", "2001:db8::1:2:3:4").await, "{shared}: a network of 64 bits");
+            assert!(!refused("carol", "2001:db8:0:1::1").await, "another network");
+            assert!(!refused("dora", "127.0.0.1").await);
+            assert!(refused("emil", "203.0.113.9").await, "{shared}: altogether");
         }
         tasks.stop(Duration::from_secs(5)).await;
     }

@@ -8,7 +8,7 @@ pub struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![mesh::outbox::migration(), Box::new(Auth)]
+        vec![mesh::outbox::migration(), Box::new(Auth), mesh::audit::migration(), Box::new(Access)]
     }
 }
 
@@ -56,5 +56,85 @@ impl MigrationTrait for Auth {
         manager.create_index(by_user).await?;
         let secret = Table::create().table("secret").col(string("name").primary_key()).col(blob("value")).to_owned();
         manager.create_table(secret).await
+    }
+}
+
+/// Profiles, places of sessions, tokens of programs, invitations, resets of passwords.
+struct Access;
+
+impl MigrationName for Access {
+    fn name(&self) -> &'static str {
+        "m0002_access"
+    }
+}
+
+#[async_trait::async_trait]
+impl MigrationTrait for Access {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        for column in ["email", "title", "about", "avatar_file_id"] {
+            let mut column = string(column).default("").take();
+            manager.alter_table(Table::alter().table("account").add_column(&mut column).to_owned()).await?;
+        }
+        for column in ["epoch", "epoch_at"] {
+            let mut column = big_integer(column).default(0).take();
+            manager.alter_table(Table::alter().table("account").add_column(&mut column).to_owned()).await?;
+        }
+        let mut address = string("address").default("").take();
+        manager.alter_table(Table::alter().table("session").add_column(&mut address).to_owned()).await?;
+        for (table, column) in [("account", "email"), ("account", "epoch_at"), ("session", "ended_at")] {
+            let name = format!("{table}_{column}");
+            manager.create_index(Index::create().name(name).table(table).col(column).to_owned()).await?;
+        }
+        let tokens = Table::create()
+            .table("access_token")
+            .col(uuid("id").primary_key())
+            .col(uuid("user_id"))
+            .col(string("name"))
+            .col(string("scopes"))
+            .col(blob("hash"))
+            .col(big_integer("created_at"))
+            .col(big_integer("expires_at"))
+            .col(big_integer("last_used_at"))
+            .col(string("last_address"))
+            .col(big_integer("revoked_at"))
+            .to_owned();
+        manager.create_table(tokens).await?;
+        for column in ["user_id", "revoked_at"] {
+            let name = format!("access_token_{column}");
+            manager.create_index(Index::create().name(name).table("access_token").col(column).to_owned()).await?;
+        }
+        let invites = Table::create()
+            .table("invite")
+            .col(uuid("id").primary_key())
+            .col(blob("hash"))
+            .col(uuid("created_by"))
+            .col(big_integer("created_at"))
+            .col(big_integer("expires_at"))
+            .col(big_integer("max_uses"))
+            .col(big_integer("uses"))
+            .col(integer("role"))
+            .col(text("rooms"))
+            .col(string("note"))
+            .col(big_integer("revoked_at"))
+            .to_owned();
+        manager.create_table(invites).await?;
+        let uses = Table::create()
+            .table("invite_use")
+            .col(uuid("invite_id"))
+            .col(uuid("user_id"))
+            .col(big_integer("used_at"))
+            .primary_key(Index::create().col("invite_id").col("user_id"))
+            .to_owned();
+        manager.create_table(uses).await?;
+        let resets = Table::create()
+            .table("password_reset")
+            .col(uuid("id").primary_key())
+            .col(uuid("user_id"))
+            .col(blob("hash"))
+            .col(big_integer("expires_at"))
+            .to_owned();
+        manager.create_table(resets).await?;
+        let by_user = Index::create().name("password_reset_user").table("password_reset").col("user_id").to_owned();
+        manager.create_index(by_user).await
     }
 }

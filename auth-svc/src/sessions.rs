@@ -3,7 +3,11 @@
 
 use std::time::Duration;
 
-use mesh::outbox;
+use mesh::{
+    audit::{self, Entry},
+    authn::Origin,
+    outbox,
+};
 use proto::auth::v1::SessionEnded;
 use sea_orm::ConnectionTrait;
 use time::OffsetDateTime;
@@ -16,7 +20,7 @@ use crate::{
         self, account,
         session::{self, Model},
     },
-    tokens::{RefreshToken, random},
+    tokens::{Opaque, random},
 };
 
 /// For so long the token just spent gives the same successor: two windows of one browser may race.
@@ -34,11 +38,12 @@ pub(crate) async fn start<C: ConnectionTrait>(
     tx: &C,
     account: &account::Model,
     device: &str,
+    origin: &Origin,
     now: OffsetDateTime,
 ) -> Result<Renewed, AuthError> {
-    let token = RefreshToken::first(mesh::ids::new_id());
+    let token = Opaque::new(mesh::ids::new_id());
     let session = Model {
-        id: token.session_id,
+        id: token.id,
         user_id: account.id,
         device: device.to_owned(),
         key: random::<32>().to_vec(),
@@ -47,6 +52,7 @@ pub(crate) async fn start<C: ConnectionTrait>(
         created_at: store::micros(now),
         rotated_at: store::micros(now),
         ended_at: 0,
+        address: origin.place(),
     };
     session::insert(tx, session.clone()).await?;
     Ok(Renewed { session, account: account.clone(), refresh_token: token.encode() })
@@ -62,7 +68,7 @@ enum Standing {
     Spent,
 }
 
-fn standing(session: &Model, token: &RefreshToken, now: OffsetDateTime) -> Standing {
+fn standing(session: &Model, token: &Opaque, now: OffsetDateTime) -> Standing {
     let hash = token.hash();
     let grace = i64::try_from(GRACE.as_micros()).unwrap_or(0);
     if hash == session.current_hash {
@@ -101,19 +107,24 @@ pub(crate) enum Renewal {
 /// Spends a refresh token.
 pub(crate) async fn renew<C: ConnectionTrait>(
     tx: &C,
-    token: &RefreshToken,
+    token: &Opaque,
     idle: Duration,
+    origin: &Origin,
     now: OffsetDateTime,
 ) -> Result<Renewal, AuthError> {
     // Two windows that renew at once do so one after the other.
-    let session = session::lock(tx, token.session_id).await?;
+    let session = session::lock(tx, token.id).await?;
     let (session, account) = living(tx, session, idle, now).await?;
     let successor = token.successor(&session.key);
     match standing(&session, token, now) {
-        Standing::Current => session::rotate(tx, &session, successor.hash(), store::micros(now)).await?,
+        Standing::Current => {
+            session::rotate(tx, &session, successor.hash(), origin.place(), store::micros(now)).await?;
+        }
         Standing::InGrace => {}
         Standing::Spent => {
-            end(tx, &session, now).await?;
+            end(tx, session.user_id, &[session.id], now).await?;
+            let entry = Entry::new("session.replayed", session.id).from(origin.place()).with("user", session.user_id);
+            audit::append(tx, &[entry], now).await?;
             return Ok(Renewal::Replayed { session_id: session.id });
         }
     }
@@ -123,11 +134,11 @@ pub(crate) async fn renew<C: ConnectionTrait>(
 /// Whose session a refresh token is, without spending it.
 pub(crate) async fn resolve<C: ConnectionTrait>(
     db: &C,
-    token: &RefreshToken,
+    token: &Opaque,
     idle: Duration,
     now: OffsetDateTime,
 ) -> Result<(Model, account::Model), AuthError> {
-    let session = session::find(db, token.session_id).await?;
+    let session = session::find(db, token.id).await?;
     let (session, account) = living(db, session, idle, now).await?;
     match standing(&session, token, now) {
         Standing::Current | Standing::InGrace => Ok((session, account)),
@@ -135,14 +146,43 @@ pub(crate) async fn resolve<C: ConnectionTrait>(
     }
 }
 
-/// Ends a session and tells other services.
-pub(crate) async fn end<C: ConnectionTrait>(tx: &C, session: &Model, now: OffsetDateTime) -> Result<(), AuthError> {
-    session::end(tx, session.id, store::micros(now)).await?;
-    let event = SessionEnded {
-        session_id: session.id.to_string(),
-        user_id: session.user_id.to_string(),
-        at: Some(store::timestamp(store::micros(now))),
+/// Ends sessions of an account and tells other services.
+pub(crate) async fn end<C: ConnectionTrait>(
+    tx: &C,
+    user_id: Uuid,
+    sessions: &[Uuid],
+    now: OffsetDateTime,
+) -> Result<(), AuthError> {
+    session::end(tx, sessions, store::micros(now)).await?;
+    let ended = |session: &Uuid| {
+        let event = SessionEnded {
+            session_id: session.to_string(),
+            user_id: user_id.to_string(),
+            at: Some(store::timestamp(store::micros(now))),
+        };
+        accounts::message(&event, user_id)
     };
-    outbox::add(tx, &[accounts::message(&event, session.user_id)?], now).await?;
+    let messages = sessions.iter().map(ended).collect::<Result<Vec<_>, _>>()?;
+    if !messages.is_empty() {
+        outbox::add(tx, &messages, now).await?;
+    }
     Ok(())
+}
+
+/// Ends every session of an account but one, and returns them.
+pub(crate) async fn end_all<C: ConnectionTrait>(
+    tx: &C,
+    user_id: Uuid,
+    but: Option<Uuid>,
+    now: OffsetDateTime,
+) -> Result<Vec<Uuid>, AuthError> {
+    let mut ended = session::lock_of_user(tx, user_id).await?;
+    ended.retain(|session| Some(*session) != but);
+    end(tx, user_id, &ended, now).await?;
+    Ok(ended)
+}
+
+/// Before this a session that was not used since has ended by itself.
+pub(crate) fn idle_since(idle: Duration, now: OffsetDateTime) -> i64 {
+    store::micros(now).saturating_sub(i64::try_from(idle.as_micros()).unwrap_or(i64::MAX))
 }

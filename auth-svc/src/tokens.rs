@@ -3,13 +3,13 @@
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD as BASE64};
 use ed25519_dalek::{SigningKey, pkcs8::EncodePrivateKey as _};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
-use mesh::authn::{ACCESS_TOKEN_LIFE, AUDIENCE, AccessClaims, VerifyKey};
+use mesh::authn::{ACCESS_TOKEN_LIFE, AUDIENCE, AccessClaims, TOKEN_TYPE, VerifyKey};
 use rand::RngCore as _;
 use sha2::{Digest as _, Sha256};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::errors::AuthError;
+use crate::{errors::AuthError, store::account};
 
 /// Signs access tokens.
 pub(crate) struct Signer {
@@ -27,7 +27,7 @@ impl Signer {
             signing.to_pkcs8_der().map_err(|cause| AuthError::internal(anyhow::anyhow!("the signing key: {cause}")))?;
         let ed25519 = signing.verifying_key().to_bytes().to_vec();
         let kid = hex::encode(&Sha256::digest(&ed25519)[..8]);
-        let header = Header { kid: Some(kid.clone()), typ: Some("at+jwt".into()), ..Header::new(Algorithm::EdDSA) };
+        let header = Header { kid: Some(kid.clone()), typ: Some(TOKEN_TYPE.into()), ..Header::new(Algorithm::EdDSA) };
         let key = EncodingKey::from_ed_der(der.as_bytes());
         Ok(Self { issuer: issuer.to_owned(), header, key, public: VerifyKey { kid, ed25519 } })
     }
@@ -37,23 +37,36 @@ impl Signer {
         self.public.clone()
     }
 
-    /// An access token of ten minutes.
+    /// An access token of ten minutes, for a session.
     pub(crate) fn access_token(
         &self,
-        user_id: Uuid,
+        account: &account::Model,
         session_id: Uuid,
-        role: &str,
+        now: OffsetDateTime,
+    ) -> Result<String, AuthError> {
+        self.limited_token(account, session_id, None, now + ACCESS_TOKEN_LIFE, now)
+    }
+
+    /// An access token with scopes, which ends no later than after ten minutes.
+    pub(crate) fn limited_token(
+        &self,
+        account: &account::Model,
+        session_id: Uuid,
+        scope: Option<String>,
+        end: OffsetDateTime,
         now: OffsetDateTime,
     ) -> Result<String, AuthError> {
         let claims = AccessClaims {
             iss: self.issuer.clone(),
             aud: AUDIENCE.into(),
-            sub: user_id,
+            sub: account.id,
             sid: session_id,
-            role: role.to_owned(),
+            role: account.role_name().to_owned(),
             iat: now.unix_timestamp(),
-            exp: (now + ACCESS_TOKEN_LIFE).unix_timestamp(),
+            exp: end.min(now + ACCESS_TOKEN_LIFE).unix_timestamp(),
             jti: mesh::ids::new_id(),
+            epoch: u64::try_from(account.epoch).unwrap_or(0),
+            scope,
         };
         jsonwebtoken::encode(&self.header, &claims, &self.key).map_err(AuthError::internal)
     }
@@ -66,27 +79,28 @@ pub(crate) fn random<const N: usize>() -> [u8; N] {
     bytes
 }
 
-/// A refresh token: which session, and 32 secret bytes.
+/// A secret text that is the only way to something: which, and 32 secret bytes. Of these only a hash is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct RefreshToken {
-    pub(crate) session_id: Uuid,
+pub(crate) struct Opaque {
+    /// What it opens: a session, a personal access token, an invitation, a reset.
+    pub(crate) id: Uuid,
     secret: [u8; 32],
 }
 
-impl RefreshToken {
-    /// The first of a session.
-    pub(crate) fn first(session_id: Uuid) -> Self {
-        Self { session_id, secret: random() }
+impl Opaque {
+    /// A new one for something.
+    pub(crate) fn new(id: Uuid) -> Self {
+        Self { id, secret: random() }
     }
 
     /// The one that follows. Made from this token and the session's own key, neither of which alone is enough: so it can be
     /// made again while the grace lasts without having been stored, and nobody who only has an old token can make it.
     pub(crate) fn successor(&self, session_key: &[u8]) -> Self {
         let digest = Sha256::new().chain_update(b"successor").chain_update(session_key).chain_update(self.secret);
-        Self { session_id: self.session_id, secret: digest.finalize().into() }
+        Self { id: self.id, secret: digest.finalize().into() }
     }
 
-    /// What is stored of it.
+    /// What is stored of it. It has 256 random bits, so a plain hash is enough.
     pub(crate) fn hash(&self) -> Vec<u8> {
         Sha256::digest(self.secret).to_vec()
     }
@@ -94,7 +108,7 @@ impl RefreshToken {
     /// As the client keeps it.
     pub(crate) fn encode(&self) -> String {
         let mut bytes = Vec::with_capacity(48);
-        bytes.extend_from_slice(self.session_id.as_bytes());
+        bytes.extend_from_slice(self.id.as_bytes());
         bytes.extend_from_slice(&self.secret);
         BASE64.encode(bytes)
     }
@@ -102,8 +116,8 @@ impl RefreshToken {
     /// Reads what a client kept.
     pub(crate) fn decode(text: &str) -> Option<Self> {
         let bytes = BASE64.decode(text).ok().filter(|bytes| bytes.len() == 48)?;
-        let (session, secret) = bytes.split_at(16);
-        Some(Self { session_id: Uuid::from_slice(session).ok()?, secret: secret.try_into().ok()? })
+        let (id, secret) = bytes.split_at(16);
+        Some(Self { id: Uuid::from_slice(id).ok()?, secret: secret.try_into().ok()? })
     }
 }
 
@@ -112,12 +126,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_refresh_token_survives_its_encoding_and_has_one_successor() {
-        let token = RefreshToken::first(mesh::ids::new_id());
-        assert_eq!(RefreshToken::decode(&token.encode()), Some(token.clone()));
+    fn a_secret_survives_its_encoding_and_has_one_successor() {
+        let token = Opaque::new(mesh::ids::new_id());
+        assert_eq!(Opaque::decode(&token.encode()), Some(token.clone()));
         assert_eq!(token.successor(b"key"), token.successor(b"key"));
         assert_ne!(token.successor(b"key"), token.successor(b"other"));
-        assert_eq!(RefreshToken::decode("short"), None);
-        assert_eq!(RefreshToken::decode(""), None);
+        assert_eq!(Opaque::decode("short"), None);
+        assert_eq!(Opaque::decode(""), None);
     }
 }

@@ -41,6 +41,7 @@ async fn service(folder: &tempfile::TempDir, setup_token: &str) -> (Upstream, Ta
         clock: clock.clone(),
         tasks: tasks.clone(),
         off_loopback: true,
+        public_url: String::new(),
     };
     let config = Config { setup_token: Secret::new(setup_token), ..Config::default() };
     let service = auth_svc::start(&config, deps).await.unwrap();

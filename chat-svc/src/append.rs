@@ -221,6 +221,7 @@ async fn run(work: &mut Work<'_>, command: &Command) -> Result<Answer, ChatError
         }
     }
     let before = work.mark();
+    work.place.clone_from(&command.place);
     match command.run(work).await {
         Ok(response) => {
             work.remember(command.op.as_ref(), &response);

@@ -6,7 +6,18 @@ use proto::file::v1::File;
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
-use crate::{append::Work, errors::ChatError, files, members, messages, reads, rooms, store::op::Op};
+use mesh::authn::Rank;
+
+use crate::{
+    append::Work,
+    errors::ChatError,
+    files,
+    invites::{self, Accepted},
+    members, messages,
+    policy::{Permission, Permissions},
+    reads, rooms,
+    store::op::Op,
+};
 
 /// A change that somebody asks for.
 #[derive(Clone, Debug)]
@@ -17,6 +28,17 @@ pub(crate) struct Command {
     pub(crate) op: Option<Op>,
     /// What to do.
     pub(crate) action: Action,
+    /// From where it is asked for, for the audit log; empty for what never stands there.
+    pub(crate) place: Place,
+}
+
+/// From where a call comes.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Place {
+    /// The client's address, as far as it is known.
+    pub(crate) address: String,
+    /// The trace of the call.
+    pub(crate) trace: String,
 }
 
 /// Who asks for a change.
@@ -24,20 +46,22 @@ pub(crate) struct Command {
 pub(crate) struct Actor {
     /// The account; nil for the system.
     pub(crate) user_id: Uuid,
-    /// Guests see only rooms that they were added to.
-    pub(crate) guest: bool,
+    /// The standing in the workspace.
+    pub(crate) rank: Rank,
 }
 
 impl Actor {
     /// The system itself.
-    pub(crate) const SYSTEM: Self = Self { user_id: Uuid::nil(), guest: false };
+    pub(crate) const SYSTEM: Self = Self { user_id: Uuid::nil(), rank: Rank::Member };
 }
 
 /// What can be changed.
 #[derive(Clone, Debug)]
 pub(crate) enum Action {
     CreateRoom(NewRoom),
-    UpdateRoom { room_id: Uuid, name: Option<String>, topic: Option<String>, history: Option<RoomHistory> },
+    UpdateRoom { room_id: Uuid, change: RoomChange },
+    ArchiveRoom { room_id: Uuid },
+    UnarchiveRoom { room_id: Uuid },
     JoinRoom { room_id: Uuid },
     LeaveRoom { room_id: Uuid },
     AddMember { room_id: Uuid, user_id: Uuid, role: RoomRole },
@@ -48,6 +72,7 @@ pub(crate) enum Action {
     DeleteMessage { room_id: Uuid, message_id: Uuid },
     MarkRead { room_id: Uuid, seq: u64 },
     MarkUnread { room_id: Uuid, seq: u64 },
+    AcceptInvite(Accepted),
     FileReady { message_id: Uuid, room_id: Uuid, file_id: Uuid, file: Box<File> },
 }
 
@@ -59,6 +84,16 @@ pub(crate) struct NewRoom {
     pub(crate) kind: RoomKind,
     pub(crate) topic: String,
     pub(crate) history: RoomHistory,
+    pub(crate) permissions: Permissions,
+}
+
+/// What changes of a room; what is nothing stays.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct RoomChange {
+    pub(crate) name: Option<String>,
+    pub(crate) topic: Option<String>,
+    pub(crate) history: Option<RoomHistory>,
+    pub(crate) permissions: Vec<(Permission, RoomRole)>,
 }
 
 /// What a sender says of an attached file.
@@ -84,10 +119,13 @@ impl Command {
                 vec![*room_id, *user_id]
             }
             Action::UpdateRoom { room_id, .. }
+            | Action::ArchiveRoom { room_id }
+            | Action::UnarchiveRoom { room_id }
             | Action::SetMemberRole { room_id, .. }
             | Action::SendMessage { room_id, .. }
             | Action::EditMessage { room_id, .. }
             | Action::DeleteMessage { room_id, .. } => vec![*room_id],
+            Action::AcceptInvite(accepted) => accepted.feeds(),
             Action::FileReady { room_id, file, .. } => {
                 let uploader = Uuid::try_parse(&file.uploader_id).ok();
                 std::iter::once(*room_id).chain(uploader).collect()
@@ -101,9 +139,9 @@ impl Command {
         let actor = self.actor;
         match &self.action {
             Action::CreateRoom(room) => rooms::create(work, actor, room).await,
-            Action::UpdateRoom { room_id, name, topic, history } => {
-                rooms::update(work, actor, *room_id, name.as_deref(), topic.as_deref(), *history).await
-            }
+            Action::UpdateRoom { room_id, change } => rooms::update(work, actor, *room_id, change).await,
+            Action::ArchiveRoom { room_id } => rooms::archive(work, actor, *room_id).await,
+            Action::UnarchiveRoom { room_id } => rooms::unarchive(work, actor, *room_id).await,
             Action::JoinRoom { room_id } => members::join(work, actor, *room_id).await,
             Action::LeaveRoom { room_id } => members::leave(work, actor, *room_id).await,
             Action::AddMember { room_id, user_id, role } => members::add(work, actor, *room_id, *user_id, *role).await,
@@ -121,6 +159,7 @@ impl Command {
             Action::DeleteMessage { room_id, message_id } => messages::delete(work, actor, *room_id, *message_id).await,
             Action::MarkRead { room_id, seq } => reads::mark_read(work, actor, *room_id, *seq).await,
             Action::MarkUnread { room_id, seq } => reads::mark_unread(work, actor, *room_id, *seq).await,
+            Action::AcceptInvite(accepted) => invites::enter(work, actor, accepted).await,
             Action::FileReady { message_id, room_id, file_id, file } => {
                 files::ready(work, *message_id, *room_id, *file_id, file).await
             }

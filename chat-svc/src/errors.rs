@@ -39,6 +39,9 @@ pub enum ChatError {
     /// Somebody else's message.
     #[error("Only the author can change a message.")]
     NotTheAuthor,
+    /// The room can only be read.
+    #[error("This room is archived: it can be read, and nothing else.")]
+    RoomArchived,
     /// The only owner wants to leave others behind.
     #[error("You are the only owner of this room; make somebody else an owner first.")]
     LastOwner,
@@ -100,7 +103,7 @@ impl Describe for ChatError {
             | Self::UserNotFound
             | Self::MemberNotFound => Code::NotFound,
             Self::RoleTooLow | Self::NotTheAuthor => Code::PermissionDenied,
-            Self::LastOwner => Code::FailedPrecondition,
+            Self::LastOwner | Self::RoomArchived => Code::FailedPrecondition,
             Self::OpIdReused => Code::AlreadyExists,
             Self::StoreUnavailable(_) | Self::ServiceUnavailable(_) => Code::Unavailable,
             Self::Internal(_) => Code::Internal,
@@ -119,6 +122,7 @@ impl Describe for ChatError {
             Self::RoleTooLow => "ROLE_TOO_LOW",
             Self::NotTheAuthor => "NOT_THE_AUTHOR",
             Self::LastOwner => "LAST_OWNER",
+            Self::RoomArchived => "ROOM_ARCHIVED",
             Self::OpIdReused => "OP_ID_REUSED",
             Self::StoreUnavailable(_) => "STORE_UNAVAILABLE",
             Self::ServiceUnavailable(_) => "SERVICE_UNAVAILABLE",

@@ -1,5 +1,7 @@
 //! Files as chat sees them: references that senders bring, and announcements from file-svc.
 
+use std::collections::HashMap;
+
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD as BASE64};
 use bytes::Bytes;
 use mesh::{
@@ -14,12 +16,13 @@ use proto::{
         v1::{File, FileReady},
     },
 };
+use sea_orm::ConnectionTrait;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{
     append::{Appender, Work},
-    command::{Action, Actor, Command, FileClaim},
+    command::{Action, Actor, Command, FileClaim, Place},
     errors::ChatError,
     store,
 };
@@ -71,12 +74,39 @@ pub(crate) async fn announce(appender: Appender, delivery: Delivery) -> Result<(
         file_id: Uuid::try_parse(&file.id).map_err(poison)?,
         file: Box::new(File { reference: String::new(), ..file }),
     };
-    let done = appender.commit(Command { actor: Actor::SYSTEM, op: None, action }).await;
+    let done = appender.commit(Command { actor: Actor::SYSTEM, op: None, action, place: Place::default() }).await;
     done.map(drop).map_err(|cause| HandlerError::Retry(cause.into()))
 }
 
 fn poison(cause: impl std::fmt::Display) -> HandlerError {
     HandlerError::Poison(anyhow::anyhow!("{cause}"))
+}
+
+/// Those of some announced files that somebody who reads a room from a number on may read.
+pub(crate) async fn visible<C: ConnectionTrait>(
+    db: &C,
+    room_id: Uuid,
+    first_visible: u64,
+    ids: &[Uuid],
+) -> Result<HashMap<Uuid, File>, ChatError> {
+    let hidden = hidden(db, room_id, first_visible, ids).await?;
+    let mut files = store::file::some(db, room_id, ids).await?;
+    files.retain(|id, _| !hidden.contains(id));
+    Ok(files)
+}
+
+/// Those of some files that somebody who reads a room from a number on may not read.
+pub(crate) async fn hidden<C: ConnectionTrait>(
+    db: &C,
+    room_id: Uuid,
+    first_visible: u64,
+    ids: &[Uuid],
+) -> Result<Vec<Uuid>, ChatError> {
+    if first_visible <= 1 || ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let seen = store::shared_file::since(db, room_id, first_visible, ids).await?;
+    Ok(ids.iter().filter(|id| !seen.contains(id)).copied().collect())
 }
 
 /// Announces a file to its room and to its uploader, once however often it is delivered.
@@ -97,6 +127,8 @@ pub(crate) async fn ready(
     }
     store::file::save(work.tx().await?, room_id, file_id, file).await?;
     let uploader = Uuid::try_parse(&file.uploader_id).map_err(ChatError::internal)?;
+    let seq = work.next_seq(room_id);
+    work.shares(room_id, seq, std::slice::from_ref(file));
     for feed in [room_id, uploader] {
         let body = Body::FileReady(chat::FileReady { file: Some(file.clone()) });
         work.append(feed, uploader, body, None);

@@ -9,6 +9,7 @@ mod errors;
 mod feeds;
 mod fields;
 mod files;
+mod invites;
 mod live;
 mod members;
 mod messages;
@@ -40,7 +41,7 @@ use serde::{Deserialize, Serialize};
 use self::presence::Presence;
 pub use self::{errors::ChatError, migration::Migrator, rpc::METHODS};
 
-/// How many announcements of files are handled at a time.
+/// How many announcements of other services are handled at a time.
 const PREFETCH: usize = 16;
 
 /// The section `chat` of the configuration.
@@ -124,16 +125,21 @@ pub async fn start(config: &Config, deps: Deps) -> Result<Service, StartError> {
 
     let mut background: Vec<(&'static str, BoxFuture<'static, ()>)> = Vec::new();
     if let Some(bus) = bus {
-        let queue = files::queue();
-        bus.declare(&queue).await?;
+        let (files, invites) = (files::queue(), invites::queue());
+        bus.declare(&files).await?;
+        bus.declare(&invites).await?;
         let relay = Relay::new(db.clone(), bus.clone(), wake, clock.clone()).run(stopping.clone());
         background.push(("chat-relay", Box::pin(relay)));
-        let (appender, stopping) = (appender.clone(), stopping.clone());
+        let (to, stop, from) = (appender.clone(), stopping.clone(), bus.clone());
         let announcements = async move {
-            let announce = move |delivery| files::announce(appender.clone(), delivery);
-            bus.consume(&queue, PREFETCH, stopping, announce).await;
+            from.consume(&files, PREFETCH, stop, move |delivery| files::announce(to.clone(), delivery)).await;
         };
         background.push(("chat-announcements", Box::pin(announcements)));
+        let (to, stop) = (appender.clone(), stopping.clone());
+        let accepted = async move {
+            bus.consume(&invites, PREFETCH, stop, move |delivery| invites::accepted(to.clone(), delivery)).await;
+        };
+        background.push(("chat-invites", Box::pin(accepted)));
     }
     let digests = presence::digest::run(presence.clone(), db.clone(), stopping.clone());
     background.push(("chat-presence", Box::pin(digests)));

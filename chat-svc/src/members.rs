@@ -54,13 +54,17 @@ pub(crate) async fn add(
     let seen = rooms::open(work.tx().await?, room_id, actor, Action::Add(role)).await?;
     let member = match member::find(work.tx().await?, room_id, user_id).await? {
         Some(member) => member,
-        None => admit(work, actor, &seen.room, user_id, role).await?,
+        None => {
+            let facts = [("user", user_id.to_string()), ("role", role.as_str_name().into())];
+            work.audit(actor, "member.added", room_id, &facts);
+            admit(work, actor, &seen.room, user_id, role).await?
+        }
     };
     Ok(AddMemberResponse { member: Some(member.to_proto()) }.encode_to_vec().into())
 }
 
 /// Lets somebody in who was not there. What was posted before counts as read.
-async fn admit(
+pub(crate) async fn admit(
     work: &mut Work<'_>,
     actor: Actor,
     room: &room::Model,
@@ -100,6 +104,7 @@ pub(crate) async fn remove(
     rooms::open(work.tx().await?, room_id, actor, Action::Remove(RoomRole::Member)).await?;
     let theirs = member::find(work.tx().await?, room_id, user_id).await?.ok_or(ChatError::MemberNotFound)?;
     rooms::open(work.tx().await?, room_id, actor, Action::Remove(theirs.role())).await?;
+    work.audit(actor, "member.removed", room_id, &[("user", user_id.to_string())]);
     part(work, actor, room_id, user_id).await?;
     Ok(RemoveMemberResponse {}.encode_to_vec().into())
 }
@@ -123,6 +128,9 @@ pub(crate) async fn set_role(
         theirs.role = role.into();
         member::set_role(work.tx().await?, room_id, user_id, role).await?;
         work.wrote();
+        let (from, to) = (before.as_str_name().to_owned(), role.as_str_name().to_owned());
+        let facts = [("user", user_id.to_string()), ("from", from), ("to", to)];
+        work.audit(actor, "member.role_changed", room_id, &facts);
         let changed = MemberRoleChanged { member: Some(theirs.to_proto()), room_id: room_id.to_string() };
         work.append(room_id, actor.user_id, Body::MemberRoleChanged(changed), None);
     }

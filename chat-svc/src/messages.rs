@@ -16,6 +16,7 @@ use crate::{
     append::Work,
     command::{Actor, FileClaim},
     errors::ChatError,
+    files,
     policy::{self, Action},
     rooms,
     store::{self, message},
@@ -30,8 +31,8 @@ pub(crate) async fn send(
     claims: &[FileClaim],
     op_id: Option<Uuid>,
 ) -> Result<Bytes, ChatError> {
-    work.open(room_id, actor, Action::Post).await?;
-    let files = resolve(work, room_id, claims).await?;
+    let first = work.open(room_id, actor, Action::Post).await?.first_visible();
+    let files = resolve(work, room_id, first, claims).await?;
     let ordinal = work.next_ordinal(room_id);
     let seq = work.next_seq(room_id);
     let id = mesh::ids::new_id();
@@ -47,6 +48,7 @@ pub(crate) async fn send(
         op_id: op_id.map(|id| id.to_string()).unwrap_or_default(),
         ..Message::default()
     };
+    work.shares(room_id, seq, &message.files);
     let posted = MessagePosted { message: Some(message.clone()) };
     work.publish(room_id, &posted)?;
     work.post(
@@ -66,7 +68,12 @@ pub(crate) async fn send(
 }
 
 /// The files of a message: proven by a reference, or announced in the room before.
-async fn resolve(work: &Work<'_>, room_id: Uuid, claims: &[FileClaim]) -> Result<Vec<File>, ChatError> {
+async fn resolve(
+    work: &Work<'_>,
+    room_id: Uuid,
+    first_visible: u64,
+    claims: &[FileClaim],
+) -> Result<Vec<File>, ChatError> {
     let announced = claims.iter().filter_map(|claim| match claim {
         FileClaim::Announced(id) => Some(*id),
         FileClaim::Proven(_) => None,
@@ -75,7 +82,7 @@ async fn resolve(work: &Work<'_>, room_id: Uuid, claims: &[FileClaim]) -> Result
     // Most messages ask for nothing, and then there is no need for a transaction yet.
     let known = match announced.is_empty() {
         true => HashMap::new(),
-        false => store::file::some(work.tx().await?, room_id, &announced).await?,
+        false => files::visible(work.tx().await?, room_id, first_visible, &announced).await?,
     };
     let one = |claim: &FileClaim| match claim {
         FileClaim::Proven(file) => Ok(file.as_ref().clone()),
@@ -92,8 +99,8 @@ pub(crate) async fn edit(
     message_id: Uuid,
     text: &str,
 ) -> Result<Bytes, ChatError> {
-    work.open(room_id, actor, Action::Post).await?;
-    let row = living(work, room_id, message_id).await?;
+    let first = work.open(room_id, actor, Action::Post).await?.first_visible();
+    let row = living(work, room_id, first, message_id).await?;
     if row.author_id != actor.user_id {
         return Err(ChatError::NotTheAuthor);
     }
@@ -103,6 +110,7 @@ pub(crate) async fn edit(
     }
     let edited_seq = work.next_seq(room_id);
     let message = Message { text: text.to_owned(), edited_at: Some(work.at()), edited_seq, ..before };
+    work.shares(room_id, edited_seq, &message.files);
     let edited = MessageEdited { message: Some(message.clone()) };
     work.publish(room_id, &edited)?;
     work.append(room_id, actor.user_id, Body::MessageEdited(edited), None);
@@ -119,10 +127,12 @@ pub(crate) async fn delete(
     room_id: Uuid,
     message_id: Uuid,
 ) -> Result<Bytes, ChatError> {
-    let seen = rooms::open(work.tx().await?, room_id, actor, Action::Post).await?;
-    let row = living(work, room_id, message_id).await?;
+    let seen = rooms::open(work.tx().await?, room_id, actor, Action::DeleteOwn).await?;
+    let row = living(work, room_id, seen.first_visible(), message_id).await?;
     if row.author_id != actor.user_id {
-        policy::allow(Action::DeleteOthers, seen.room.kind(), seen.asker(actor))?;
+        policy::allow(Action::DeleteOthers, seen.room.rules(), seen.asker(actor))?;
+        let facts = [("message", message_id.to_string()), ("author", row.author_id.to_string())];
+        work.audit(actor, "message.deleted", room_id, &facts);
     }
     let message_seq = store::unsigned(row.seq);
     let deleted = MessageDeleted { message_id: message_id.to_string(), message_seq };
@@ -136,11 +146,16 @@ pub(crate) async fn delete(
     Ok(DeleteMessageResponse { seq }.encode_to_vec().into())
 }
 
-/// A message that is there and not deleted. What this very transaction posted or edited before is written first.
-async fn living(work: &mut Work<'_>, room_id: Uuid, message_id: Uuid) -> Result<message::Model, ChatError> {
+/// A message that is there for somebody who reads from a number on, and not deleted. What this very transaction posted or edited before is written first.
+async fn living(
+    work: &mut Work<'_>,
+    room_id: Uuid,
+    first_visible: u64,
+    message_id: Uuid,
+) -> Result<message::Model, ChatError> {
     work.flush().await?;
     let row = message::find(work.tx().await?, room_id, message_id).await?;
-    row.filter(|row| row.deleted_at == 0).ok_or(ChatError::MessageNotFound)
+    row.filter(|row| row.deleted_at == 0 && store::unsigned(row.seq) >= first_visible).ok_or(ChatError::MessageNotFound)
 }
 
 /// A message's content as it is now.

@@ -9,7 +9,13 @@ pub struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![mesh::outbox::migration(), mesh::inbox::migration(), Box::new(Chat)]
+        vec![
+            mesh::outbox::migration(),
+            mesh::inbox::migration(),
+            Box::new(Chat),
+            Box::new(Access),
+            mesh::audit::migration(),
+        ]
     }
 }
 
@@ -35,6 +41,35 @@ impl MigrationTrait for Chat {
         manager.create_index(by_user).await?;
         let by_name = Index::create().name("room_sort_name").table("room").col("sort_name").to_owned();
         manager.create_index(by_name).await
+    }
+}
+
+struct Access;
+
+impl MigrationName for Access {
+    fn name(&self) -> &'static str {
+        "m0002_access"
+    }
+}
+
+#[async_trait::async_trait]
+impl MigrationTrait for Access {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        for column in ["permissions", "archived_at"] {
+            let column = big_integer(column).default(0).take();
+            manager.alter_table(Table::alter().table("room").add_column(column).to_owned()).await?;
+        }
+        let mut shared = Table::create()
+            .table("shared_file")
+            .col(uuid("room_id"))
+            .col(uuid("file_id"))
+            .col(big_integer("seq"))
+            .primary_key(Index::create().col("room_id").col("file_id"))
+            .to_owned();
+        if manager.get_database_backend() == DbBackend::Sqlite {
+            shared.extra("WITHOUT ROWID");
+        }
+        manager.create_table(shared).await
     }
 }
 

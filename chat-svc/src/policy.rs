@@ -1,8 +1,18 @@
 //! Who may do what in a room: pure functions over what is known of the room and the caller. Used by every RPC, by the log,
 //! by the live stream and by CheckAccess, so that there is one answer.
+//!
+//! A level is how much somebody may do in a room: their role there, at most a member's for guests of the workspace; in public
+//! rooms owners and admins of the workspace stand at least where owners and admins of the room do.
 
+mod permissions;
+
+#[cfg(test)]
+mod tests;
+
+use mesh::authn::Rank;
 use proto::chat::v1::{RoomKind, RoomRole};
 
+pub(crate) use self::permissions::{Permission, Permissions, asked};
 use crate::errors::ChatError;
 
 /// What somebody wants to do in a room.
@@ -10,24 +20,42 @@ use crate::errors::ChatError;
 pub(crate) enum Action {
     /// Know that the room is there.
     See,
-    /// Read messages, members, events and files.
+    /// Read messages, events and files; say how far one has read.
     Read,
+    /// See who is in it.
+    SeeMembers,
     /// Post, upload, edit one's own, type.
     Post,
+    /// Delete one's own message.
+    DeleteOwn,
+    /// Delete somebody else's message.
+    DeleteOthers,
     /// Enter by oneself.
     Join,
     /// Leave.
     Leave,
     /// Rename, set the topic.
-    Update,
+    Edit,
+    /// Say how far back those who join may read.
+    SetHistory,
+    /// Change what needs the first role so that it needs the second.
+    Permit(RoomRole, RoomRole),
+    /// Archive, or the reverse.
+    Archive,
     /// Bring somebody in with this role.
     Add(RoomRole),
     /// Put somebody with this role out.
     Remove(RoomRole),
     /// Give somebody with the first role the second.
     Promote(RoomRole, RoomRole),
-    /// Delete somebody else's message.
-    DeleteOthers,
+}
+
+/// What a room says about itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Rules {
+    pub(crate) kind: RoomKind,
+    pub(crate) permissions: Permissions,
+    pub(crate) archived: bool,
 }
 
 /// Who asks, as far as the room is concerned.
@@ -35,93 +63,97 @@ pub(crate) enum Action {
 pub(crate) struct Asker {
     /// The role in the room; nothing when not in it.
     pub(crate) role: Option<RoomRole>,
-    /// Guests see only rooms that they were added to.
-    pub(crate) guest: bool,
+    /// The standing in the workspace.
+    pub(crate) rank: Rank,
 }
 
 /// Decides. What one may not see looks like what does not exist.
-pub(crate) fn allow(action: Action, kind: RoomKind, asker: Asker) -> Result<(), ChatError> {
-    let visible = asker.role.is_some() || (kind == RoomKind::Public && !asker.guest);
-    if !visible {
+pub(crate) fn allow(action: Action, rules: Rules, asker: Asker) -> Result<(), ChatError> {
+    let inside = asker.role.is_some();
+    if !(inside || found_from_outside(action, rules, asker.rank)) {
         return Err(ChatError::RoomNotFound);
     }
-    let Some(role) = asker.role else {
-        return match action {
-            Action::See | Action::Join => Ok(()),
-            // A public room is known, but reading it needs membership; it answers as if it were not there, so that there
-            // is no second way to learn about rooms.
-            _ => Err(ChatError::RoomNotFound),
-        };
-    };
-    let allowed = match action {
-        Action::See | Action::Read | Action::Post | Action::Join | Action::Leave => true,
-        Action::Update | Action::DeleteOthers => rank(role) >= rank(RoomRole::Admin),
-        Action::Add(given) => {
-            let may_bring = kind == RoomKind::Public || rank(role) >= rank(RoomRole::Admin);
-            may_bring && rank(given) <= rank(role)
-        }
-        Action::Remove(theirs) => rank(role) >= rank(RoomRole::Admin) && rank(theirs) <= rank(role),
-        Action::Promote(from, to) => rank(role) >= rank(RoomRole::Admin) && rank(from).max(rank(to)) <= rank(role),
-    };
-    if allowed { Ok(()) } else { Err(ChatError::RoleTooLow) }
+    if rules.archived && changes_archived(action, inside) {
+        return Err(ChatError::RoomArchived);
+    }
+    if permits(action, rules, asker) { Ok(()) } else { Err(ChatError::RoleTooLow) }
 }
 
-fn rank(role: RoomRole) -> u8 {
+/// What can be asked of a room that one is not in. Reading a public room needs membership, so that it answers as if it were
+/// not there: there is no second way to learn about rooms.
+fn found_from_outside(action: Action, rules: Rules, rank: Rank) -> bool {
+    if rules.kind != RoomKind::Public || rank == Rank::Guest {
+        return false;
+    }
+    match action {
+        Action::See | Action::Join => true,
+        Action::SeeMembers
+        | Action::Edit
+        | Action::SetHistory
+        | Action::Permit(..)
+        | Action::Archive
+        | Action::Add(_)
+        | Action::Remove(_)
+        | Action::Promote(..) => rank >= Rank::Admin,
+        Action::Read | Action::Post | Action::DeleteOwn | Action::DeleteOthers | Action::Leave => false,
+    }
+}
+
+/// Whether it changes a room that can only be read. Access can always be taken away, and an archive be opened.
+fn changes_archived(action: Action, inside: bool) -> bool {
+    match action {
+        Action::See | Action::Read | Action::SeeMembers | Action::Leave | Action::Remove(_) | Action::Archive => false,
+        // Who is in already joins without a change.
+        Action::Join => !inside,
+        Action::Post
+        | Action::DeleteOwn
+        | Action::DeleteOthers
+        | Action::Edit
+        | Action::SetHistory
+        | Action::Permit(..)
+        | Action::Add(_)
+        | Action::Promote(..) => true,
+    }
+}
+
+/// Whether somebody who may know of the room stands high enough.
+fn permits(action: Action, rules: Rules, asker: Asker) -> bool {
+    let mine = level(rules, asker);
+    let holds = |permission| mine >= of_role(rules.permissions.needs(permission, rules.kind));
+    let admin = of_role(RoomRole::Admin);
+    match action {
+        Action::See | Action::Read | Action::SeeMembers | Action::DeleteOwn | Action::Join | Action::Leave => true,
+        Action::Post => holds(Permission::Post),
+        Action::DeleteOthers => holds(Permission::DeleteMessages),
+        Action::Edit => holds(Permission::EditRoom),
+        Action::SetHistory | Action::Archive => mine >= admin,
+        Action::Permit(from, to) => mine >= admin.max(of_role(from)).max(of_role(to)),
+        Action::Add(given) => asker.rank > Rank::Guest && holds(Permission::AddMembers) && mine >= of_role(given),
+        Action::Remove(theirs) => holds(Permission::RemoveMembers) && mine >= of_role(theirs),
+        Action::Promote(from, to) => mine >= admin.max(of_role(from)).max(of_role(to)),
+    }
+}
+
+fn level(rules: Rules, asker: Asker) -> u8 {
+    let in_room = asker.role.map_or(0, of_role);
+    if asker.rank == Rank::Guest {
+        return in_room.min(of_role(RoomRole::Member));
+    }
+    let in_workspace = match asker.rank {
+        Rank::Owner if rules.kind == RoomKind::Public => of_role(RoomRole::Owner),
+        Rank::Admin if rules.kind == RoomKind::Public => of_role(RoomRole::Admin),
+        _ => 0,
+    };
+    in_room.max(in_workspace)
+}
+
+/// The level that a role gives.
+const fn of_role(role: RoomRole) -> u8 {
     match role {
         RoomRole::Unspecified => 0,
         RoomRole::Member => 1,
-        RoomRole::Admin => 2,
-        RoomRole::Owner => 3,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// One row an action: what a stranger, a guest stranger, a member, an admin and an owner get, in a public and in a
-    /// private room. `+` allowed, `?` not found, `-` denied.
-    const TABLE: &[(Action, &str, &str)] = &[
-        (Action::See, "+?+++", "??+++"),
-        (Action::Read, "??+++", "??+++"),
-        (Action::Post, "??+++", "??+++"),
-        (Action::Join, "+?+++", "??+++"),
-        (Action::Leave, "??+++", "??+++"),
-        (Action::Update, "??-++", "??-++"),
-        (Action::Add(RoomRole::Member), "??+++", "??-++"),
-        (Action::Add(RoomRole::Admin), "??-++", "??-++"),
-        (Action::Add(RoomRole::Owner), "??--+", "??--+"),
-        (Action::Remove(RoomRole::Member), "??-++", "??-++"),
-        (Action::Remove(RoomRole::Admin), "??-++", "??-++"),
-        (Action::Remove(RoomRole::Owner), "??--+", "??--+"),
-        (Action::Promote(RoomRole::Member, RoomRole::Admin), "??-++", "??-++"),
-        (Action::Promote(RoomRole::Admin, RoomRole::Owner), "??--+", "??--+"),
-        (Action::Promote(RoomRole::Owner, RoomRole::Member), "??--+", "??--+"),
-        (Action::DeleteOthers, "??-++", "??-++"),
-    ];
-
-    const ASKERS: [Asker; 5] = [
-        Asker { role: None, guest: false },
-        Asker { role: None, guest: true },
-        Asker { role: Some(RoomRole::Member), guest: false },
-        Asker { role: Some(RoomRole::Admin), guest: false },
-        Asker { role: Some(RoomRole::Owner), guest: false },
-    ];
-
-    #[test]
-    fn the_policy_is_this_table() {
-        for (action, public, private) in TABLE {
-            for (kind, row) in [(RoomKind::Public, public), (RoomKind::Private, private)] {
-                let decided: String = ASKERS
-                    .iter()
-                    .map(|asker| match allow(*action, kind, *asker) {
-                        Ok(()) => '+',
-                        Err(ChatError::RoomNotFound) => '?',
-                        Err(_) => '-',
-                    })
-                    .collect();
-                assert_eq!(&decided, row, "{action:?} in a {kind:?} room");
-            }
-        }
+        RoomRole::Moderator => 2,
+        RoomRole::Admin => 3,
+        RoomRole::Owner => 4,
     }
 }

@@ -40,7 +40,9 @@ pub(crate) async fn mark_unread(
     room_id: Uuid,
     seq: u64,
 ) -> Result<Bytes, ChatError> {
-    rooms::open(work.tx().await?, room_id, actor, Action::Read).await?;
+    let seen = rooms::open(work.tx().await?, room_id, actor, Action::Read).await?;
+    // What one may not read is not unread either.
+    let seq = seq.max(seen.first_visible().saturating_sub(1));
     let known = read_marker::find(work.tx().await?, actor.user_id, room_id).await?;
     let marker = if seq < known.seq {
         let marker = at(work, room_id, seq).await?;

@@ -1,12 +1,13 @@
 //! Rooms: made, changed, listed. What a caller may see of them is decided by `policy`.
 
 use bytes::Bytes;
+use mesh::authn::Rank;
 use prost::Message as _;
 use proto::chat::{
     internal::v1::AudienceChange,
     v1::{
-        CreateRoomResponse, Member, MemberJoined, Membership, Room, RoomCreated, RoomHistory, RoomJoined, RoomRole,
-        RoomUpdated, UpdateRoomResponse, event::Body,
+        ArchiveRoomResponse, CreateRoomResponse, Member, MemberJoined, Membership, Room, RoomArchived, RoomCreated,
+        RoomJoined, RoomRole, RoomUnarchived, RoomUpdated, UnarchiveRoomResponse, UpdateRoomResponse, event::Body,
     },
 };
 use sea_orm::ConnectionTrait;
@@ -14,9 +15,9 @@ use uuid::Uuid;
 
 use crate::{
     append::Work,
-    command::{Actor, NewRoom},
+    command::{Actor, NewRoom, RoomChange},
     errors::ChatError,
-    policy::{self, Action, Asker},
+    policy::{self, Action, Asker, Permission},
     store::{self, feed::Head, member, read_marker, room},
 };
 
@@ -29,7 +30,7 @@ pub(crate) struct Seen {
 impl Seen {
     /// What the policy asks about.
     pub(crate) fn asker(&self, actor: Actor) -> Asker {
-        Asker { role: self.member.as_ref().map(member::Model::role), guest: actor.guest }
+        Asker { role: self.member.as_ref().map(member::Model::role), rank: actor.rank }
     }
 
     /// The lowest number that the caller may read.
@@ -48,7 +49,7 @@ pub(crate) async fn open<C: ConnectionTrait>(
     let room = room::find(db, room_id).await?.ok_or(ChatError::RoomNotFound)?;
     let member = member::find(db, room_id, actor.user_id).await?;
     let seen = Seen { room, member };
-    policy::allow(action, seen.room.kind(), seen.asker(actor))?;
+    policy::allow(action, seen.room.rules(), seen.asker(actor))?;
     Ok(seen)
 }
 
@@ -64,6 +65,8 @@ pub(crate) async fn create(work: &mut Work<'_>, actor: Actor, new: &NewRoom) -> 
         created_by: actor.user_id,
         created_at: store::micros(work.now),
         member_count: 0,
+        permissions: new.permissions.bits(),
+        archived_at: 0,
     };
     let room = row.to_proto();
     room::insert(work.tx().await?, row).await?;
@@ -71,6 +74,8 @@ pub(crate) async fn create(work: &mut Work<'_>, actor: Actor, new: &NewRoom) -> 
     let created = RoomCreated { room: Some(room.clone()) };
     work.append(new.id, actor.user_id, Body::RoomCreated(created.clone()), None);
     work.publish(new.id, &created)?;
+    let kind = new.kind.as_str_name();
+    work.audit(actor, "room.created", new.id, &[("name", new.name.clone()), ("kind", kind.into())]);
     let member = enter(work, actor, &room, actor.user_id, RoomRole::Owner, 1).await?;
     let membership =
         Membership { member_count: 1, ..standing(&member, work.head(new.id), read_marker::Marker::default()) };
@@ -116,26 +121,85 @@ pub(crate) async fn update(
     work: &mut Work<'_>,
     actor: Actor,
     room_id: Uuid,
-    name: Option<&str>,
-    topic: Option<&str>,
-    history: Option<RoomHistory>,
+    change: &RoomChange,
 ) -> Result<Bytes, ChatError> {
-    let Seen { mut room, .. } = open(work.tx().await?, room_id, actor, Action::Update).await?;
-    if let Some(name) = name {
-        room.name = name.to_owned();
+    let Seen { mut room, member } = open(work.tx().await?, room_id, actor, Action::See).await?;
+    let (rules, asker) = (room.rules(), Asker { role: member.as_ref().map(member::Model::role), rank: actor.rank });
+    for action in wanted(&room, change) {
+        policy::allow(action, rules, asker)?;
+    }
+    if let Some(name) = &change.name {
+        room.name.clone_from(name);
         room.sort_name = sort_name(name);
     }
-    if let Some(topic) = topic {
-        room.topic = topic.to_owned();
+    if let Some(topic) = &change.topic {
+        room.topic.clone_from(topic);
     }
-    if let Some(history) = history {
+    if let Some(history) = change.history {
         room.history = history as i32;
+    }
+    for (permission, role) in &change.permissions {
+        room.permissions = room.permissions().with(*permission, *role).bits();
     }
     room::update(work.tx().await?, &room).await?;
     work.wrote();
+    work.audit(actor, "room.updated", room_id, &facts(change));
     let updated = RoomUpdated { room: Some(room.to_proto()) };
     work.append(room_id, actor.user_id, Body::RoomUpdated(updated), None);
     Ok(UpdateRoomResponse { room: Some(room.to_proto()) }.encode_to_vec().into())
+}
+
+/// What a change asks of the policy. One that changes nothing asks what a change of the name does.
+fn wanted(room: &room::Model, change: &RoomChange) -> Vec<Action> {
+    let permit = |(permission, role): &(Permission, RoomRole)| {
+        Action::Permit(room.permissions().needs(*permission, room.kind()), *role)
+    };
+    let mut actions: Vec<Action> = change.permissions.iter().map(permit).collect();
+    actions.extend(change.history.map(|_| Action::SetHistory));
+    if change.name.is_some() || change.topic.is_some() || actions.is_empty() {
+        actions.push(Action::Edit);
+    }
+    actions
+}
+
+/// What the audit log says of a change.
+fn facts(change: &RoomChange) -> Vec<(&'static str, String)> {
+    let mut facts: Vec<(&'static str, String)> = Vec::new();
+    facts.extend(change.name.clone().map(|name| ("name", name)));
+    facts.extend(change.topic.clone().map(|topic| ("topic", topic)));
+    facts.extend(change.history.map(|history| ("history", history.as_str_name().into())));
+    facts.extend(change.permissions.iter().map(|(what, role)| (what.name(), role.as_str_name().into())));
+    facts
+}
+
+/// Lets a room be read and left, and nothing else.
+pub(crate) async fn archive(work: &mut Work<'_>, actor: Actor, room_id: Uuid) -> Result<Bytes, ChatError> {
+    let mut room = open(work.tx().await?, room_id, actor, Action::Archive).await?.room;
+    if room.archived_at == 0 {
+        room.archived_at = store::micros(work.now);
+        room::update(work.tx().await?, &room).await?;
+        work.wrote();
+        let archived = RoomArchived { room: Some(room.to_proto()) };
+        work.audit(actor, "room.archived", room_id, &[]);
+        work.append(room_id, actor.user_id, Body::RoomArchived(archived.clone()), None);
+        work.publish(room_id, &archived)?;
+    }
+    Ok(ArchiveRoomResponse { room: Some(room.to_proto()) }.encode_to_vec().into())
+}
+
+/// Makes an archived room an ordinary one again.
+pub(crate) async fn unarchive(work: &mut Work<'_>, actor: Actor, room_id: Uuid) -> Result<Bytes, ChatError> {
+    let mut room = open(work.tx().await?, room_id, actor, Action::Archive).await?.room;
+    if room.archived_at != 0 {
+        room.archived_at = 0;
+        room::update(work.tx().await?, &room).await?;
+        work.wrote();
+        let unarchived = RoomUnarchived { room: Some(room.to_proto()) };
+        work.audit(actor, "room.unarchived", room_id, &[]);
+        work.append(room_id, actor.user_id, Body::RoomUnarchived(unarchived.clone()), None);
+        work.publish(room_id, &unarchived)?;
+    }
+    Ok(UnarchiveRoomResponse { room: Some(room.to_proto()) }.encode_to_vec().into())
 }
 
 /// One page of the rooms that somebody may see.
@@ -156,7 +220,7 @@ pub(crate) async fn list<C: ConnectionTrait>(
     let after = parse_token(page_token)?;
     let members = member::of_user(db, actor.user_id).await?;
     let mine: Vec<Uuid> = members.iter().map(|member| member.room_id).collect();
-    let mut rooms = room::list(db, &mine, !joined_only && !actor.guest, after, rows + 1).await?;
+    let mut rooms = room::list(db, &mine, !joined_only && actor.rank > Rank::Guest, after, rows + 1).await?;
     let more = rooms.len() as u64 > rows;
     rooms.truncate(usize::try_from(rows).unwrap_or(usize::MAX));
     let next_page_token = match rooms.last() {

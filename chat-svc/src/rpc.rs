@@ -1,15 +1,17 @@
 //! The services: decode, authorise, call a rule, encode.
 
 mod access;
+mod audit;
 mod feed;
 mod live_feed;
 mod messages;
+mod people;
 mod rooms;
 
 use std::sync::Arc;
 
 use mesh::{
-    authn::{self, MeshSecret},
+    authn::{self, MeshSecret, Origin, Rank},
     clock::Clock,
     db::Db,
     errors,
@@ -24,7 +26,8 @@ use proto::{
             access_service_server::AccessServiceServer, feed_service_server::FeedServiceServer as LiveFeedServer,
         },
         v1::{
-            feed_service_server::FeedServiceServer, message_service_server::MessageServiceServer,
+            audit_service_server::AuditServiceServer, feed_service_server::FeedServiceServer,
+            message_service_server::MessageServiceServer, people_service_server::PeopleServiceServer,
             room_service_server::RoomServiceServer,
         },
     },
@@ -35,32 +38,38 @@ use uuid::Uuid;
 
 use crate::{
     append::Appender,
-    command::{self, Action, Actor, Command},
+    command::{self, Action, Actor, Command, Place},
     errors::ChatError,
     live::Live,
     presence::Presence,
 };
 
-/// Who may call what.
+/// Who may call what. What they may do to a room is decided by `policy`.
 pub const METHODS: &[Method] = &[
-    Method::user("/loquat.chat.v1.RoomService/CreateRoom"),
-    Method::user("/loquat.chat.v1.RoomService/UpdateRoom"),
-    Method::user("/loquat.chat.v1.RoomService/GetRoom"),
-    Method::user("/loquat.chat.v1.RoomService/ListRooms"),
-    Method::user("/loquat.chat.v1.RoomService/JoinRoom"),
-    Method::user("/loquat.chat.v1.RoomService/LeaveRoom"),
-    Method::user("/loquat.chat.v1.RoomService/AddMember"),
-    Method::user("/loquat.chat.v1.RoomService/RemoveMember"),
-    Method::user("/loquat.chat.v1.RoomService/SetMemberRole"),
-    Method::user("/loquat.chat.v1.RoomService/ListMembers"),
-    Method::user("/loquat.chat.v1.RoomService/MarkRead"),
-    Method::user("/loquat.chat.v1.RoomService/MarkUnread"),
-    Method::user("/loquat.chat.v1.RoomService/SetTyping"),
-    Method::user("/loquat.chat.v1.MessageService/SendMessage"),
-    Method::user("/loquat.chat.v1.MessageService/EditMessage"),
-    Method::user("/loquat.chat.v1.MessageService/DeleteMessage"),
-    Method::user("/loquat.chat.v1.MessageService/ListMessages"),
-    Method::user("/loquat.chat.v1.FeedService/VerifyRange"),
+    Method::user("/loquat.chat.v1.RoomService/CreateRoom").least(Rank::Member).scope("rooms:write"),
+    Method::user("/loquat.chat.v1.RoomService/UpdateRoom").scope("rooms:write"),
+    Method::user("/loquat.chat.v1.RoomService/ArchiveRoom").scope("rooms:write"),
+    Method::user("/loquat.chat.v1.RoomService/UnarchiveRoom").scope("rooms:write"),
+    Method::user("/loquat.chat.v1.RoomService/GetRoom").scope("rooms:read"),
+    Method::user("/loquat.chat.v1.RoomService/ListRooms").scope("rooms:read"),
+    Method::user("/loquat.chat.v1.RoomService/JoinRoom").scope("rooms:write"),
+    Method::user("/loquat.chat.v1.RoomService/LeaveRoom").scope("rooms:write"),
+    Method::user("/loquat.chat.v1.RoomService/AddMember").scope("rooms:write"),
+    Method::user("/loquat.chat.v1.RoomService/RemoveMember").scope("rooms:write"),
+    Method::user("/loquat.chat.v1.RoomService/SetMemberRole").scope("rooms:write"),
+    Method::user("/loquat.chat.v1.RoomService/ListMembers").scope("rooms:read"),
+    Method::user("/loquat.chat.v1.RoomService/MarkRead").scope("rooms:write"),
+    Method::user("/loquat.chat.v1.RoomService/MarkUnread").scope("rooms:write"),
+    Method::user("/loquat.chat.v1.RoomService/SetTyping").scope("rooms:write"),
+    Method::user("/loquat.chat.v1.MessageService/SendMessage").scope("messages:write"),
+    Method::user("/loquat.chat.v1.MessageService/EditMessage").scope("messages:write"),
+    Method::user("/loquat.chat.v1.MessageService/DeleteMessage").scope("messages:write"),
+    Method::user("/loquat.chat.v1.MessageService/ListMessages").scope("messages:read"),
+    Method::user("/loquat.chat.v1.FeedService/VerifyRange").scope("messages:read"),
+    Method::user("/loquat.chat.v1.PeopleService/GetPeople").scope("users:read"),
+    Method::user("/loquat.chat.v1.PeopleService/ListPeople").scope("users:read"),
+    Method::user("/loquat.chat.v1.AuditService/List").least(Rank::Admin).scope("admin:read"),
+    Method::user("/loquat.chat.v1.AuditService/Verify").least(Rank::Admin).scope("admin:read"),
     Method::service("/loquat.chat.internal.v1.FeedService/Attach").streaming(),
     Method::service("/loquat.chat.internal.v1.FeedService/ListFeeds"),
     Method::service("/loquat.chat.internal.v1.FeedService/OpenFeeds"),
@@ -94,6 +103,8 @@ pub(crate) fn routes(shared: Shared) -> Routes {
         .add_service(RoomServiceServer::new(rpc.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES))
         .add_service(MessageServiceServer::new(rpc.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES))
         .add_service(FeedServiceServer::new(rpc.clone()))
+        .add_service(PeopleServiceServer::new(rpc.clone()))
+        .add_service(AuditServiceServer::new(rpc.clone()))
         .add_service(LiveFeedServer::new(rpc.clone()))
         .add_service(AccessServiceServer::new(rpc));
     routes.routes()
@@ -102,7 +113,13 @@ pub(crate) fn routes(shared: Shared) -> Routes {
 /// Who calls.
 fn actor(extensions: &Extensions) -> Result<Actor, Status> {
     let user = authn::user(extensions)?;
-    Ok(Actor { user_id: user.user_id, guest: user.role == "guest" })
+    Ok(Actor { user_id: user.user_id, rank: user.rank() })
+}
+
+/// From where they call.
+fn place(extensions: &Extensions) -> Place {
+    let address = extensions.get::<Origin>().map(Origin::place).unwrap_or_default();
+    Place { address, trace: mesh::rpc::traceparent().unwrap_or_default() }
 }
 
 impl Rpc {
@@ -113,12 +130,12 @@ impl Rpc {
         A: Message + Default,
         D: FnOnce(&mut Fields, &Q) -> (Option<Uuid>, Action) + Send,
     {
-        let actor = actor(request.extensions())?;
+        let (actor, place) = (actor(request.extensions())?, place(request.extensions()));
         let request = request.into_inner();
         let mut fields = Fields::default();
         let (op_id, action) = decode(&mut fields, &request);
         answer(match fields.done() {
-            Ok(()) => self.commit(actor, method, op_id, &request, action).await,
+            Ok(()) => self.commit(actor, place, method, op_id, &request, action).await,
             Err(invalid) => Err(invalid.into()),
         })
     }
@@ -127,13 +144,14 @@ impl Rpc {
     async fn commit<Q: Message, A: Message + Default>(
         &self,
         actor: Actor,
+        place: Place,
         method: &'static str,
         op_id: Option<Uuid>,
         request: &Q,
         action: Action,
     ) -> Result<A, ChatError> {
         let op = command::op(actor.user_id, op_id, method, request);
-        let bytes = self.0.appender.commit(Command { actor, op, action }).await?;
+        let bytes = self.0.appender.commit(Command { actor, op, action, place }).await?;
         A::decode(bytes).map_err(ChatError::internal)
     }
 }

@@ -28,6 +28,9 @@ pub enum FileError {
     /// The caller may see the room but not do this there.
     #[error("Your role in this room does not allow that.")]
     RoleTooLow,
+    /// The room can only be read.
+    #[error("This room is archived: it can be read, and nothing else.")]
+    RoomArchived,
     /// The operation id was used for another upload.
     #[error("This op_id was already used for another upload.")]
     OpIdReused,
@@ -104,7 +107,7 @@ impl Describe for FileError {
             Self::RoleTooLow => Code::PermissionDenied,
             Self::OpIdReused | Self::MetadataExists => Code::AlreadyExists,
             Self::OffsetMismatch { .. } | Self::UploadBusy | Self::BrokenOff => Code::Aborted,
-            Self::UploadComplete | Self::ChecksumMismatch => Code::FailedPrecondition,
+            Self::UploadComplete | Self::ChecksumMismatch | Self::RoomArchived => Code::FailedPrecondition,
             Self::FileTooLarge { .. } => Code::ResourceExhausted,
             Self::RangeNotSatisfiable { .. } => Code::OutOfRange,
             Self::StoreUnavailable(_) | Self::BlobsUnavailable(_) | Self::AccessUnavailable(_) => Code::Unavailable,
@@ -119,6 +122,7 @@ impl Describe for FileError {
             Self::UploadNotFound => "UPLOAD_NOT_FOUND",
             Self::RoomNotFound => "ROOM_NOT_FOUND",
             Self::RoleTooLow => "ROLE_TOO_LOW",
+            Self::RoomArchived => "ROOM_ARCHIVED",
             Self::OpIdReused => "OP_ID_REUSED",
             Self::MetadataExists => "METADATA_EXISTS",
             Self::OffsetMismatch { .. } => "OFFSET_MISMATCH",

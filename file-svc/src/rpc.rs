@@ -28,14 +28,14 @@ use crate::{errors::FileError, files::Signing, receive::Receiver, store::file, u
 
 /// Who may call what.
 pub const METHODS: &[Method] = &[
-    Method::user("/loquat.file.v1.FileService/CreateUpload"),
-    Method::user("/loquat.file.v1.FileService/UploadFile").streaming(),
-    Method::user("/loquat.file.v1.FileService/PutMetadata"),
-    Method::user("/loquat.file.v1.FileService/GetUpload"),
-    Method::user("/loquat.file.v1.FileService/CancelUpload"),
-    Method::user("/loquat.file.v1.FileService/GetFile"),
-    Method::user("/loquat.file.v1.FileService/ListFiles"),
-    Method::user("/loquat.file.v1.FileService/DownloadFile").streaming(),
+    Method::user("/loquat.file.v1.FileService/CreateUpload").scope("files:write"),
+    Method::user("/loquat.file.v1.FileService/UploadFile").scope("files:write").streaming(),
+    Method::user("/loquat.file.v1.FileService/PutMetadata").scope("files:write"),
+    Method::user("/loquat.file.v1.FileService/GetUpload").scope("files:write"),
+    Method::user("/loquat.file.v1.FileService/CancelUpload").scope("files:write"),
+    Method::user("/loquat.file.v1.FileService/GetFile").scope("files:read"),
+    Method::user("/loquat.file.v1.FileService/ListFiles").scope("files:read"),
+    Method::user("/loquat.file.v1.FileService/DownloadFile").scope("files:read").streaming(),
     Method::service("/loquat.file.internal.v1.ProcessingService/GetProcessing"),
     Method::service("/loquat.file.internal.v1.ProcessingService/FinishProcessing"),
 ];
@@ -75,17 +75,36 @@ impl Shared {
     /// Asks chat-svc. A refusal looks like what does not exist, unless the caller sees the room anyway.
     async fn check(
         &self,
-        user_id: Uuid,
+        user: &UserPrincipal,
         room_id: Uuid,
         action: RoomAction,
         hidden: FileError,
     ) -> Result<(), FileError> {
-        let request =
-            CheckAccessRequest { user_id: user_id.to_string(), room_id: room_id.to_string(), action: action.into() };
+        self.ask(user, room_id, action, hidden, &[]).await.map(drop)
+    }
+
+    /// Asks chat-svc, also about files of the room: those that do not exist for the caller are told.
+    async fn ask(
+        &self,
+        user: &UserPrincipal,
+        room_id: Uuid,
+        action: RoomAction,
+        hidden: FileError,
+        files: &[file::Model],
+    ) -> Result<Vec<String>, FileError> {
+        let others = files.iter().filter(|file| file.uploader_id != user.user_id);
+        let request = CheckAccessRequest {
+            user_id: user.user_id.to_string(),
+            room_id: room_id.to_string(),
+            action: action.into(),
+            workspace_role: user.role.clone(),
+            file_ids: others.map(|file| file.id.to_string()).collect(),
+        };
         let answer = self.access.clone().check_access(request).await;
         let decision = answer.map_err(|cause| FileError::AccessUnavailable(Box::new(cause)))?.into_inner();
         match (decision.allowed, decision.visible) {
-            (true, _) => Ok(()),
+            (true, _) => Ok(decision.hidden_file_ids),
+            (false, true) if decision.reason == "ROOM_ARCHIVED" => Err(FileError::RoomArchived),
             (false, true) => Err(FileError::RoleTooLow),
             (false, false) => Err(hidden),
         }
@@ -94,8 +113,9 @@ impl Shared {
     /// A file that the caller may read.
     async fn readable(&self, user: &UserPrincipal, id: Uuid) -> Result<file::Model, FileError> {
         let row = file::find(self.db.reader(), id).await?.ok_or(FileError::FileNotFound)?;
-        self.check(user.user_id, row.room_id, RoomAction::Read, FileError::FileNotFound).await?;
-        Ok(row)
+        let (read, room) = (RoomAction::Read, row.room_id);
+        let hidden = self.ask(user, room, read, FileError::FileNotFound, std::slice::from_ref(&row)).await?;
+        if hidden.is_empty() { Ok(row) } else { Err(FileError::FileNotFound) }
     }
 }
 

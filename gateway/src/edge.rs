@@ -5,9 +5,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::{Stream, stream};
 use mesh::{
-    authn::{Access, Principal},
+    authn::Principal,
     errors,
-    rpc::{Body, Upstream},
+    rpc::{Body, Method, Upstream},
 };
 use proto::edge::v1::{Look, SubscribeRequest};
 use tonic::{Code, Request, Response, Status, server::ServerStreamingService};
@@ -20,8 +20,9 @@ use crate::{
     state::State,
 };
 
-/// The one method.
-const SUBSCRIBE: &str = "/loquat.edge.v1.EdgeService/Subscribe";
+/// The one method, with what it needs; a socket needs the same to subscribe.
+pub(crate) const SUBSCRIBE: Method =
+    Method::user("/loquat.edge.v1.EdgeService/Subscribe").scope("messages:read").streaming();
 /// The most cursors that one client may bring.
 pub(crate) const MAX_CURSORS: usize = 10_000;
 /// The most rooms that one client may look at.
@@ -36,10 +37,13 @@ pub(crate) fn service(state: Arc<State>) -> Upstream {
 }
 
 async fn answer(state: Arc<State>, request: http::Request<Body>) -> Result<http::Response<Body>, Status> {
-    if request.uri().path() != SUBSCRIBE {
+    if request.uri().path() != SUBSCRIBE.path {
         return Err(errors::plain(Code::Unimplemented, "UNKNOWN_METHOD", "There is no such method here."));
     }
-    let principal = state.authn.check(Access::User, request.headers()).await?;
+    let principal = state.authn.check(SUBSCRIBE.access, request.headers()).await?;
+    if let Principal::User(user) = &principal {
+        user.allows(SUBSCRIBE.scope)?;
+    }
     let mut grpc = tonic::server::Grpc::new(FramesCodec::<SubscribeRequest>::default());
     Ok(grpc.server_streaming(Subscribe { state, principal }, request).await)
 }
@@ -91,9 +95,13 @@ impl ServerStreamingService<SubscribeRequest> for Subscribe {
         if let Err(refused) = check(&request) {
             return std::future::ready(Err(refused));
         }
-        let hub = self.state.hub.clone();
+        let state = self.state.clone();
         let start = async move {
-            let registered = hub.register(user.user_id, user.session_id, None).await;
+            let registered = state.hub.register(user.user_id, user.session_id, None).await;
+            // What was taken away before the hub knew of the stream was not heard there.
+            if state.authn.recheck(&user).is_err() {
+                registered.session.end(End::Revoked);
+            }
             registered.session.tell(Word::Subscribe(request));
             let subscriber = registered.subscriber();
             Live { registered, subscriber, waiting: Vec::new().into_iter(), ended: false }
@@ -139,5 +147,9 @@ fn status_of(end: End) -> Status {
         End::GoingAway => errors::unavailable("GOING_AWAY", "The server is going away.", again),
         End::TooSlow | End::Silent => errors::unavailable("TOO_SLOW", "Too slow; subscribe again and resume.", again),
         End::Revoked => errors::plain(Code::Unauthenticated, "SESSION_ENDED", "The session has ended."),
+        End::Stale => {
+            let text = "The account's rights have changed; refresh the access token and subscribe again.";
+            errors::plain(Code::Unauthenticated, "TOKEN_EXPIRED", text)
+        }
     }
 }

@@ -3,8 +3,9 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, HeaderValue, Request, Response, header::AUTHORIZATION};
 use mesh::{
+    authn::{IDENTITY_PREFIX, Origin},
     errors,
     rpc::{Body, Upstream},
 };
@@ -12,7 +13,7 @@ use tonic::{Code, Status, service::Routes};
 use tonic_health::server::HealthReporter;
 use tower::{Layer as _, ServiceExt as _, util::BoxCloneSyncService};
 
-use crate::{edge, state::Shared};
+use crate::{edge, programs, state::Shared};
 
 /// Answers any gRPC request.
 pub(crate) fn service(state: Shared) -> Upstream {
@@ -31,7 +32,12 @@ async fn answer(state: &Shared, edge: Upstream, mut request: Request<Body>) -> R
     let upstream = upstream.ok_or_else(|| {
         errors::plain(Code::Unimplemented, "UNKNOWN_METHOD", format!("There is no method {path} here."))
     })?;
+    let origin = state.origins.of(&request);
     strip(request.headers_mut());
+    if asks_from_where(request.uri().path()) {
+        state.origins.tell(&origin, request.headers_mut());
+    }
+    sign(state, request.headers_mut(), &origin).await?;
     upstream.oneshot(request).await.map_err(|cause| {
         tracing::warn!(%cause, "a service cannot be reached");
         let text = "The service that answers this is not available just now.";
@@ -39,9 +45,34 @@ async fn answer(state: &Shared, edge: Upstream, mut request: Request<Body>) -> R
     })
 }
 
+/// Accounts ask from where somebody comes, and what is audited of rooms. Nothing that is called often does: saying it is proven
+/// with every call.
+pub(crate) fn asks_from_where(path: &str) -> bool {
+    let rooms = || {
+        ["CreateRoom", "UpdateRoom", "ArchiveRoom", "UnarchiveRoom", "AddMember", "RemoveMember", "SetMemberRole"]
+            .iter()
+            .any(|method| path.strip_prefix("/loquat.chat.v1.RoomService/") == Some(method))
+    };
+    path.starts_with("/loquat.auth.v1.") || path == "/loquat.chat.v1.MessageService/DeleteMessage" || rooms()
+}
+
+/// A program's own token becomes a signed one, which every service can verify.
+async fn sign(state: &Shared, headers: &mut HeaderMap, origin: &Origin) -> Result<(), Status> {
+    // What is not a token at all is refused by the service, or not needed.
+    let Ok(Some(token)) = mesh::authn::bearer(headers) else { return Ok(()) };
+    if !programs::is_one(token) {
+        return Ok(());
+    }
+    let signed = state.programs.signed(token, origin).await?;
+    let mut value = HeaderValue::from_str(&format!("Bearer {signed}")).map_err(|_| mesh::authn::invalid_token())?;
+    value.set_sensitive(true);
+    headers.insert(AUTHORIZATION, value);
+    Ok(())
+}
+
 /// Nobody outside says who somebody is but by a token.
 fn strip(headers: &mut HeaderMap) {
-    let identity: Vec<_> = headers.keys().filter(|name| name.as_str().starts_with("x-loquat-")).cloned().collect();
+    let identity: Vec<_> = headers.keys().filter(|name| name.as_str().starts_with(IDENTITY_PREFIX)).cloned().collect();
     for name in identity {
         headers.remove(name);
     }

@@ -67,7 +67,7 @@ enum Order {
     Unfollow { session: Arc<Session>, feeds: Vec<Uuid> },
     /// A client looks at these rooms, and at no others any more.
     Look { session: Arc<Session>, rooms: Vec<Uuid> },
-    /// Sessions ended.
+    /// Sessions ended, and the rights of accounts changed.
     Revoke { session_ids: Vec<Uuid>, user_ids: Vec<Uuid> },
     /// Which sessions are there?
     Sessions(oneshot::Sender<Vec<Uuid>>),
@@ -144,7 +144,7 @@ impl Hub {
         self.order(Order::Look { session: session.clone(), rooms }).await;
     }
 
-    /// Ends the streams of ended sessions.
+    /// Ends the streams of ended sessions, and those of accounts whose rights have changed: they are begun anew with new tokens.
     pub(crate) async fn revoke(&self, session_ids: Vec<Uuid>, user_ids: Vec<Uuid>) {
         self.order(Order::Revoke { session_ids, user_ids }).await;
     }

@@ -7,6 +7,8 @@ mod edge;
 mod grpc;
 mod http;
 mod hub;
+mod origin;
+mod programs;
 mod raw;
 mod revocations;
 mod session;
@@ -21,18 +23,23 @@ use hyper::body::Incoming;
 use mesh::{
     authn::Authn,
     lifecycle::Tasks,
-    rpc::{Body, Upstream},
+    rpc::{Body, Caller, Method, Upstream},
 };
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 use tonic_health::{ServingStatus, server::HealthReporter};
 use tower::util::BoxCloneSyncService;
 
-pub use self::state::Upstreams;
 use self::{
     hub::{Admission, Hub, Patience},
+    origin::Origins,
+    programs::Programs,
     state::State,
 };
+pub use self::{origin::TrustedProxies, state::Upstreams};
+
+/// What the gateway answers itself, and who may call it.
+pub const METHODS: &[Method] = &[edge::SUBSCRIBE];
 
 /// The section `gateway` of the configuration.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -40,6 +47,9 @@ use self::{
 pub struct Config {
     /// The public port. Default `127.0.0.1:8080`.
     pub listen: String,
+    /// Proxies in front of this server, as addresses or networks (`10.0.0.0/8`): only from them `X-Forwarded-For` is believed.
+    /// Default: none.
+    pub trusted_proxies: TrustedProxies,
     /// Connections at a time. Default 20,000.
     pub max_connections: usize,
     /// How many clients may begin a second without cursors; further ones wait for their turn. Default 2,000.
@@ -59,6 +69,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             listen: "127.0.0.1:8080".into(),
+            trusted_proxies: TrustedProxies::default(),
             max_connections: 20_000,
             sign_ons_per_second: NonZeroU32::new(2000).unwrap_or(NonZeroU32::MIN),
             resumes_per_second: NonZeroU32::new(10_000).unwrap_or(NonZeroU32::MIN),
@@ -77,6 +88,8 @@ pub struct Deps {
     pub auth: Upstream,
     /// chat-svc, called as `service:gateway`.
     pub chat: Upstream,
+    /// Who the gateway is when it says from where a call comes.
+    pub edge: Caller,
     /// Verifies callers.
     pub authn: Authn,
     /// Where tasks run.
@@ -122,7 +135,7 @@ impl Drain {
 /// # Errors
 /// When the descriptors cannot be read, which a build rules out.
 pub fn start(config: &Config, deps: Deps) -> Result<Gateway, String> {
-    let Deps { upstreams, auth, chat, authn, tasks, public_url } = deps;
+    let Deps { upstreams, auth, chat, edge, authn, tasks, public_url } = deps;
     let admission = Admission::new(config.sign_ons_per_second, config.resumes_per_second);
     let patience = Patience { heartbeat: config.heartbeat_seconds.get(), stuck: config.stuck_seconds.get() };
     let (hub, hub_task) = hub::hub(chat, admission, patience);
@@ -130,17 +143,20 @@ pub fn start(config: &Config, deps: Deps) -> Result<Gateway, String> {
     let drain = Drain { hub: hub.clone(), window: Duration::from_secs(config.drain_seconds), begun: begun.clone() };
     let (own, health) = grpc::own()?;
     let stopping = tasks.stopping();
-    let revocations = revocations::watch(hub.clone(), auth.clone(), stopping.clone());
+    let programs = Programs::new(auth.clone(), authn.clone());
+    let streams = revocations::Streams { hub: hub.clone(), programs: programs.clone() };
+    let revocations = revocations::watch(streams, authn.clone(), auth.clone(), stopping.clone());
+    let origins = Origins::new(config.trusted_proxies.clone(), edge);
     let health = serve_health(health, begun);
-    let cookies = session::Cookies::new(&public_url, auth);
-    let state = Arc::new(State { upstreams, authn, tasks, hub, cookies, own });
+    let cookies = session::Cookies::new(&public_url, auth, authn.clone());
+    let state = Arc::new(State { upstreams, authn, tasks, hub, cookies, programs, origins, own });
     let grpc = grpc::service(state.clone());
     let service = tower::service_fn(move |request| http::answer(state.clone(), grpc.clone(), request));
     Ok(Gateway {
         service: BoxCloneSyncService::new(service),
         background: vec![
             ("hub", Box::pin(hub_task.run(stopping))),
-            ("revocations", Box::pin(revocations)),
+            ("ended-sessions", Box::pin(revocations)),
             ("health", Box::pin(health)),
         ],
         drain,

@@ -1,69 +1,72 @@
-//! Ends the streams of sessions that have ended: told by auth-svc at once, and asked for after every interruption.
+//! Ends the streams of sessions that have ended, and of accounts whose rights have changed: told at once, and asked for from time
+//! to time in case that was lost.
 
 use std::time::Duration;
 
-use mesh::rpc::Upstream;
-use proto::auth::internal::v1::{
-    CheckSessionsRequest, WatchRevocationsRequest, WatchRevocationsResponse,
-    session_service_client::SessionServiceClient,
+use mesh::{
+    authn::{Authn, Revocation},
+    rpc::Upstream,
 };
+use proto::auth::internal::v1::{CheckSessionsRequest, session_service_client::SessionServiceClient};
+use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use uuid::Uuid;
 
-use crate::hub::Hub;
+use crate::{hub::Hub, programs::Programs};
 
-/// Asked also without an interruption, in case a hint was lost.
+/// How often every session with an open stream is asked for.
 const CHECK_EVERY: Duration = Duration::from_secs(5);
-/// Waited before the watch is opened again.
-const PAUSE: Duration = Duration::from_millis(500);
 /// Sessions of one question.
 const AT_ONCE: usize = 5000;
 
+/// What is taken away from.
+pub(crate) struct Streams {
+    pub(crate) hub: Hub,
+    pub(crate) programs: Programs,
+}
+
 /// Runs until `stop`.
-pub(crate) async fn watch(hub: Hub, auth: Upstream, stop: CancellationToken) {
+pub(crate) async fn watch(streams: Streams, authn: Authn, auth: Upstream, stop: CancellationToken) {
     let mut sessions = SessionServiceClient::new(auth);
-    while !stop.is_cancelled() {
-        tokio::select! {
-            ended = follow(&hub, &mut sessions) => {
-                if let Err(cause) = ended {
-                    tracing::debug!(code = ?cause.code(), "revocations cannot be watched: {}", cause.message());
-                }
-            }
-            () = stop.cancelled() => return,
-        }
-        tokio::select! {
-            () = tokio::time::sleep(PAUSE) => {}
-            () = stop.cancelled() => return,
-        }
-    }
-}
-
-async fn follow(hub: &Hub, sessions: &mut SessionServiceClient<Upstream>) -> Result<(), Status> {
-    let mut told = sessions.watch_revocations(WatchRevocationsRequest {}).await?.into_inner();
+    let mut told = authn.revocations().listen();
     let mut check = tokio::time::interval(CHECK_EVERY);
+    check.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
-        tokio::select! {
-            message = told.message() => match message? {
-                Some(WatchRevocationsResponse { session_ids, user_ids }) => hub.revoke(ids(&session_ids), ids(&user_ids)).await,
-                None => return Ok(()),
+        let ask = tokio::select! {
+            heard = told.recv() => match heard {
+                Ok(revocation) => {
+                    streams.end(&revocation).await;
+                    false
+                }
+                Err(RecvError::Lagged(_)) => true,
+                Err(RecvError::Closed) => return,
             },
-            _ = check.tick() => ask(hub, sessions).await?,
+            _ = check.tick() => true,
+            () = stop.cancelled() => return,
+        };
+        if ask && let Err(cause) = streams.check(&mut sessions).await {
+            tracing::debug!(code = ?cause.code(), "sessions cannot be checked: {}", cause.message());
         }
     }
 }
 
-async fn ask(hub: &Hub, sessions: &mut SessionServiceClient<Upstream>) -> Result<(), Status> {
-    for some in hub.sessions().await.chunks(AT_ONCE) {
-        let session_ids = some.iter().map(Uuid::to_string).collect();
-        let ended = sessions.check_sessions(CheckSessionsRequest { session_ids }).await?.into_inner().ended_session_ids;
-        if !ended.is_empty() {
-            hub.revoke(ids(&ended), Vec::new()).await;
-        }
+impl Streams {
+    async fn end(&self, revocation: &Revocation) {
+        let users: Vec<Uuid> = revocation.epochs.iter().map(|(user, _)| *user).collect();
+        self.programs.forget(&revocation.sessions, &users).await;
+        self.hub.revoke(revocation.sessions.clone(), users).await;
     }
-    Ok(())
-}
 
-fn ids(texts: &[String]) -> Vec<Uuid> {
-    texts.iter().filter_map(|text| Uuid::try_parse(text).ok()).collect()
+    async fn check(&self, sessions: &mut SessionServiceClient<Upstream>) -> Result<(), Status> {
+        for some in self.hub.sessions().await.chunks(AT_ONCE) {
+            let session_ids = some.iter().map(Uuid::to_string).collect();
+            let answer = sessions.check_sessions(CheckSessionsRequest { session_ids }).await?.into_inner();
+            let ended: Vec<Uuid> = answer.ended_session_ids.iter().filter_map(|id| Uuid::try_parse(id).ok()).collect();
+            if !ended.is_empty() {
+                self.hub.revoke(ended, Vec::new()).await;
+            }
+        }
+        Ok(())
+    }
 }

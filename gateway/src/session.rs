@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, header};
-use mesh::rpc::Upstream;
+use mesh::{authn::Authn, rpc::Upstream};
 use proto::auth::internal::v1::{ResolveSessionRequest, session_service_client::SessionServiceClient};
 use sha2::{Digest as _, Sha256};
 use tonic::{Code, Status};
-use uuid::Uuid;
 
 /// A resolved cookie is remembered for so long; signing out forgets it at once in this process.
 const REMEMBER: Duration = Duration::from_secs(5);
@@ -22,6 +21,7 @@ pub(crate) struct Cookies {
     /// The origin of our own pages; nothing means that of the request's own host, over http.
     origin: Option<String>,
     sessions: SessionServiceClient<Upstream>,
+    authn: Authn,
     resolved: moka::future::Cache<[u8; 32], Resolved>,
 }
 
@@ -29,14 +29,12 @@ pub(crate) struct Cookies {
 #[derive(Clone, Debug)]
 pub(crate) struct Resolved {
     pub(crate) access_token: String,
-    pub(crate) user_id: Uuid,
-    pub(crate) session_id: Uuid,
 }
 
 impl Cookies {
     /// `public_url` is where browsers find us; empty means wherever they ask, over http. `auth` is called as
     /// `service:gateway`.
-    pub(crate) fn new(public_url: &str, auth: Upstream) -> Self {
+    pub(crate) fn new(public_url: &str, auth: Upstream, authn: Authn) -> Self {
         let secure = public_url.starts_with("https://");
         let resolved = moka::future::Cache::builder().max_capacity(MAX_REMEMBERED).time_to_live(REMEMBER).build();
         Self {
@@ -44,6 +42,7 @@ impl Cookies {
             secure,
             origin: origin_of(public_url),
             sessions: SessionServiceClient::new(auth),
+            authn,
             resolved,
         }
     }
@@ -78,7 +77,10 @@ impl Cookies {
             return Ok(None);
         };
         let key: [u8; 32] = Sha256::digest(token).into();
-        if let Some(known) = self.resolved.get(&key).await {
+        // Not what was taken away, or lost its rights, since it was asked for.
+        if let Some(known) = self.resolved.get(&key).await
+            && self.authn.verify(&known.access_token).await.is_ok()
+        {
             return Ok(Some(known));
         }
         let request = ResolveSessionRequest { refresh_token: token.to_owned() };
@@ -87,11 +89,7 @@ impl Cookies {
             Err(refused) if refused.code() == Code::Unauthenticated => return Ok(None),
             Err(cause) => return Err(cause),
         };
-        let user = answer.user.unwrap_or_default();
-        let (Ok(user_id), Ok(session_id)) = (Uuid::try_parse(&user.id), Uuid::try_parse(&answer.session_id)) else {
-            return Err(Status::internal("auth-svc answered without ids"));
-        };
-        let resolved = Resolved { access_token: answer.access_token, user_id, session_id };
+        let resolved = Resolved { access_token: answer.access_token };
         self.resolved.insert(key, resolved.clone()).await;
         Ok(Some(resolved))
     }
@@ -128,7 +126,13 @@ mod tests {
         let nobody = tower::service_fn(|_| async {
             Err::<http::Response<mesh::rpc::Body>, Status>(Status::unavailable("none"))
         });
-        Cookies::new(public_url, tower::util::BoxCloneSyncService::new(nobody))
+        let clock = mesh::clock::Clock::system();
+        let keys =
+            mesh::authn::KeyStore::new(std::sync::Arc::new(|| Box::pin(async { Ok(Vec::new()) })), clock.clone());
+        let secret = mesh::config::Secret::new("0123456789abcdef0123456789abcdef");
+        let secret = mesh::authn::MeshSecret::open(&secret, "/nowhere".as_ref()).unwrap();
+        let authn = Authn::new("loquat", keys, secret, clock);
+        Cookies::new(public_url, tower::util::BoxCloneSyncService::new(nobody), authn)
     }
 
     fn headers(origin: Option<&str>, host: &str) -> HeaderMap {

@@ -2,9 +2,14 @@
 
 use std::sync::Arc;
 
-use mesh::{authn::Authn, lifecycle::Tasks, rpc::Upstream};
+use mesh::{
+    authn::{Authn, Origin, UserPrincipal},
+    lifecycle::Tasks,
+    rpc::Upstream,
+};
+use tonic::Status;
 
-use crate::{hub::Hub, session::Cookies};
+use crate::{hub::Hub, origin::Origins, programs::Programs, session::Cookies};
 
 /// The services behind the gateway.
 #[derive(Clone)]
@@ -27,11 +32,19 @@ pub(crate) struct State {
     pub(crate) tasks: Tasks,
     pub(crate) hub: Hub,
     pub(crate) cookies: Cookies,
+    pub(crate) programs: Programs,
+    pub(crate) origins: Origins,
     /// Health, reflection: what the gateway answers itself over gRPC.
     pub(crate) own: Upstream,
 }
 
 impl State {
+    /// Who has this token, an access token or a program's own.
+    pub(crate) async fn who(&self, token: &str, origin: &Origin) -> Result<Arc<UserPrincipal>, Status> {
+        let signed = self.programs.signed(token, origin).await?;
+        self.authn.verify(&signed).await
+    }
+
     /// The service that answers a method of a public package; nothing for internal and unknown packages.
     pub(crate) fn route(&self, path: &str) -> Option<Upstream> {
         let package = path.strip_prefix('/')?.split_once('/')?.0.rsplit_once('.')?.0;

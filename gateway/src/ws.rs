@@ -14,7 +14,8 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use hyper_util::{rt::TokioIo, server::conn::auto::upgrade::downcast};
 use mesh::{
-    authn, errors,
+    authn::{self, Origin},
+    errors,
     rpc::{Body, Place},
 };
 use tokio::net::TcpStream;
@@ -36,7 +37,8 @@ pub(crate) async fn upgrade(state: Arc<State>, mut request: Request<Incoming>) -
         Ok(accept) => accept,
         Err(refused) => return error_response(&refused),
     };
-    let signed_in = match sign_in(&state, request.headers()).await {
+    let origin = state.origins.of(&request);
+    let signed_in = match sign_in(&state, request.headers(), &origin).await {
         Ok(signed_in) => signed_in,
         Err(refused) => return error_response(&refused),
     };
@@ -51,7 +53,7 @@ pub(crate) async fn upgrade(state: Arc<State>, mut request: Request<Incoming>) -
             Err(cause) => return tracing::debug!(%cause, "an upgrade was not finished"),
         };
         match downcast::<TokioIo<TcpStream>>(upgraded) {
-            Ok(parts) => socket::serve(state, parts.io.into_inner(), parts.read_buf, signed_in).await,
+            Ok(parts) => socket::serve(state, parts.io.into_inner(), parts.read_buf, origin, signed_in).await,
             Err(_) => tracing::error!("an upgraded connection that is no TCP stream"),
         }
     });
@@ -101,10 +103,10 @@ fn handshake(headers: &HeaderMap) -> Result<HeaderValue, Status> {
 }
 
 /// Who connects; nothing when that is left to the first frame.
-async fn sign_in(state: &State, headers: &HeaderMap) -> Result<Option<SignedIn>, Status> {
+async fn sign_in(state: &State, headers: &HeaderMap, origin: &Origin) -> Result<Option<SignedIn>, Status> {
     if let Some(token) = authn::bearer(headers)? {
-        let user = state.authn.verify(token).await?;
-        return Ok(Some(SignedIn::new(user.user_id, user.session_id, token.to_owned())));
+        let user = state.who(token, origin).await?;
+        return Ok(Some(SignedIn::new(user, token)));
     }
     if !state.cookies.present(headers) {
         return Ok(None);
@@ -114,5 +116,7 @@ async fn sign_in(state: &State, headers: &HeaderMap) -> Result<Option<SignedIn>,
         return Err(errors::plain(Code::PermissionDenied, "ORIGIN_NOT_ALLOWED", text));
     }
     let resolved = state.cookies.resolve(headers).await?;
-    Ok(resolved.map(|resolved| SignedIn::new(resolved.user_id, resolved.session_id, resolved.access_token)))
+    let Some(resolved) = resolved else { return Ok(None) };
+    let user = state.who(&resolved.access_token, origin).await?;
+    Ok(Some(SignedIn::new(user, &resolved.access_token)))
 }

@@ -4,20 +4,36 @@
 //! caller may do is decided elsewhere: here is only decided who they are.
 
 mod keys;
+mod origin;
+mod rank;
+mod revoked;
 mod secret;
+mod token;
 
-use std::sync::Arc;
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use http::HeaderMap;
-use jsonwebtoken::{Algorithm, Validation};
+use jsonwebtoken::Algorithm;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use time::OffsetDateTime;
 use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
 use uuid::Uuid;
 
 pub use self::keys::{FetchKeys, KeyStore, VerifyKey};
+pub use self::origin::{Origin, PREFIX as IDENTITY_PREFIX};
+pub use self::rank::Rank;
+pub use self::revoked::{Revocation, Revocations};
 pub use self::secret::MeshSecret;
+use self::token::Flaw;
+pub use self::token::TOKEN_TYPE;
 use crate::{clock::Clock, errors};
 
 /// The `aud` of access tokens.
@@ -28,8 +44,6 @@ pub const ACCESS_TOKEN_LIFE: std::time::Duration = std::time::Duration::from_sec
 const LEEWAY_SECONDS: i64 = 60;
 /// How many verified tokens are remembered.
 const MAX_VERIFIED: u64 = 50_000;
-/// A longer token is refused before it is looked at.
-const MAX_TOKEN_BYTES: usize = 8 * 1024;
 
 /// Who is calling. Every handler finds one in its request's extensions.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,12 +61,37 @@ pub enum Principal {
 pub struct UserPrincipal {
     /// The account.
     pub user_id: Uuid,
-    /// The session that the token belongs to.
+    /// The session that the token belongs to, or the long-lived token that it was made for.
     pub session_id: Uuid,
     /// The workspace role: `owner`, `admin`, `member` or `guest`.
     pub role: String,
     /// When the token ends.
     pub expires_at: OffsetDateTime,
+    /// How often the account's rights had changed when the token was made.
+    pub epoch: u64,
+    /// What the token is limited to; nothing for a session, which is not limited.
+    pub scopes: Option<Vec<Box<str>>>,
+}
+
+impl UserPrincipal {
+    /// Whether it may call a method with this scope. What has none is for sessions alone.
+    ///
+    /// # Errors
+    /// PERMISSION_DENIED `SCOPE_MISSING`.
+    pub fn allows(&self, scope: Option<&str>) -> Result<(), Status> {
+        let Some(scopes) = &self.scopes else { return Ok(()) };
+        match scope {
+            Some(needed) if scopes.iter().any(|scope| **scope == *needed) => Ok(()),
+            Some(needed) => Err(errors::plain(
+                Code::PermissionDenied,
+                "SCOPE_MISSING",
+                format!("The token does not have the scope {needed}."),
+            )),
+            None => {
+                Err(errors::plain(Code::PermissionDenied, "SCOPE_MISSING", "This cannot be done with such a token."))
+            }
+        }
+    }
 }
 
 /// The claims of an access token (RFC 9068 without the parts that nobody here reads).
@@ -70,10 +109,15 @@ pub struct AccessClaims {
     pub role: String,
     /// Issued, Unix seconds.
     pub iat: i64,
-    /// Ends, Unix seconds.
+    /// Ends, Unix seconds; at most [`ACCESS_TOKEN_LIFE`] later.
     pub exp: i64,
     /// The token's own id.
     pub jti: Uuid,
+    /// How often the account's rights have changed.
+    pub epoch: u64,
+    /// What the token is limited to, with blanks between; absent for a session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<String>,
 }
 
 /// Who may call a method.
@@ -96,22 +140,35 @@ pub struct Authn {
     keys: KeyStore,
     secret: MeshSecret,
     clock: Clock,
+    revocations: Revocations,
     /// Tokens whose signature was found good, by their SHA-256: a client that makes many calls has it checked once.
-    verified: moka::sync::Cache<[u8; 32], Arc<UserPrincipal>>,
+    verified: moka::sync::Cache<[u8; 32], Arc<Verified>>,
+}
+
+/// A token that was found good, and of which generation of revocations.
+struct Verified {
+    user: Arc<UserPrincipal>,
+    generation: AtomicU64,
 }
 
 impl Authn {
     /// Verifies tokens of `issuer` with `keys`, and service tokens with `secret`.
     pub fn new(issuer: &str, keys: KeyStore, secret: MeshSecret, clock: Clock) -> Self {
         let verified = moka::sync::Cache::builder().max_capacity(MAX_VERIFIED).time_to_live(ACCESS_TOKEN_LIFE).build();
-        Self { issuer: issuer.into(), keys, secret, clock, verified }
+        let revocations = Revocations::new(clock.clone());
+        Self { issuer: issuer.into(), keys, secret, clock, revocations, verified }
+    }
+
+    /// What was taken away lately: whoever learns of something adds it here.
+    pub fn revocations(&self) -> &Revocations {
+        &self.revocations
     }
 
     /// Who is calling, if they may call a method with this access.
     ///
     /// # Errors
-    /// UNAUTHENTICATED with the reason `TOKEN_MISSING`, `TOKEN_INVALID`, `TOKEN_EXPIRED` or `SERVICE_TOKEN_REQUIRED`;
-    /// UNAVAILABLE when the keys cannot be fetched.
+    /// UNAUTHENTICATED with the reason `TOKEN_MISSING`, `TOKEN_INVALID`, `TOKEN_EXPIRED`, `SESSION_ENDED` or
+    /// `SERVICE_TOKEN_REQUIRED`; UNAVAILABLE when the keys cannot be fetched.
     pub async fn check(&self, access: Access, headers: &HeaderMap) -> Result<Principal, Status> {
         let Some(token) = bearer(headers)? else {
             return match access {
@@ -134,6 +191,11 @@ impl Authn {
         }
     }
 
+    /// From where a call comes, if the edge says so.
+    pub fn origin(&self, headers: &HeaderMap) -> Option<Origin> {
+        Origin::read(headers, &self.secret, &self.clock)
+    }
+
     async fn user(&self, token: &str) -> Result<Principal, Status> {
         self.verify(token).await.map(Principal::User)
     }
@@ -143,71 +205,81 @@ impl Authn {
     /// # Errors
     /// As [`Authn::check`].
     pub async fn verify(&self, token: &str) -> Result<Arc<UserPrincipal>, Status> {
-        if token.len() > MAX_TOKEN_BYTES {
-            return Err(invalid());
-        }
         let digest: [u8; 32] = Sha256::digest(token).into();
-        if let Some(user) = self.verified.get(&digest) {
-            self.check_end(user.expires_at.unix_timestamp())?;
-            return Ok(user);
+        let known = match self.verified.get(&digest) {
+            Some(known) => {
+                let end = known.user.expires_at.unix_timestamp();
+                if end + LEEWAY_SECONDS <= self.clock.now().unix_timestamp() {
+                    return Err(refused(Flaw::Expired));
+                }
+                known
+            }
+            None => {
+                let user = Arc::new(self.verify_signature(token).await?);
+                let known = Arc::new(Verified { user, generation: AtomicU64::new(0) });
+                self.verified.insert(digest, known.clone());
+                known
+            }
+        };
+        self.check_revocations(&known)?;
+        Ok(known.user.clone())
+    }
+
+    /// Whether somebody who was verified a moment ago still counts: for who has taken up something lasting in between.
+    ///
+    /// # Errors
+    /// UNAUTHENTICATED `SESSION_ENDED` or `TOKEN_EXPIRED`.
+    pub fn recheck(&self, user: &UserPrincipal) -> Result<(), Status> {
+        match self.revocations.standing(user) {
+            revoked::Standing::Good => Ok(()),
+            revoked::Standing::SessionEnded => Err(session_ended()),
+            revoked::Standing::Stale => {
+                let text = "The account's rights have changed; refresh the access token.";
+                Err(errors::plain(Code::Unauthenticated, "TOKEN_EXPIRED", text))
+            }
         }
-        let user = Arc::new(self.verify_signature(token).await?);
-        self.verified.insert(digest, user.clone());
-        Ok(user)
+    }
+
+    /// Nothing is looked up unless something was taken away since the last time.
+    fn check_revocations(&self, known: &Verified) -> Result<(), Status> {
+        let generation = self.revocations.generation();
+        if known.generation.load(Ordering::Relaxed) == generation {
+            return Ok(());
+        }
+        self.recheck(&known.user)?;
+        known.generation.store(generation, Ordering::Relaxed);
+        Ok(())
     }
 
     async fn verify_signature(&self, token: &str) -> Result<UserPrincipal, Status> {
-        let header = jsonwebtoken::decode_header(token).map_err(|_| invalid())?;
-        // The key says the algorithm, never the token.
-        if header.alg != Algorithm::EdDSA {
-            return Err(invalid());
+        let parts = token::take_apart(token).map_err(refused)?;
+        let unknown = || refused(Flaw::Invalid("the key is not known".into()));
+        let key = self.keys.get(&parts.kid).await?.ok_or_else(unknown)?;
+        let good = jsonwebtoken::crypto::verify(parts.signature, parts.signed.as_bytes(), &key, Algorithm::EdDSA);
+        if !good.unwrap_or(false) {
+            return Err(refused(Flaw::Invalid("the signature is wrong".into())));
         }
-        let kid = header.kid.ok_or_else(invalid)?;
-        let key = self.keys.get(&kid).await?.ok_or_else(invalid)?;
-        let claims =
-            jsonwebtoken::decode::<AccessClaims>(token, &key, &self.validation()).map_err(|_| invalid())?.claims;
-        let now = self.clock.now().unix_timestamp();
-        if claims.iat > now + LEEWAY_SECONDS {
-            return Err(invalid());
-        }
-        self.check_end(claims.exp)?;
-        Ok(UserPrincipal {
-            user_id: claims.sub,
-            session_id: claims.sid,
-            role: claims.role,
-            expires_at: OffsetDateTime::from_unix_timestamp(claims.exp).map_err(|_| invalid())?,
-        })
-    }
-
-    fn check_end(&self, exp: i64) -> Result<(), Status> {
-        if exp + LEEWAY_SECONDS > self.clock.now().unix_timestamp() {
-            return Ok(());
-        }
-        Err(errors::plain(Code::Unauthenticated, "TOKEN_EXPIRED", "The access token has ended; refresh it."))
-    }
-
-    /// Times are checked against our own clock instead of the library's.
-    fn validation(&self) -> Validation {
-        let mut validation = Validation::new(Algorithm::EdDSA);
-        validation.validate_exp = false;
-        validation.set_audience(&[AUDIENCE]);
-        validation.set_issuer(&[&self.issuer]);
-        validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
-        validation
+        token::read_claims(&parts, &self.issuer, self.clock.now().unix_timestamp()).map_err(refused)
     }
 }
 
 /// The token of an `authorization: Bearer …` header.
 ///
 /// # Errors
-/// UNAUTHENTICATED when there is such a header in another form.
+/// UNAUTHENTICATED when there is such a header in another form, or more than one.
 pub fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Status> {
-    let Some(value) = headers.get(http::header::AUTHORIZATION) else {
+    let mut values = headers.get_all(http::header::AUTHORIZATION).iter();
+    let Some(value) = values.next() else {
         return Ok(None);
     };
-    let (scheme, token) = value.to_str().ok().and_then(|text| text.split_once(' ')).ok_or_else(invalid)?;
+    let wrong = |text: &str| refused(Flaw::Invalid(text.into()));
+    if values.next().is_some() {
+        return Err(wrong("there are several authorization headers"));
+    }
+    let text = value.to_str().map_err(|_| wrong("the authorization header is not ASCII"))?;
+    let (scheme, token) = text.split_once(' ').ok_or_else(|| wrong("the authorization header has no scheme"))?;
     if !scheme.eq_ignore_ascii_case("bearer") {
-        return Err(invalid());
+        return Err(wrong("the scheme of the authorization header is not Bearer"));
     }
     Ok(Some(token.trim()))
 }
@@ -231,7 +303,25 @@ fn missing() -> Status {
     )
 }
 
-fn invalid() -> Status {
+/// The session of a token has ended.
+pub fn session_ended() -> Status {
+    errors::plain(Code::Unauthenticated, "SESSION_ENDED", "The session has ended; sign in again.")
+}
+
+/// The status of a token that is refused. Its flaw is a part of the details.
+fn refused(flaw: Flaw) -> Status {
+    let Flaw::Invalid(flaw) = flaw else {
+        return errors::plain(Code::Unauthenticated, "TOKEN_EXPIRED", "The access token has ended; refresh it.");
+    };
+    // Text from outside is a part of some: it must not be long.
+    let flaw: String = flaw.chars().take(128).collect();
+    let facts = HashMap::from([("flaw".to_owned(), flaw)]);
+    let details = ErrorDetails::with_error_info("TOKEN_INVALID", errors::DOMAIN, facts);
+    Status::with_error_details(Code::Unauthenticated, "The access token is not valid.", details)
+}
+
+/// The access token is not valid, for a reason that is not told.
+pub fn invalid_token() -> Status {
     errors::plain(Code::Unauthenticated, "TOKEN_INVALID", "The access token is not valid.")
 }
 

@@ -3,6 +3,7 @@
 //! What is committed is on disk: every SQLite connection is set to WAL and `synchronous=FULL`, every PostgreSQL one to
 //! `synchronous_commit=on`. Owns the rule that two processes never work on one SQLite file.
 
+mod append_only;
 mod at_once;
 
 use std::{
@@ -26,6 +27,7 @@ use sea_orm_migration::{MigratorTrait, prelude::ColumnDef};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
+pub use self::append_only::append_only;
 pub use self::at_once::{Insert, portions};
 
 /// How long a caller waits for a connection. Shorter than the two seconds after which a caller is told that the database is away.

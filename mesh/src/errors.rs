@@ -148,6 +148,8 @@ pub mod close {
     pub const TOO_SLOW: u16 = 4008;
     /// Not signed in, or no longer.
     pub const UNAUTHENTICATED: u16 = 4401;
+    /// What the account may do has changed: connect again with a new token.
+    pub const RIGHTS_CHANGED: u16 = 4403;
 }
 
 #[cfg(test)]

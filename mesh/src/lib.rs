@@ -1,6 +1,7 @@
 //! Shared plumbing with no domain word in it: configuration, RPC layers, bus, cache, blobs, database, outbox, tokens,
 //! errors, telemetry and lifecycle. It imports libraries only and knows no service.
 
+pub mod audit;
 pub mod authn;
 pub mod blobs;
 pub mod bus;

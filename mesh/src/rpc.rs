@@ -7,15 +7,17 @@
 mod client;
 mod guard;
 mod listen;
+mod tls;
 
 use std::time::Duration;
 
 use tonic::Status;
 use tower::util::BoxCloneSyncService;
 
-pub use self::client::{Caller, caller, connect};
+pub use self::client::{Caller, caller, connect, connect_tls};
 pub use self::guard::{Guard, Method, local, protect};
-pub use self::listen::{Limits, Place, serve};
+pub use self::listen::{Limits, Peer, Place, serve, serve_tls};
+pub use self::tls::{AUTHORITY, DOMAIN, Tls};
 
 /// The body of requests and responses between services.
 pub type Body = tonic::body::Body;
@@ -39,6 +41,24 @@ tokio::task_local! {
     static DEADLINE: tokio::time::Instant;
     /// The `traceparent` of the call that is being handled.
     static TRACEPARENT: String;
+}
+
+/// Goes on with the trace and the deadline of the call that is being handled, in a task of its own.
+pub fn traced<F: Future>(work: F) -> impl Future<Output = F::Output> {
+    let deadline = DEADLINE.try_with(|deadline| *deadline).ok();
+    let trace = traceparent();
+    async move {
+        let work = async move {
+            match trace {
+                Some(trace) => TRACEPARENT.scope(trace, work).await,
+                None => work.await,
+            }
+        };
+        match deadline {
+            Some(deadline) => DEADLINE.scope(deadline, work).await,
+            None => work.await,
+        }
+    }
 }
 
 /// The `traceparent` (W3C Trace Context) of the call that is being handled, if any: for events that it causes.

@@ -6,6 +6,7 @@ pub use auth_svc::Registration;
 use mesh::{
     config::{ConfigError, Secret},
     db::DbConfig,
+    rpc::Tls,
     telemetry::TelemetryConfig,
 };
 use serde::{Deserialize, Serialize};
@@ -97,6 +98,10 @@ pub struct MeshConfig {
     /// What roles prove themselves with; at least 32 bytes, the same for all processes. Default: made on the first start and
     /// kept in `data_dir/keys/mesh.secret`.
     pub secret: Secret,
+    /// A folder with `ca.pem` and, for each role of this process, `ROLE.pem` and `ROLE.key`, as `loquat certs init` makes them.
+    /// When it is set, roles that are apart speak TLS, and take only callers with a certificate of the same authority. Default:
+    /// none, for networks where nobody else is.
+    pub certs: PathBuf,
     /// Roles of one process call each other directly (the default). Off: each has its own port even then.
     pub in_process: bool,
     /// Seconds that a stop waits for what is under way. Default 10.
@@ -105,7 +110,7 @@ pub struct MeshConfig {
 
 impl Default for MeshConfig {
     fn default() -> Self {
-        Self { secret: Secret::default(), in_process: true, stop_seconds: 10 }
+        Self { secret: Secret::default(), certs: PathBuf::new(), in_process: true, stop_seconds: 10 }
     }
 }
 
@@ -161,6 +166,19 @@ pub type Roles = BTreeSet<Role>;
 /// All roles.
 pub fn all_roles() -> Roles {
     Role::ALL.into_iter().collect()
+}
+
+impl MeshConfig {
+    /// The certificate of a role; nothing when roles speak without TLS.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn tls(&self, role: Role) -> Result<Option<Tls>, String> {
+        if self.certs.as_os_str().is_empty() {
+            return Ok(None);
+        }
+        Tls::open(&self.certs, role.name()).map(Some).map_err(|cause| format!("mesh.certs: {cause}"))
+    }
 }
 
 impl Config {

@@ -2,8 +2,10 @@
 //!
 //! Binds first and runs later, so that whoever is told an address can connect; stops softly, then hard.
 
+pub mod certs;
 pub mod config;
 mod ops;
+mod revocations;
 mod wiring;
 
 use std::{collections::BTreeMap, convert::Infallible, net::SocketAddr, time::Duration};
@@ -12,7 +14,7 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use mesh::{
     lifecycle::Tasks,
-    rpc::{Body, Limits, Upstream, serve},
+    rpc::{Body, Limits, Method, Tls, Upstream, serve, serve_tls},
 };
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -32,12 +34,26 @@ pub struct Server {
     pub ops: SocketAddr,
     /// Where each role listens that other processes can reach.
     pub services: BTreeMap<Role, SocketAddr>,
+    /// The services of this process, with every layer that a call passes.
+    pub local: BTreeMap<Role, Upstream>,
     tasks: Tasks,
     databases: Vec<(&'static str, mesh::db::Db)>,
     drain: Option<gateway::Drain>,
     /// Not ready from the beginning of a stop on.
     draining: CancellationToken,
     stop_within: Duration,
+}
+
+/// Every method of every service, and the role that answers it.
+pub fn methods() -> impl Iterator<Item = (Role, &'static Method)> {
+    let tables = [
+        (Role::Gateway, gateway::METHODS),
+        (Role::Auth, auth_svc::METHODS),
+        (Role::Chat, chat_svc::METHODS),
+        (Role::File, file_svc::METHODS),
+        (Role::Worker, worker_svc::METHODS),
+    ];
+    tables.into_iter().flat_map(|(role, table)| table.iter().map(move |method| (role, method)))
 }
 
 /// Why a process cannot start. The text says what to do.
@@ -82,10 +98,18 @@ impl Server {
             reflection: ops::reflection().map_err(StartError::new)?,
         };
         let ops = BoxCloneSyncService::new(tower::service_fn(move |request| ops.clone().answer(request)));
-        spawn_listener(&tasks, "ops-listener", bound.ops, ops, Limits { connections: 100, streams: 100 });
+        spawn_listener(&tasks, "ops-listener", bound.ops, None, ops, Limits { connections: 100, streams: 100 });
         for (role, listener) in bound.services {
             if let Some(service) = wired.services.get(&role) {
-                spawn_listener(&tasks, "service-listener", listener, over_http(service.clone()), Limits::default());
+                let tls = config.mesh.tls(role).map_err(StartError)?;
+                spawn_listener(
+                    &tasks,
+                    "service-listener",
+                    listener,
+                    tls,
+                    over_http(service.clone()),
+                    Limits::default(),
+                );
             }
         }
         for (name, future) in wired.background {
@@ -102,7 +126,8 @@ impl Server {
             tasks.spawn("public-listener", serving);
         }
         let stop_within = Duration::from_secs(config.mesh.stop_seconds);
-        Ok(Self { public, ops: ops_address, services, tasks, databases: wired.databases, drain, draining, stop_within })
+        let (local, databases) = (wired.services, wired.databases);
+        Ok(Self { public, ops: ops_address, services, local, tasks, databases, drain, draining, stop_within })
     }
 
     /// Stops: is no longer ready, accepts no more clients, tells those that are there to come back elsewhere or later while
@@ -153,8 +178,15 @@ async fn listen_on(key: &str, address: &str) -> Result<TcpListener, StartError> 
 
 type OverHttp = BoxCloneSyncService<Request<Incoming>, Response<Body>, Infallible>;
 
-fn spawn_listener(tasks: &Tasks, name: &'static str, listener: TcpListener, service: OverHttp, limits: Limits) {
-    let serving = serve(listener, service, limits, tasks.clone(), tasks.stopping());
+fn spawn_listener(
+    tasks: &Tasks,
+    name: &'static str,
+    listener: TcpListener,
+    tls: Option<Tls>,
+    service: OverHttp,
+    limits: Limits,
+) {
+    let serving = serve_tls(listener, tls, service, limits, tasks.clone(), tasks.stopping());
     tasks.spawn(name, serving);
 }
 

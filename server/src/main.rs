@@ -48,6 +48,11 @@ enum Command {
     Doctor,
     /// Asks a running server on this machine whether it is ready: for health checks of containers.
     Health,
+    /// Manages the certificates with which roles that are apart know each other.
+    Certs {
+        #[command(subcommand)]
+        command: CertsCommand,
+    },
     /// Manages accounts.
     User {
         #[command(subcommand)]
@@ -61,6 +66,16 @@ enum ConfigCommand {
     Check,
     /// Prints the whole configuration with its defaults; secrets are hidden.
     Dump,
+}
+
+#[derive(Subcommand)]
+enum CertsCommand {
+    /// Makes a private authority, and a certificate for each role; an authority that is there already makes new ones.
+    Init {
+        /// The folder. Default: mesh.certs, or certs in data_dir.
+        #[arg(long)]
+        dir: Option<PathBuf>,
+    },
 }
 
 #[derive(Subcommand)]
@@ -123,6 +138,7 @@ async fn run(arguments: Arguments) -> Outcome {
         Command::Migrate => migrate(config.complete()).await,
         Command::Doctor => doctor(config.complete()).await,
         Command::Health => health(&config).await,
+        Command::Certs { command: CertsCommand::Init { dir } } => make_certs(&config, dir),
         Command::User { command: UserCommand::Add { name, display_name, admin } } => {
             let role = if admin { WorkspaceRole::Admin } else { WorkspaceRole::Member };
             add_user(&config.complete(), name, display_name, role).await
@@ -230,6 +246,15 @@ fn without_password(url: &str) -> String {
     }
 }
 
+fn make_certs(config: &Config, dir: Option<PathBuf>) -> Outcome {
+    let configured = Some(config.mesh.certs.clone()).filter(|folder| !folder.as_os_str().is_empty());
+    let folder = dir.or(configured).unwrap_or_else(|| config.data_dir.join("certs"));
+    server::certs::init(&folder, Clock::system().now())?;
+    let shown = folder.display();
+    say(&format!("certificates are in {shown}: give each process ca.pem and those of its roles, and set mesh.certs"))?;
+    say("keep ca.key away from them: whoever has it can be any role")
+}
+
 /// Asks the ops port.
 async fn health(config: &Config) -> Outcome {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -247,7 +272,7 @@ async fn add_user(config: &Config, username: String, display_name: String, role:
     std::io::stdin().read_line(&mut password)?;
     let password = password.trim_end_matches(['\r', '\n']).to_owned();
     let db = Db::open(&config.auth.db).await?;
-    let new = auth_svc::NewAccount { username, display_name, password, role };
+    let new = auth_svc::NewAccount { username, display_name, password, role, email: String::new() };
     let user = auth_svc::add_account(&db, &new, Clock::system().now()).await?;
     say(&format!("{} is {} ({})", user.username, user.id, user.role().as_str_name()))
 }

@@ -17,7 +17,7 @@ use mesh::{
     db::{Db, DbConfig},
     errors,
     lifecycle::Tasks,
-    rpc::{Caller, Guard, Upstream, caller, connect, protect},
+    rpc::{Caller, Guard, Upstream, caller, connect, connect_tls, protect},
     service::Service,
 };
 use proto::auth::internal::v1::{GetKeysRequest, key_service_client::KeyServiceClient};
@@ -68,9 +68,10 @@ pub(crate) async fn wire(
     if roles.iter().any(|role| *role != Role::Gateway) {
         services(&parts, roles, &mut wired).await?;
     }
-    let caller = [Role::Gateway, Role::Auth, Role::Chat].into_iter().find(|role| roles.contains(role));
-    let key_caller = caller.map_or("auth", Role::name);
-    let auth = parts.calling(&wired, Role::Auth, key_caller)?;
+    let caller = Role::ALL.into_iter().find(|role| roles.contains(role));
+    let auth = parts.calling(&wired, Role::Auth, caller.unwrap_or(Role::Auth))?;
+    let watch = crate::revocations::watch(parts.authn.clone(), auth.clone(), tasks.stopping());
+    wired.background.push(("revocations", Box::pin(watch)));
     let _ = parts.auth.set(auth);
     if roles.contains(&Role::Gateway) {
         wired.gateway = Some(start_gateway(&parts, &wired)?);
@@ -102,6 +103,7 @@ async fn auth(parts: &Parts<'_>, bus: Bus, cache: Cache, wired: &mut Wired) -> R
         clock: clock.clone(),
         tasks: (*tasks).clone(),
         off_loopback: !config.on_loopback(),
+        public_url: config.public_url.clone(),
     };
     parts.add(wired, Role::Auth, auth_svc::start(&config.auth, deps).await.map_err(StartError::new)?);
     Ok(())
@@ -116,7 +118,7 @@ async fn chat(parts: &Parts<'_>, bus: Option<Bus>, cache: Cache, wired: &mut Wir
         clock: clock.clone(),
         tasks: (*tasks).clone(),
         secret: parts.secret.clone(),
-        auth: parts.calling(wired, Role::Auth, "chat")?,
+        auth: parts.calling(wired, Role::Auth, Role::Chat)?,
     };
     parts.add(wired, Role::Chat, chat_svc::start(&config.chat, deps).await.map_err(StartError::new)?);
     Ok(())
@@ -132,11 +134,11 @@ async fn files(parts: &Parts<'_>, bus: Bus, worker_db: Db, wired: &mut Wired) ->
         clock: clock.clone(),
         tasks: (*tasks).clone(),
         secret: parts.secret.clone(),
-        chat: parts.calling(wired, Role::Chat, "file")?,
+        chat: parts.calling(wired, Role::Chat, Role::File)?,
     };
     parts.add(wired, Role::File, file_svc::start(&config.file, deps).await.map_err(StartError::new)?);
 
-    let file = parts.calling(wired, Role::File, "worker")?;
+    let file = parts.calling(wired, Role::File, Role::Worker)?;
     let deps = worker_svc::Deps { db: worker_db, bus, blobs, tasks: (*tasks).clone(), file };
     parts.add(wired, Role::Worker, worker_svc::start(deps).await.map_err(StartError::new)?);
     Ok(())
@@ -144,15 +146,16 @@ async fn files(parts: &Parts<'_>, bus: Bus, worker_db: Db, wired: &mut Wired) ->
 
 fn start_gateway(parts: &Parts<'_>, wired: &Wired) -> Result<Gateway, StartError> {
     let upstreams = Upstreams {
-        auth: parts.upstream(wired, Role::Auth)?,
-        chat: parts.upstream(wired, Role::Chat)?,
-        file: parts.upstream(wired, Role::File)?,
-        worker: parts.upstream(wired, Role::Worker)?,
+        auth: parts.upstream(wired, Role::Auth, Role::Gateway)?,
+        chat: parts.upstream(wired, Role::Chat, Role::Gateway)?,
+        file: parts.upstream(wired, Role::File, Role::Gateway)?,
+        worker: parts.upstream(wired, Role::Worker, Role::Gateway)?,
     };
     let deps = gateway::Deps {
         upstreams,
-        auth: parts.calling(wired, Role::Auth, "gateway")?,
-        chat: parts.calling(wired, Role::Chat, "gateway")?,
+        auth: parts.calling(wired, Role::Auth, Role::Gateway)?,
+        chat: parts.calling(wired, Role::Chat, Role::Gateway)?,
+        edge: Caller::new("gateway", parts.secret.clone(), parts.clock.clone()),
         authn: parts.authn.clone(),
         tasks: parts.tasks.clone(),
         public_url: parts.config.public_url.clone(),
@@ -174,8 +177,8 @@ impl Parts<'_> {
         wired.background.extend(service.background);
     }
 
-    /// A role as this process reaches it.
-    fn upstream(&self, wired: &Wired, role: Role) -> Result<Upstream, StartError> {
+    /// A role as this process reaches it, as another role.
+    fn upstream(&self, wired: &Wired, role: Role, as_role: Role) -> Result<Upstream, StartError> {
         if self.config.mesh.in_process
             && let Some(local) = wired.services.get(&role)
         {
@@ -186,13 +189,17 @@ impl Parts<'_> {
             Some(address) => format!("http://{address}"),
             None => self.url(role).to_owned(),
         };
-        connect(&url).map_err(|cause| StartError(format!("{role}.url: {cause}")))
+        let connected = match self.config.mesh.tls(as_role).map_err(StartError)? {
+            Some(tls) => connect_tls(&url, role.name(), tls),
+            None => connect(&url),
+        };
+        connected.map_err(|cause| StartError(format!("{role}.url: {cause}")))
     }
 
     /// A role, called as another role.
-    fn calling(&self, wired: &Wired, role: Role, as_role: &'static str) -> Result<Upstream, StartError> {
-        let upstream = self.upstream(wired, role)?;
-        Ok(caller(upstream, Caller::new(as_role, self.secret.clone(), self.clock.clone())))
+    fn calling(&self, wired: &Wired, role: Role, as_role: Role) -> Result<Upstream, StartError> {
+        let upstream = self.upstream(wired, role, as_role)?;
+        Ok(caller(upstream, Caller::new(as_role.name(), self.secret.clone(), self.clock.clone())))
     }
 
     fn url(&self, role: Role) -> &str {

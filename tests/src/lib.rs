@@ -8,6 +8,7 @@
 pub mod cluster;
 pub mod drill;
 pub mod ear;
+pub mod forge;
 pub mod load;
 pub mod person;
 pub mod process;
@@ -18,6 +19,7 @@ pub mod strace;
 pub mod town;
 
 pub use ear::{Ear, Ended, Transport};
+pub use forge::Forge;
 pub use person::Person;
 pub use town::{Shape, Town};
 
@@ -35,6 +37,12 @@ pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
         Ok(value) => value,
         Err(_) => panic!("this did not happen within {DEADLINE:?}: {what}"),
     }
+}
+
+/// The seed of random stories that `LOQUAT_TEST_SEED` asks for.
+#[allow(clippy::disallowed_methods, reason = "the tests' own switch, not configuration of the product")]
+pub fn seed() -> Option<u64> {
+    std::env::var("LOQUAT_TEST_SEED").ok()?.parse().ok()
 }
 
 /// A fresh operation id.

@@ -95,6 +95,14 @@ impl Person {
         Self::with(address, self.user.clone(), self.token.clone(), self.refresh_token.clone())
     }
 
+    /// Adds their token to calls over another way than the public port.
+    ///
+    /// # Panics
+    /// When the token is not one.
+    pub fn bearer(&self) -> Bearer {
+        Bearer(format!("Bearer {}", self.token).parse().expect("a token is a header"))
+    }
+
     /// Calls of `RoomService`.
     pub fn rooms(&self) -> RoomServiceClient<Signed> {
         RoomServiceClient::new(self.channel.clone())

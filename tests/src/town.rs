@@ -2,9 +2,10 @@
 
 use std::net::SocketAddr;
 
+use mesh::rpc::Upstream;
 use server::{
     Server,
-    config::{Config, all_roles},
+    config::{Config, Role, all_roles},
 };
 use tempfile::TempDir;
 use tonic::transport::{Channel, Endpoint};
@@ -32,7 +33,7 @@ pub struct Town {
     pub ops: SocketAddr,
     server: Option<Server>,
     config: Config,
-    _folder: TempDir,
+    folder: TempDir,
     /// Dropped after the server.
     _backends: Option<Backends>,
 }
@@ -65,7 +66,7 @@ impl Town {
         let server = Server::start(config.clone(), &all_roles()).await.expect("the server starts");
         let public = server.public.expect("there is a gateway");
         let ops = server.ops;
-        Self { shape, public, ops, server: Some(server), config, _folder: folder, _backends: backends }
+        Self { shape, public, ops, server: Some(server), config, folder, _backends: backends }
     }
 
     /// Stops the server and starts it again on the same data.
@@ -94,6 +95,27 @@ impl Town {
     /// When the address is not one.
     pub fn channel(&self) -> Channel {
         channel(self.public)
+    }
+
+    /// The folder with the server's data.
+    pub fn folder(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+
+    /// A service with every layer that a call passes, without a network in between.
+    ///
+    /// # Panics
+    /// When the server was stopped.
+    pub fn local(&self, role: Role) -> Upstream {
+        self.server.as_ref().and_then(|server| server.local.get(&role)).expect("the server runs").clone()
+    }
+
+    /// Where a role listens that is apart.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn service(&self, role: Role) -> SocketAddr {
+        *self.server.as_ref().and_then(|server| server.services.get(&role)).expect("the role has a port of its own")
     }
 
     /// Somebody registers.

@@ -10,6 +10,7 @@ mod migration;
 mod thumbnails;
 
 use mesh::{
+    authn::Rank,
     blobs::Blobs,
     bus::Bus,
     db::{Db, DbConfig},
@@ -31,11 +32,11 @@ const PREFETCH: usize = 4;
 
 /// Who may call what.
 pub const METHODS: &[Method] = &[
-    Method::user("/loquat.worker.v1.JobService/ListQueues"),
-    Method::user("/loquat.worker.v1.JobService/ListFailedMessages"),
-    Method::user("/loquat.worker.v1.JobService/GetFailedMessage"),
-    Method::user("/loquat.worker.v1.JobService/RetryFailedMessage"),
-    Method::user("/loquat.worker.v1.JobService/DiscardFailedMessage"),
+    Method::user("/loquat.worker.v1.JobService/ListQueues").least(Rank::Admin).scope("admin:read"),
+    Method::user("/loquat.worker.v1.JobService/ListFailedMessages").least(Rank::Admin).scope("admin:read"),
+    Method::user("/loquat.worker.v1.JobService/GetFailedMessage").least(Rank::Admin).scope("admin:read"),
+    Method::user("/loquat.worker.v1.JobService/RetryFailedMessage").least(Rank::Admin).scope("admin:write"),
+    Method::user("/loquat.worker.v1.JobService/DiscardFailedMessage").least(Rank::Admin).scope("admin:write"),
 ];
 
 /// The section `worker` of the configuration.

@@ -1,14 +1,16 @@
 //! `UserService`.
 
-use mesh::fields::Fields;
+use std::sync::Arc;
+
+use mesh::{authn::Rank, fields::Fields};
 use proto::auth::v1::{
     GetMeRequest, GetMeResponse, GetUsersRequest, GetUsersResponse, SearchUsersRequest, SearchUsersResponse,
-    user_service_server::UserService,
+    UpdateMeRequest, UpdateMeResponse, user_service_server::UserService,
 };
 use tonic::{Request, Response, Status, async_trait};
 
-use super::{Rpc, answer};
-use crate::{errors::AuthError, store::account};
+use super::{Call, Rpc, Shared, answer};
+use crate::{errors::AuthError, fields, store::account};
 
 const MAX_QUERY_CHARS: usize = 64;
 
@@ -18,17 +20,28 @@ impl UserService for Rpc {
         let user = mesh::authn::user(request.extensions())?;
         let run = async {
             let account = account::find(self.0.db.reader(), user.user_id).await?.ok_or(AuthError::SessionEnded)?;
-            Ok(GetMeResponse { user: Some(account.to_proto()) })
+            let session_id = user.session_id.to_string();
+            Ok(GetMeResponse { user: Some(account.to_proto()), email: account.email, session_id })
         };
         answer(self.0.db.within(run).await)
     }
 
+    async fn update_me(&self, request: Request<UpdateMeRequest>) -> Result<Response<UpdateMeResponse>, Status> {
+        let call = Call::of(&request)?;
+        let work = async move |shared: Arc<Shared>| update_me(&shared, &call, request.into_inner()).await;
+        let updated = self.detached(work).await;
+        answer(updated.map(|account| UpdateMeResponse { user: Some(account.to_proto()) }))
+    }
+
     async fn get_users(&self, request: Request<GetUsersRequest>) -> Result<Response<GetUsersResponse>, Status> {
+        let guest = mesh::authn::user(request.extensions()).ok().filter(|user| user.rank() == Rank::Guest);
         let request = request.into_inner();
         let run = async {
             let mut fields = Fields::default();
-            let ids = fields.ids("user_ids", &request.user_ids, 200);
+            let mut ids = fields.ids("user_ids", &request.user_ids, 200);
             fields.done()?;
+            // Whom a guest meets, chat-svc knows.
+            ids.retain(|id| guest.as_ref().is_none_or(|guest| guest.user_id == *id));
             let accounts = account::some(self.0.db.reader(), &ids).await?;
             Ok(GetUsersResponse { users: accounts.iter().map(account::Model::to_proto).collect() })
         };
@@ -59,4 +72,28 @@ impl UserService for Rpc {
         };
         answer(self.0.db.within(run).await)
     }
+}
+
+/// Changes what somebody says about themselves.
+async fn update_me(shared: &Shared, call: &Call, request: UpdateMeRequest) -> Result<account::Model, AuthError> {
+    let UpdateMeRequest { display_name, title, about, avatar_file_id } = request;
+    let mut fields = Fields::default();
+    let title = title.map(|title| fields::one_line(&mut fields, "title", &title, MAX_QUERY_CHARS));
+    let about = about.map(|about| fields::about(&mut fields, &about));
+    let avatar = avatar_file_id.map(|id| fields::file_id(&mut fields, "avatar_file_id", &id));
+    // The name that stands in for an empty one is known only inside the transaction.
+    let display_name = display_name.map(|name| fields::display_name(&mut fields, &name, ""));
+    fields.done()?;
+    let tx = shared.db.begin().await?;
+    let mut account = account::lock(&tx, call.user.user_id).await?.ok_or(AuthError::SessionEnded)?;
+    if let Some(name) = display_name {
+        account.display_name = if name.is_empty() { account.username.clone() } else { name };
+        account.folded_name = account.display_name.to_lowercase();
+    }
+    account.title = title.unwrap_or(account.title);
+    account.about = about.unwrap_or(account.about);
+    account.avatar_file_id = avatar.unwrap_or(account.avatar_file_id);
+    account::update(&tx, &account).await?;
+    tx.commit().await?;
+    Ok(account)
 }

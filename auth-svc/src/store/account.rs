@@ -17,6 +17,15 @@ pub(crate) struct Model {
     pub(crate) created_at: i64,
     pub(crate) bot: bool,
     pub(crate) disabled: bool,
+    /// Where mail goes; may be empty.
+    pub(crate) email: String,
+    pub(crate) title: String,
+    pub(crate) about: String,
+    pub(crate) avatar_file_id: String,
+    /// How often its rights changed: access tokens of a lower epoch do not count.
+    pub(crate) epoch: i64,
+    /// When they last did.
+    pub(crate) epoch_at: i64,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -35,15 +44,23 @@ impl Model {
             created_at: Some(super::timestamp(self.created_at)),
             bot: self.bot,
             disabled: self.disabled,
+            title: self.title.clone(),
+            about: self.about.clone(),
+            avatar_file_id: self.avatar_file_id.clone(),
         }
+    }
+
+    /// The role.
+    pub(crate) fn role(&self) -> WorkspaceRole {
+        WorkspaceRole::try_from(self.role).unwrap_or(WorkspaceRole::Member)
     }
 
     /// The role as tokens carry it.
     pub(crate) fn role_name(&self) -> &'static str {
-        match WorkspaceRole::try_from(self.role) {
-            Ok(WorkspaceRole::Owner) => "owner",
-            Ok(WorkspaceRole::Admin) => "admin",
-            Ok(WorkspaceRole::Guest) => "guest",
+        match self.role() {
+            WorkspaceRole::Owner => "owner",
+            WorkspaceRole::Admin => "admin",
+            WorkspaceRole::Guest => "guest",
             _ => "member",
         }
     }
@@ -64,6 +81,50 @@ pub(crate) async fn some<C: ConnectionTrait>(db: &C, ids: &[Uuid]) -> Result<Vec
 
 pub(crate) async fn by_username<C: ConnectionTrait>(db: &C, username: &str) -> Result<Option<Model>, DbErr> {
     Entity::find().filter(Column::Username.eq(username)).one(db).await
+}
+
+/// Accounts that have set this address, a few at most.
+pub(crate) async fn by_email<C: ConnectionTrait>(db: &C, email: &str, most: u64) -> Result<Vec<Model>, DbErr> {
+    Entity::find().filter(Column::Email.eq(email)).order_by_asc(Column::Id).limit(most).all(db).await
+}
+
+/// These accounts and every owner who can sign in, none of which anybody else changes before the transaction ends.
+pub(crate) async fn lock_with_owners<C: ConnectionTrait>(tx: &C, ids: &[Uuid]) -> Result<Vec<Model>, DbErr> {
+    let owners = Condition::all().add(Column::Role.eq(i32::from(WorkspaceRole::Owner))).add(Column::Disabled.eq(false));
+    Entity::find()
+        .filter(Condition::any().add(Column::Id.is_in(ids.iter().copied())).add(owners))
+        // Always in this order, so that nobody waits for somebody who waits for them.
+        .order_by_asc(Column::Id)
+        .lock_exclusive()
+        .all(tx)
+        .await
+}
+
+/// The account, which nobody else changes before the transaction ends.
+pub(crate) async fn lock<C: ConnectionTrait>(tx: &C, id: Uuid) -> Result<Option<Model>, DbErr> {
+    Entity::find_by_id(id).lock_exclusive().one(tx).await
+}
+
+/// Writes an account that was changed.
+pub(crate) async fn update<C: ConnectionTrait>(db: &C, account: &Model) -> Result<(), DbErr> {
+    Entity::update(ActiveModel::from(account.clone()).reset_all()).exec(db).await?;
+    Ok(())
+}
+
+/// Accounts whose rights changed since then.
+pub(crate) async fn changed_since<C: ConnectionTrait>(db: &C, since: i64) -> Result<Vec<Model>, DbErr> {
+    Entity::find().filter(Column::EpochAt.gt(since)).all(db).await
+}
+
+/// A page of bots, by username.
+pub(crate) async fn bots<C: ConnectionTrait>(db: &C, after: &str, rows: u64) -> Result<Vec<Model>, DbErr> {
+    Entity::find()
+        .filter(Column::Bot.eq(true))
+        .filter(Column::Username.gt(after))
+        .order_by_asc(Column::Username)
+        .limit(rows)
+        .all(db)
+        .await
 }
 
 /// A page of accounts whose username or display name begins with a prefix, by username.

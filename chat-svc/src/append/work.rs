@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
 use mesh::{
+    audit::{self, Entry},
     bus::Interest,
     crash,
     db::Db,
@@ -14,6 +15,7 @@ use proto::chat::{
     internal::v1::AudienceChange,
     v1::{Event, event::Body},
 };
+use proto::file::v1::File;
 use sea_orm::{ConnectionTrait as _, DatabaseTransaction, Statement};
 use time::OffsetDateTime;
 use tokio::sync::OnceCell;
@@ -21,7 +23,7 @@ use uuid::Uuid;
 
 use super::Known;
 use crate::{
-    command::Actor,
+    command::{Actor, Place},
     errors::ChatError,
     live::Committed,
     messages,
@@ -64,6 +66,12 @@ pub(crate) struct Work<'t> {
     /// The message that the answer under way consists of, and its event.
     answer: Option<(Uuid, u64)>,
     outbox: Vec<OutboxMessage>,
+    /// Files that appear in rooms: the room, the file, and the number.
+    shared: Vec<(Uuid, Uuid, u64)>,
+    /// From where the change under way is asked for.
+    pub(super) place: Place,
+    /// What those did who manage rooms.
+    audited: Vec<Entry>,
     /// Counts everything that was gathered or written.
     changes: u64,
 }
@@ -105,6 +113,9 @@ impl<'t> Work<'t> {
             answered: HashMap::new(),
             answer: None,
             outbox: Vec::new(),
+            shared: Vec::new(),
+            place: Place::default(),
+            audited: Vec::new(),
             changes: 0,
         };
         work.heads = if db.is_shared() { work.lock(feeds).await? } else { work.remember_heads(feeds).await? };
@@ -169,7 +180,7 @@ impl<'t> Work<'t> {
             }
         };
         let seen = Seen { room, member };
-        policy::allow(action, seen.room.kind(), seen.asker(actor))?;
+        policy::allow(action, seen.room.rules(), seen.asker(actor))?;
         Ok(seen)
     }
 
@@ -240,6 +251,18 @@ impl<'t> Work<'t> {
         }
         self.changes += 1;
         Ok(())
+    }
+
+    /// Notes in the audit log what somebody did to a room.
+    pub(crate) fn audit(&mut self, actor: Actor, action: &'static str, room: Uuid, facts: &[(&'static str, String)]) {
+        let entry = Entry::new(action, room).by(actor.user_id).from(&self.place.address).during(&self.place.trace);
+        self.audited.push(facts.iter().fold(entry, |entry, (name, value)| entry.with(name, value)));
+    }
+
+    /// Notes which files the event of a number brings into a room: whoever may read that event may read them.
+    pub(crate) fn shares(&mut self, room: Uuid, seq: u64, files: &[File]) {
+        let ids = files.iter().filter_map(|file| Uuid::try_parse(&file.id).ok());
+        self.shared.extend(ids.map(|file| (room, file, seq)));
     }
 
     /// Says that a rule has written something itself.
@@ -336,8 +359,12 @@ impl<'t> Work<'t> {
         // In one order everywhere: two processes that were sent the same operations must not wait for each other.
         self.answers.sort_unstable_by_key(|answered| (answered.op.op_id, answered.op.user_id));
         statements.extend(op::save(backend, &self.answers));
+        statements.extend(store::shared_file::save(backend, &self.shared));
         if !self.outbox.is_empty() {
             outbox::add(self.tx().await?, &self.outbox, self.now).await?;
+        }
+        if !self.audited.is_empty() {
+            self.tx().await?;
         }
         // A crash point needs a moment between the writes and the commit, which one trip does not have.
         if self.tx.get().is_some() || crash::is_armed("chat.inserted") {
@@ -347,6 +374,8 @@ impl<'t> Work<'t> {
         }
         crash::point("chat.inserted");
         if let Some(tx) = self.tx.into_inner() {
+            // Last, because from here on transactions wait for each other.
+            audit::append(&tx, &self.audited, self.now).await?;
             tx.commit().await?;
         }
         if !self.db.is_shared() {
@@ -362,6 +391,8 @@ fn changes_room(body: &Body) -> bool {
         body,
         Body::RoomCreated(_)
             | Body::RoomUpdated(_)
+            | Body::RoomArchived(_)
+            | Body::RoomUnarchived(_)
             | Body::MemberJoined(_)
             | Body::MemberLeft(_)
             | Body::MemberRoleChanged(_)

@@ -1,13 +1,17 @@
 //! The internal `AccessService`.
 
-use mesh::fields::Fields;
+use mesh::{authn::Rank, errors::Describe as _, fields::Fields};
 use proto::chat::internal::v1::{
     CheckAccessRequest, CheckAccessResponse, RoomAction, access_service_server::AccessService,
 };
 use tonic::{Request, Response, Status, async_trait};
+use uuid::Uuid;
 
 use super::{Rpc, answer};
-use crate::{command::Actor, errors::ChatError, policy::Action, rooms};
+use crate::{command::Actor, errors::ChatError, files, policy::Action, rooms};
+
+/// How many files one question is about.
+const MAX_FILES: usize = 500;
 
 #[async_trait]
 impl AccessService for Rpc {
@@ -28,15 +32,29 @@ impl AccessService for Rpc {
                     Action::Read
                 }
             };
+            let files = fields.ids("file_ids", &request.file_ids, MAX_FILES);
             fields.done()?;
-            // Reading and posting need membership, where a guest is like anybody else.
-            let actor = Actor { user_id, guest: false };
+            let actor = Actor { user_id, rank: Rank::named(&request.workspace_role) };
             let tx = self.0.db.snapshot().await?;
-            match rooms::open(&tx, room_id, actor, action).await {
-                Ok(_) => Ok(CheckAccessResponse { allowed: true, visible: true }),
-                Err(ChatError::RoomNotFound) => Ok(CheckAccessResponse { allowed: false, visible: false }),
-                Err(ChatError::RoleTooLow) => Ok(CheckAccessResponse { allowed: false, visible: true }),
-                Err(cause) => Err(cause),
+            let cause = match rooms::open(&tx, room_id, actor, action).await {
+                Ok(seen) => {
+                    let hidden = files::hidden(&tx, room_id, seen.first_visible(), &files).await?;
+                    let hidden_file_ids = hidden.iter().map(Uuid::to_string).collect();
+                    return Ok(CheckAccessResponse {
+                        allowed: true,
+                        visible: true,
+                        hidden_file_ids,
+                        ..Default::default()
+                    });
+                }
+                Err(cause) => cause,
+            };
+            match cause {
+                ChatError::RoomNotFound | ChatError::RoleTooLow | ChatError::RoomArchived => {
+                    let visible = !matches!(cause, ChatError::RoomNotFound);
+                    Ok(CheckAccessResponse { visible, reason: cause.reason().into(), ..Default::default() })
+                }
+                other => Err(other),
             }
         };
         answer(self.0.db.within(run).await)

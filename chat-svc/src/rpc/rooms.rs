@@ -2,22 +2,19 @@
 
 use mesh::fields::Fields;
 use prost::Message as _;
-use proto::{
-    auth::v1::GetUsersRequest,
-    chat::v1::{
-        self as v1, Ephemeral, RoomHistory, RoomKind, RoomRole, Typing, ephemeral::Body,
-        room_service_server::RoomService,
-    },
+use proto::chat::v1::{
+    self as v1, Ephemeral, RoomHistory, RoomKind, RoomRole, Typing, ephemeral::Body, room_service_server::RoomService,
 };
 use tonic::{Request, Response, Status, async_trait};
 use uuid::Uuid;
 
-use super::{Rpc, actor, answer};
+use super::{Rpc, actor, answer, place};
 use crate::{
-    command::{Action, NewRoom},
+    command::{Action, NewRoom, RoomChange},
     errors::ChatError,
     fields::{optional_op_id, room_name, topic},
-    policy, rooms,
+    policy::{self, Permission, Permissions},
+    rooms,
     store::member,
 };
 
@@ -35,7 +32,10 @@ impl RoomService for Rpc {
             }
             let topic = topic(fields, &request.topic);
             let history = history(fields, request.history);
-            let room = NewRoom { id: mesh::ids::new_id(), name, kind, topic, history };
+            let set = permissions(fields, request.permissions.as_ref());
+            let permissions =
+                set.into_iter().fold(Permissions::default(), |all, (permission, role)| all.with(permission, role));
+            let room = NewRoom { id: mesh::ids::new_id(), name, kind, topic, history, permissions };
             (optional_op_id(fields, &request.op_id), Action::CreateRoom(room))
         })
         .await
@@ -50,7 +50,31 @@ impl RoomService for Rpc {
             let name = request.name.as_deref().map(|name| room_name(fields, name));
             let topic = request.topic.as_deref().map(|text| topic(fields, text));
             let history = request.history.map(|value| history(fields, value));
-            (optional_op_id(fields, &request.op_id), Action::UpdateRoom { room_id, name, topic, history })
+            let permissions = permissions(fields, request.permissions.as_ref());
+            let change = RoomChange { name, topic, history, permissions };
+            (optional_op_id(fields, &request.op_id), Action::UpdateRoom { room_id, change })
+        })
+        .await
+    }
+
+    async fn archive_room(
+        &self,
+        request: Request<v1::ArchiveRoomRequest>,
+    ) -> Result<Response<v1::ArchiveRoomResponse>, Status> {
+        self.change("ArchiveRoom", request, |fields, request: &v1::ArchiveRoomRequest| {
+            let room_id = fields.id("room_id", &request.room_id);
+            (optional_op_id(fields, &request.op_id), Action::ArchiveRoom { room_id })
+        })
+        .await
+    }
+
+    async fn unarchive_room(
+        &self,
+        request: Request<v1::UnarchiveRoomRequest>,
+    ) -> Result<Response<v1::UnarchiveRoomResponse>, Status> {
+        self.change("UnarchiveRoom", request, |fields, request: &v1::UnarchiveRoomRequest| {
+            let room_id = fields.id("room_id", &request.room_id);
+            (optional_op_id(fields, &request.op_id), Action::UnarchiveRoom { room_id })
         })
         .await
     }
@@ -112,7 +136,7 @@ impl RoomService for Rpc {
         &self,
         request: Request<v1::AddMemberRequest>,
     ) -> Result<Response<v1::AddMemberResponse>, Status> {
-        let actor = actor(request.extensions())?;
+        let (actor, place) = (actor(request.extensions())?, place(request.extensions()));
         let request = request.into_inner();
         let run = async {
             let mut fields = Fields::default();
@@ -124,7 +148,7 @@ impl RoomService for Rpc {
             // Whether the caller may is asked first, so that nobody learns about accounts through rooms they are not in.
             rooms::open(self.0.db.reader(), room_id, actor, policy::Action::Add(role)).await?;
             self.must_exist(user_id).await?;
-            self.commit(actor, "AddMember", op_id, &request, Action::AddMember { room_id, user_id, role }).await
+            self.commit(actor, place, "AddMember", op_id, &request, Action::AddMember { room_id, user_id, role }).await
         };
         answer(self.0.db.within(run).await)
     }
@@ -149,7 +173,7 @@ impl RoomService for Rpc {
             let room_id = fields.id("room_id", &request.room_id);
             let user_id = fields.id("user_id", &request.user_id);
             if request.role() == RoomRole::Unspecified {
-                fields.wrong("role", "must be ROOM_ROLE_OWNER, ROOM_ROLE_ADMIN or ROOM_ROLE_MEMBER");
+                fields.wrong("role", "must be a role: owner, admin, moderator or member");
             }
             let role = request.role();
             (optional_op_id(fields, &request.op_id), Action::SetMemberRole { room_id, user_id, role })
@@ -173,7 +197,7 @@ impl RoomService for Rpc {
             }
             fields.done()?;
             let tx = self.0.db.snapshot().await?;
-            rooms::open(&tx, room_id, actor, policy::Action::Read).await?;
+            rooms::open(&tx, room_id, actor, policy::Action::SeeMembers).await?;
             let mut members = member::of_room(&tx, room_id, after.unwrap_or(0), rows + 1).await?;
             let more = members.len() as u64 > rows;
             members.truncate(usize::try_from(rows).unwrap_or(usize::MAX));
@@ -233,9 +257,7 @@ impl RoomService for Rpc {
 impl Rpc {
     /// Asks auth-svc whether there is such an account.
     async fn must_exist(&self, user_id: Uuid) -> Result<(), ChatError> {
-        let request = Request::new(GetUsersRequest { user_ids: vec![user_id.to_string()] });
-        let found = self.0.users.clone().get_users(request).await.map_err(ChatError::service)?;
-        if found.into_inner().users.is_empty() { Err(ChatError::UserNotFound) } else { Ok(()) }
+        if self.accounts(&[user_id]).await?.is_empty() { Err(ChatError::UserNotFound) } else { Ok(()) }
     }
 }
 
@@ -248,6 +270,14 @@ fn history(fields: &mut Fields, value: i32) -> RoomHistory {
             RoomHistory::All
         }
     }
+}
+
+/// What a request says of permissions; what it does not say is left out.
+fn permissions(fields: &mut Fields, asked: Option<&v1::RoomPermissions>) -> Vec<(Permission, RoomRole)> {
+    let Some(asked) = asked else { return Vec::new() };
+    let (set, wrong) = policy::asked(asked);
+    wrong.into_iter().for_each(|field| fields.wrong(field, "is not a value of RoomRole"));
+    set
 }
 
 fn role(fields: &mut Fields, value: i32) -> RoomRole {

@@ -8,7 +8,7 @@ use super::{feed::Head, member, read_marker::Marker, room, unsigned};
 const ROWS: &str = r#"
     SELECT own.head AS own_head,
         m.room_id, m.user_id, m.role, m.joined_at, m.joined_seq, m.first_visible_seq,
-        r.name, r.sort_name, r.kind, r.topic, r.history, r.created_by, r.created_at, r.member_count,
+        r.name, r.sort_name, r.kind, r.topic, r.history, r.created_by, r.created_at, r.member_count, r.permissions, r.archived_at,
         f.head, f.ordinal, f.changed, k.seq AS read_seq, k.ordinal AS read_ordinal
     FROM (SELECT {user} AS id) AS me
         LEFT JOIN feed AS own ON own.id = me.id
@@ -35,6 +35,8 @@ struct Row {
     created_by: Option<Uuid>,
     created_at: Option<i64>,
     member_count: Option<i32>,
+    permissions: Option<i64>,
+    archived_at: Option<i64>,
     head: Option<i64>,
     ordinal: Option<i64>,
     changed: Option<i64>,
@@ -81,6 +83,8 @@ fn entered(row: Row) -> Option<Entered> {
         created_by: row.created_by?,
         created_at: row.created_at?,
         member_count: row.member_count?,
+        permissions: row.permissions?,
+        archived_at: row.archived_at?,
     };
     let head = Head { seq: number(row.head), ordinal: number(row.ordinal), changed: number(row.changed) };
     let marker = Marker { seq: number(row.read_seq), ordinal: number(row.read_ordinal) };

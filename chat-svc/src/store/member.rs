@@ -1,7 +1,7 @@
 //! `member`: who is in which room now.
 
 use proto::chat::v1::{Member, RoomRole};
-use sea_orm::{PaginatorTrait as _, QueryOrder as _, QuerySelect as _, Set, entity::prelude::*};
+use sea_orm::{PaginatorTrait as _, QueryOrder as _, QuerySelect as _, QueryTrait as _, Set, entity::prelude::*};
 
 use super::{timestamp, unsigned};
 
@@ -69,6 +69,33 @@ pub(crate) async fn of_room<C: ConnectionTrait>(
 pub(crate) async fn ids<C: ConnectionTrait>(db: &C, room_id: Uuid) -> Result<Vec<Uuid>, DbErr> {
     let found = Entity::find().select_only().column(Column::UserId).filter(Column::RoomId.eq(room_id));
     found.order_by_asc(Column::UserId).into_tuple().all(db).await
+}
+
+/// Those of these users who are in a room that somebody is in.
+pub(crate) async fn sharing<C: ConnectionTrait>(db: &C, user_id: Uuid, users: &[Uuid]) -> Result<Vec<Uuid>, DbErr> {
+    if users.is_empty() {
+        return Ok(Vec::new());
+    }
+    companions(user_id).filter(Column::UserId.is_in(users.iter().copied())).into_tuple().all(db).await
+}
+
+/// A page of everybody who is in a room that somebody is in, that one included, by rising id.
+pub(crate) async fn all_sharing<C: ConnectionTrait>(
+    db: &C,
+    user_id: Uuid,
+    after: Option<Uuid>,
+    rows: u64,
+) -> Result<Vec<Uuid>, DbErr> {
+    let mut query = companions(user_id).order_by_asc(Column::UserId).limit(rows);
+    if let Some(after) = after {
+        query = query.filter(Column::UserId.gt(after));
+    }
+    query.into_tuple().all(db).await
+}
+
+fn companions(user_id: Uuid) -> Select<Entity> {
+    let theirs = Entity::find().select_only().column(Column::RoomId).filter(Column::UserId.eq(user_id)).into_query();
+    Entity::find().select_only().column(Column::UserId).distinct().filter(Column::RoomId.in_subquery(theirs))
 }
 
 /// How many owners a room has.

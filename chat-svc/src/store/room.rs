@@ -4,6 +4,7 @@ use proto::chat::v1::{Room, RoomHistory, RoomKind};
 use sea_orm::{Condition, ExprTrait as _, QueryOrder as _, QuerySelect as _, Set, entity::prelude::*};
 
 use super::timestamp;
+use crate::policy::{Permissions, Rules};
 
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "room")]
@@ -19,6 +20,10 @@ pub(crate) struct Model {
     pub(crate) created_by: Uuid,
     pub(crate) created_at: i64,
     pub(crate) member_count: i32,
+    /// What needs which role; see `policy`.
+    pub(crate) permissions: i64,
+    /// Since when it is archived; 0 when it is not.
+    pub(crate) archived_at: i64,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -35,6 +40,15 @@ impl Model {
         RoomHistory::try_from(self.history).unwrap_or(RoomHistory::SinceJoined)
     }
 
+    pub(crate) const fn permissions(&self) -> Permissions {
+        Permissions::from_bits(self.permissions)
+    }
+
+    /// What the policy asks about.
+    pub(crate) fn rules(&self) -> Rules {
+        Rules { kind: self.kind(), permissions: self.permissions(), archived: self.archived_at != 0 }
+    }
+
     /// As the contracts have it.
     pub(crate) fn to_proto(&self) -> Room {
         Room {
@@ -45,6 +59,8 @@ impl Model {
             history: self.history,
             created_by: self.created_by.to_string(),
             created_at: Some(timestamp(self.created_at)),
+            permissions: Some(self.permissions().to_proto(self.kind())),
+            archived_at: (self.archived_at != 0).then(|| timestamp(self.archived_at)),
         }
     }
 }
@@ -80,7 +96,7 @@ pub(crate) async fn insert<C: ConnectionTrait>(db: &C, room: Model) -> Result<()
     Ok(())
 }
 
-/// Writes name, topic and history.
+/// Writes what can be changed.
 pub(crate) async fn update<C: ConnectionTrait>(db: &C, room: &Model) -> Result<(), DbErr> {
     let row = ActiveModel {
         id: Set(room.id),
@@ -88,6 +104,8 @@ pub(crate) async fn update<C: ConnectionTrait>(db: &C, room: &Model) -> Result<(
         sort_name: Set(room.sort_name.clone()),
         topic: Set(room.topic.clone()),
         history: Set(room.history),
+        permissions: Set(room.permissions),
+        archived_at: Set(room.archived_at),
         ..Default::default()
     };
     Entity::update(row).exec(db).await?;

@@ -167,14 +167,16 @@ impl FileService for Rpc {
             let rows = fields.page_size(request.page_size, 50, 200);
             let before = (!request.page_token.is_empty()).then(|| fields.id("page_token", &request.page_token));
             fields.done()?;
-            self.0.check(user.user_id, room_id, RoomAction::Read, FileError::RoomNotFound).await?;
             let db = self.0.db.reader();
             let mut found = file::of_room(db, room_id, before, rows + 1).await?;
             let more = found.len() as u64 > rows;
             found.truncate(usize::try_from(rows).unwrap_or(usize::MAX));
+            let next = found.last().filter(|_| more).map(|row| row.id.to_string());
+            let (read, gone) = (RoomAction::Read, FileError::RoomNotFound);
+            let hidden = self.0.ask(&user, room_id, read, gone, &found).await?;
+            found.retain(|row| !hidden.contains(&row.id.to_string()));
             let ids: Vec<_> = found.iter().map(|row| row.id).collect();
             let pictures = file::thumbnails(db, &ids).await?;
-            let next = found.last().filter(|_| more).map(|row| row.id.to_string());
             Ok(v1::ListFilesResponse {
                 files: found.iter().map(|row| row.to_proto(&pictures)).collect(),
                 next_page_token: next.unwrap_or_default(),
@@ -221,7 +223,7 @@ async fn open(shared: &Arc<Shared>, user: &UserPrincipal, request: &CreateUpload
     let room_id = fields.id("room_id", &request.room_id);
     let metadata = request.metadata.as_ref().map(|metadata| fields::metadata(&mut fields, metadata));
     fields.done()?;
-    shared.check(user.user_id, room_id, RoomAction::Post, FileError::RoomNotFound).await?;
+    shared.check(user, room_id, RoomAction::Post, FileError::RoomNotFound).await?;
     let new = NewUpload { user_id: user.user_id, op_id, room_id, size: request.size, metadata };
     let tx = shared.db.begin().await?;
     let opened = uploads::open(&tx, &new, shared.limits, shared.clock.now()).await?;
@@ -246,7 +248,7 @@ async fn receive(
             let id = fields.id("upload_id", &id);
             fields.done()?;
             let upload = uploads::own(shared.db.reader(), id, user.user_id).await?;
-            shared.check(user.user_id, upload.room_id, RoomAction::Post, FileError::UploadNotFound).await?;
+            shared.check(user, upload.room_id, RoomAction::Post, FileError::UploadNotFound).await?;
             upload
         }
         None => {

@@ -6,7 +6,11 @@ mod upload;
 
 use http::{HeaderMap, Method, Request, Response, header};
 use hyper::body::Incoming;
-use mesh::{authn, errors, rpc::Body, rpc::Upstream};
+use mesh::{
+    authn::{self, Origin},
+    errors,
+    rpc::{Body, Upstream},
+};
 use proto::file::v1::file_service_client::FileServiceClient;
 use tonic::{Code, Status, metadata::MetadataValue};
 
@@ -41,7 +45,7 @@ async fn client(
     reading: bool,
 ) -> Result<(FileServiceClient<Upstream>, Token), Status> {
     let token = match authn::bearer(headers)? {
-        Some(token) => token.to_owned(),
+        Some(token) => state.programs.signed(token, &Origin::default()).await?.into_owned(),
         None => from_cookie(state, headers, reading).await?,
     };
     let bearer = MetadataValue::try_from(format!("Bearer {token}"));

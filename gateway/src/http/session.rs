@@ -5,7 +5,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
-use mesh::{errors, rpc::Body};
+use mesh::{authn::Origin, errors, rpc::Body};
 use proto::auth::v1::{
     LoginRequest, LogoutRequest, RefreshRequest, RegisterRequest, User, auth_service_client::AuthServiceClient,
 };
@@ -27,6 +27,10 @@ struct Register {
     display_name: String,
     #[serde(default)]
     setup_token: String,
+    #[serde(default)]
+    invite_token: String,
+    #[serde(default)]
+    email: String,
 }
 
 #[derive(Deserialize)]
@@ -46,9 +50,10 @@ struct SignedIn {
 
 /// Answers `/session/*`.
 pub(crate) async fn answer(state: &State, request: Request<Incoming>) -> Response<Body> {
+    let origin = state.origins.of(&request);
     let (parts, body) = request.into_parts();
     let result = match check(state, &parts) {
-        Ok(()) => run(state, parts.uri.path(), &parts.headers, body).await,
+        Ok(()) => run(state, &origin, parts.uri.path(), &parts.headers, body).await,
         Err(refused) => Err(refused),
     };
     result.unwrap_or_else(|refused| {
@@ -77,20 +82,21 @@ fn check(state: &State, parts: &http::request::Parts) -> Result<(), Status> {
     Ok(())
 }
 
-async fn run(state: &State, path: &str, headers: &HeaderMap, body: Incoming) -> Result<Response<Body>, Status> {
-    let device: String = headers
-        .get(header::USER_AGENT)
-        .and_then(|agent| agent.to_str().ok())
-        .unwrap_or_default()
-        .chars()
-        .take(128)
-        .collect();
+async fn run(
+    state: &State,
+    origin: &Origin,
+    path: &str,
+    headers: &HeaderMap,
+    body: Incoming,
+) -> Result<Response<Body>, Status> {
+    let device: String = origin.agent.chars().take(128).collect();
     let mut auth = AuthServiceClient::new(state.upstreams.auth.clone());
     let signed_in = match path {
         "/session/register" => {
-            let Register { username, password, display_name, setup_token } = read(body).await?;
-            let request = RegisterRequest { username, password, display_name, setup_token, device };
-            let answer = auth.register(request).await?.into_inner();
+            let Register { username, password, display_name, setup_token, invite_token, email } = read(body).await?;
+            let request =
+                RegisterRequest { username, password, display_name, setup_token, device, invite_token, email };
+            let answer = auth.register(from(state, origin, request)).await?.into_inner();
             SignedIn {
                 access_token: answer.access_token,
                 refresh_token: answer.refresh_token,
@@ -100,7 +106,8 @@ async fn run(state: &State, path: &str, headers: &HeaderMap, body: Incoming) -> 
         }
         "/session/login" => {
             let Login { username, password } = read(body).await?;
-            let answer = auth.login(LoginRequest { username, password, device }).await?.into_inner();
+            let request = LoginRequest { username, password, device };
+            let answer = auth.login(from(state, origin, request)).await?.into_inner();
             SignedIn {
                 access_token: answer.access_token,
                 refresh_token: answer.refresh_token,
@@ -109,7 +116,8 @@ async fn run(state: &State, path: &str, headers: &HeaderMap, body: Incoming) -> 
             }
         }
         "/session/refresh" => {
-            let answer = auth.refresh(RefreshRequest { refresh_token: cookie(state, headers)? }).await?.into_inner();
+            let request = RefreshRequest { refresh_token: cookie(state, headers)? };
+            let answer = auth.refresh(from(state, origin, request)).await?.into_inner();
             state.cookies.forget(headers).await;
             SignedIn {
                 access_token: answer.access_token,
@@ -118,7 +126,7 @@ async fn run(state: &State, path: &str, headers: &HeaderMap, body: Incoming) -> 
                 user: answer.user,
             }
         }
-        "/session/logout" => return logout(state, headers, auth).await,
+        "/session/logout" => return logout(state, origin, headers, auth).await,
         _ => {
             return Err(errors::plain(Code::NotFound, "NOT_FOUND", "There is nothing at this address."));
         }
@@ -126,13 +134,21 @@ async fn run(state: &State, path: &str, headers: &HeaderMap, body: Incoming) -> 
     signed_in_response(state, signed_in)
 }
 
+/// A request that says from where it comes.
+fn from<T>(state: &State, origin: &Origin, message: T) -> tonic::Request<T> {
+    let mut request = tonic::Request::new(message);
+    state.origins.tell(origin, request.metadata_mut().as_mut());
+    request
+}
+
 async fn logout(
     state: &State,
+    origin: &Origin,
     headers: &HeaderMap,
     mut auth: AuthServiceClient<mesh::rpc::Upstream>,
 ) -> Result<Response<Body>, Status> {
     if let Ok(refresh_token) = cookie(state, headers) {
-        auth.logout(LogoutRequest { refresh_token }).await?;
+        auth.logout(from(state, origin, LogoutRequest { refresh_token })).await?;
         state.cookies.forget(headers).await;
     }
     let mut response = Response::new(Body::empty());

@@ -3,7 +3,10 @@
 mod client;
 mod feed;
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use proto::chat::internal::v1::{
     AddFeeds, AttachRequest, AttachResponse, AudienceChange, DropFeeds, FeedEphemeral, FeedEvent, FeedHead,
@@ -271,10 +274,13 @@ impl State {
     }
 
     fn revoke(&self, session_ids: &[Uuid], user_ids: &[Uuid]) {
+        let session_ids: HashSet<&Uuid> = session_ids.iter().collect();
         for client in self.clients.values() {
             let session = &client.session;
-            if session_ids.contains(&session.session_id) || user_ids.contains(&session.user_id) {
+            if session_ids.contains(&session.session_id) {
                 session.end(End::Revoked);
+            } else if user_ids.contains(&session.user_id) {
+                session.end(End::Stale);
             }
         }
     }

@@ -4,13 +4,19 @@ use std::{collections::HashSet, sync::LazyLock};
 
 use bytes::Bytes;
 use http::{HeaderValue, uri::PathAndQuery};
-use mesh::{errors, rpc::MAX_MESSAGE_BYTES};
+use mesh::{authn::Origin, errors, rpc::MAX_MESSAGE_BYTES};
 use tonic::{Code, Request, Status};
 
-use crate::{raw::RawCodec, state::State};
+use crate::{grpc, raw::RawCodec, state::State};
 
 /// Calls a unary method of a public service with the socket's token.
-pub(super) async fn unary(state: &State, token: &str, method: &str, payload: Bytes) -> Result<Bytes, Status> {
+pub(super) async fn unary(
+    state: &State,
+    token: &str,
+    origin: &Origin,
+    method: &str,
+    payload: Bytes,
+) -> Result<Bytes, Status> {
     let Some(upstream) = unary_method(method).then(|| state.route(method)).flatten() else {
         return Err(errors::plain(
             Code::Unimplemented,
@@ -20,10 +26,14 @@ pub(super) async fn unary(state: &State, token: &str, method: &str, payload: Byt
     };
     let path: PathAndQuery = method.parse().map_err(|_| Status::invalid_argument("method is not a path"))?;
     let mut request = Request::new(payload);
+    let token = state.programs.signed(token, origin).await?;
     let bearer = HeaderValue::from_str(&format!("Bearer {token}"));
     let bearer =
         bearer.map_err(|_| errors::plain(Code::Unauthenticated, "TOKEN_INVALID", "The access token is not valid."))?;
     request.metadata_mut().as_mut().insert(http::header::AUTHORIZATION, bearer);
+    if grpc::asks_from_where(method) {
+        state.origins.tell(origin, request.metadata_mut().as_mut());
+    }
     let mut client = tonic::client::Grpc::new(upstream).max_decoding_message_size(MAX_MESSAGE_BYTES);
     let unreachable = |_| {
         let text = "The service that answers this is not available just now.";

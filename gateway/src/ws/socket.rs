@@ -10,16 +10,20 @@ use std::{
 
 use bytes::Bytes;
 use futures::StreamExt as _;
-use mesh::errors::{self, close};
+use mesh::{
+    authn::{Origin, UserPrincipal},
+    errors::{self, close},
+};
 use prost::Message as _;
-use proto::edge::v1::{Call, ClientFrame, Error, Ping, Pong, Reply, client_frame, server_frame::Frame as Content};
+use proto::edge::v1::{
+    Call, ClientFrame, Error, Ping, Pong, Reply, SubscribeRequest, client_frame, server_frame::Frame as Content,
+};
 use tokio::{net::TcpStream, task::AbortHandle};
 use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{self, Message, error::CapacityError, protocol::Role},
 };
 use tonic::{Code, Status};
-use uuid::Uuid;
 
 use super::{calls, io::SharedSocket, limits};
 use crate::{
@@ -64,14 +68,14 @@ impl Writer {
 
 /// Who a socket belongs to.
 pub(super) struct SignedIn {
-    user_id: Uuid,
-    session_id: Uuid,
+    user: Arc<UserPrincipal>,
     token: Mutex<Arc<str>>,
 }
 
 impl SignedIn {
-    pub(super) fn new(user_id: Uuid, session_id: Uuid, token: String) -> Self {
-        Self { user_id, session_id, token: Mutex::new(token.into()) }
+    /// `token` is as the client sent it: a program's own is traded anew when that is needed.
+    pub(super) fn new(user: Arc<UserPrincipal>, token: &str) -> Self {
+        Self { user, token: Mutex::new(token.into()) }
     }
 
     fn token(&self) -> MutexGuard<'_, Arc<str>> {
@@ -93,6 +97,7 @@ impl From<hub::End> for End {
     fn from(ended: hub::End) -> Self {
         match ended {
             hub::End::GoingAway => end(close::GOING_AWAY, "the server is going away"),
+            hub::End::Stale => end(close::RIGHTS_CHANGED, "rights have changed; connect again with a new token"),
             hub::End::Revoked => end(close::UNAUTHENTICATED, "the session has ended"),
             hub::End::TooSlow => end(close::TOO_SLOW, "too slow; connect again after 1000 ms and resume"),
             hub::End::Silent => end(close::TOO_SLOW, "nothing was heard"),
@@ -101,7 +106,13 @@ impl From<hub::End> for End {
 }
 
 /// Serves a socket until it ends. `before` is what came in together with the upgrade.
-pub(super) async fn serve(state: Arc<State>, socket: TcpStream, before: Bytes, signed_in: Option<SignedIn>) {
+pub(super) async fn serve(
+    state: Arc<State>,
+    socket: TcpStream,
+    before: Bytes,
+    origin: Origin,
+    signed_in: Option<SignedIn>,
+) {
     let socket = Arc::new(socket);
     // A copy, which is usually empty: else the whole buffer of the upgrade would be kept for as long as the socket.
     let copy = Bytes::copy_from_slice(&before);
@@ -110,7 +121,7 @@ pub(super) async fn serve(state: Arc<State>, socket: TcpStream, before: Bytes, s
     let mut stream = WebSocketStream::from_raw_socket(shared, Role::Server, Some(limits())).await;
     let signed_in = match signed_in {
         Some(signed_in) => signed_in,
-        None => match Box::pin(hello(&state, &mut stream)).await {
+        None => match Box::pin(hello(&state, &mut stream, &origin)).await {
             Some(signed_in) => signed_in,
             None => {
                 let End { code, reason } = end(close::UNAUTHENTICATED, "sign in first");
@@ -121,10 +132,20 @@ pub(super) async fn serve(state: Arc<State>, socket: TcpStream, before: Bytes, s
             }
         },
     };
-    let registered = state.hub.register(signed_in.user_id, signed_in.session_id, Some(socket)).await;
+    let registered = state.hub.register(signed_in.user.user_id, signed_in.user.session_id, Some(socket)).await;
     let session = registered.session.clone();
+    // What was taken away before the hub knew of the socket was not heard there.
+    if state.authn.recheck(&signed_in.user).is_err() {
+        session.end(hub::End::Revoked);
+    }
     stream.get_mut().write_to(Writer::Session(session.clone()));
-    let connection = Arc::new(Connection { state, signed_in, session: session.clone(), calls: Mutex::default() });
+    let connection = Arc::new(Connection {
+        state,
+        signed_in,
+        origin: Origin { address: origin.address, agent: String::new() },
+        session: session.clone(),
+        calls: Mutex::default(),
+    });
     let ended = {
         let read = pin!(read(connection.clone(), &mut stream));
         let work = pin!(registered.subscriber().run());
@@ -160,14 +181,14 @@ async fn until_closed(stream: &mut Stream) {
 }
 
 /// Waits for `hello`.
-async fn hello(state: &State, stream: &mut Stream) -> Option<SignedIn> {
+async fn hello(state: &State, stream: &mut Stream, origin: &Origin) -> Option<SignedIn> {
     let first = tokio::time::timeout(HELLO_WITHIN, stream.next()).await.ok()??.ok()?;
     let Message::Binary(bytes) = first else { return None };
     let Some(client_frame::Frame::Hello(hello)) = ClientFrame::decode(bytes).ok()?.frame else {
         return None;
     };
-    let user = state.authn.verify(&hello.access_token).await.ok()?;
-    Some(SignedIn::new(user.user_id, user.session_id, hello.access_token))
+    let user = state.who(&hello.access_token, origin).await.ok()?;
+    Some(SignedIn::new(user, &hello.access_token))
 }
 
 /// Does what the client asks.
@@ -211,6 +232,8 @@ fn refusal(cause: &tungstenite::Error) -> Option<End> {
 struct Connection {
     state: Arc<State>,
     signed_in: SignedIn,
+    /// Without the agent, which need not be kept with every socket.
+    origin: Origin,
     session: Arc<Session>,
     calls: Mutex<HashMap<u64, AbortHandle>>,
 }
@@ -224,7 +247,7 @@ impl Connection {
                     call.abort();
                 }
             }
-            Some(client_frame::Frame::Subscribe(request)) => match edge::check(&request) {
+            Some(client_frame::Frame::Subscribe(request)) => match self.may_subscribe(&request) {
                 Ok(()) => self.session.tell(Word::Subscribe(request)),
                 Err(refused) => self.fail(0, refused),
             },
@@ -248,6 +271,12 @@ impl Connection {
         None
     }
 
+    /// A program's token must be good for it, as with a call.
+    fn may_subscribe(&self, request: &SubscribeRequest) -> Result<(), Status> {
+        self.signed_in.user.allows(edge::SUBSCRIBE.scope)?;
+        edge::check(request)
+    }
+
     /// Starts a call in a task of its own; its answer waits in the queue like everything else.
     fn call(self: &Arc<Self>, call: Call) {
         let Call { id, method, payload } = call;
@@ -265,7 +294,7 @@ impl Connection {
         let connection = self.clone();
         let token = self.signed_in.token().clone();
         let task = self.state.tasks.spawn("call", async move {
-            let answer = calls::unary(&connection.state, &token, &method, payload).await;
+            let answer = calls::unary(&connection.state, &token, &connection.origin, &method, payload).await;
             // Only a call that nobody gave up is answered.
             if connection.calls().remove(&id).is_some() {
                 match answer {
@@ -279,8 +308,8 @@ impl Connection {
 
     /// Takes a newer token of the same session.
     async fn renew(&self, token: &str) -> Option<End> {
-        match self.state.authn.verify(token).await {
-            Ok(user) if user.session_id == self.signed_in.session_id => {
+        match self.state.who(token, &self.origin).await {
+            Ok(user) if user.session_id == self.signed_in.user.session_id => {
                 *self.signed_in.token() = token.into();
                 None
             }

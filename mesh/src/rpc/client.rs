@@ -7,10 +7,13 @@ use std::{
 
 use http::{HeaderValue, Request, header::AUTHORIZATION};
 use time::OffsetDateTime;
-use tonic::{Status, transport::Endpoint};
+use tonic::{
+    Status,
+    transport::{Channel, Endpoint},
+};
 use tower::{ServiceExt, util::BoxCloneSyncService};
 
-use super::{Body, DEADLINE, DEFAULT_DEADLINE, TRACEPARENT, Upstream};
+use super::{Body, DEADLINE, DEFAULT_DEADLINE, TRACEPARENT, Tls, Upstream};
 use crate::{authn::MeshSecret, clock::Clock};
 
 /// Left for the answer's way back when a deadline is passed on.
@@ -23,7 +26,27 @@ const TOKEN_REUSE: Duration = Duration::from_secs(60);
 /// # Errors
 /// When the URL cannot be understood.
 pub fn connect(url: &str) -> Result<Upstream, String> {
-    let endpoint = Endpoint::from_shared(url.to_owned())
+    Ok(upstream(endpoint(url)?.connect_lazy()))
+}
+
+/// The same over TLS, to the role of that name, whose certificate is asked for and who asks for ours.
+///
+/// # Errors
+/// When the URL cannot be understood.
+pub fn connect_tls(url: &str, role: &str, tls: Tls) -> Result<Upstream, String> {
+    // What the connection is made with decides, not the scheme.
+    let plain = url.strip_prefix("https://").map_or_else(|| url.to_owned(), |rest| format!("http://{rest}"));
+    let role = role.to_owned();
+    let connector = tower::service_fn(move |to: http::Uri| {
+        let (tls, role) = (tls.clone(), role.clone());
+        let address = format!("{}:{}", to.host().unwrap_or_default(), to.port_u16().unwrap_or(443));
+        async move { tls.connect(address, role).await }
+    });
+    Ok(upstream(endpoint(&plain)?.connect_with_connector_lazy(connector)))
+}
+
+fn endpoint(url: &str) -> Result<Endpoint, String> {
+    Ok(Endpoint::from_shared(url.to_owned())
         .map_err(|cause| format!("{url}: {cause}"))?
         .connect_timeout(Duration::from_secs(2))
         .http2_keep_alive_interval(Duration::from_secs(10))
@@ -31,10 +54,12 @@ pub fn connect(url: &str) -> Result<Upstream, String> {
         .keep_alive_while_idle(true)
         .initial_stream_window_size(1024 * 1024)
         .initial_connection_window_size(4 * 1024 * 1024)
-        .tcp_nodelay(true);
-    let channel = endpoint.connect_lazy();
+        .tcp_nodelay(true))
+}
+
+fn upstream(channel: Channel) -> Upstream {
     let unreachable = |cause: tonic::transport::Error| Status::from_error(Box::new(cause));
-    Ok(BoxCloneSyncService::new(ServiceExt::<Request<Body>>::map_err(channel, unreachable)))
+    BoxCloneSyncService::new(ServiceExt::<Request<Body>>::map_err(channel, unreachable))
 }
 
 /// Who a role is when it calls another.
@@ -50,6 +75,14 @@ impl Caller {
     /// Calls as `role`.
     pub fn new(role: &'static str, secret: MeshSecret, clock: Clock) -> Self {
         Self { role, secret, clock, token: Arc::default() }
+    }
+
+    /// A service token that is fresh enough, by itself.
+    pub fn token(&self) -> Option<HeaderValue> {
+        let bearer = self.authorization()?;
+        let mut token = HeaderValue::from_bytes(bearer.as_bytes().strip_prefix(b"Bearer ")?).ok()?;
+        token.set_sensitive(true);
+        Some(token)
     }
 
     /// `Bearer` with a service token that is fresh enough.

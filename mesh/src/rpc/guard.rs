@@ -16,7 +16,7 @@ use tracing::Instrument as _;
 
 use super::{Body, DEADLINE, DEFAULT_DEADLINE, TRACEPARENT, Upstream};
 use crate::{
-    authn::{Access, Authn, Principal},
+    authn::{Access, Authn, Principal, Rank},
     errors, ids,
 };
 
@@ -29,27 +29,49 @@ pub struct Method {
     pub access: Access,
     /// What it may take when the caller did not say; nothing for streams.
     pub deadline: Option<Duration>,
+    /// What a limited token must be allowed to do. Without one, such tokens are refused: it is for sessions alone.
+    pub scope: Option<&'static str>,
+    /// The least standing of an account that calls it.
+    pub least: Rank,
 }
 
 impl Method {
+    const fn new(path: &'static str, access: Access) -> Self {
+        Self { path, access, deadline: Some(DEFAULT_DEADLINE), scope: None, least: Rank::Guest }
+    }
+
     /// Open to everybody.
     pub const fn public(path: &'static str) -> Self {
-        Self { path, access: Access::Public, deadline: Some(DEFAULT_DEADLINE) }
+        Self::new(path, Access::Public)
     }
 
     /// For accounts.
     pub const fn user(path: &'static str) -> Self {
-        Self { path, access: Access::User, deadline: Some(DEFAULT_DEADLINE) }
+        Self::new(path, Access::User)
     }
 
     /// For accounts and other roles of the mesh.
     pub const fn user_or_service(path: &'static str) -> Self {
-        Self { path, access: Access::UserOrService, deadline: Some(DEFAULT_DEADLINE) }
+        Self::new(path, Access::UserOrService)
     }
 
     /// For other roles of the mesh.
     pub const fn service(path: &'static str) -> Self {
-        Self { path, access: Access::Service, deadline: Some(DEFAULT_DEADLINE) }
+        Self::new(path, Access::Service)
+    }
+
+    /// Lets limited tokens call it that have this scope.
+    #[must_use]
+    pub const fn scope(mut self, scope: &'static str) -> Self {
+        self.scope = Some(scope);
+        self
+    }
+
+    /// Only for accounts that stand at least so high.
+    #[must_use]
+    pub const fn least(mut self, rank: Rank) -> Self {
+        self.least = rank;
+        self
     }
 
     /// A method with a stream, which may last.
@@ -146,6 +168,13 @@ async fn guarded(inner: &Inner, path: &str, mut request: Request<Body>) -> Resul
         return Err(errors::plain(Code::Unimplemented, "UNKNOWN_METHOD", format!("There is no method {path} here.")));
     };
     let principal: Principal = inner.authn.check(method.access, request.headers()).await?;
+    if let (Principal::User(user), Access::User | Access::UserOrService) = (&principal, method.access) {
+        method.least.check(user)?;
+        user.allows(method.scope)?;
+    }
+    if let Some(origin) = inner.authn.origin(request.headers()) {
+        request.extensions_mut().insert(origin);
+    }
     request.extensions_mut().insert(principal);
 
     let Some(allowed) = shorter(timeout_of(request.headers()), method.deadline) else {

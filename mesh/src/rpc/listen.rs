@@ -1,6 +1,6 @@
-//! The accept loop: HTTP/1.1 and HTTP/2 without TLS on one port, with limits, drained on stop.
+//! The accept loop: HTTP/1.1 and HTTP/2 on one port, without TLS or between roles with it, with limits, drained on stop.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -16,7 +16,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tower::{Service, ServiceExt as _};
 
-use super::BoxError;
+use super::{BoxError, Tls};
 use crate::lifecycle::Tasks;
 
 /// What one listener accepts.
@@ -44,6 +44,24 @@ where
     B::Data: Send,
     B::Error: Into<BoxError>,
 {
+    serve_tls(listener, None, service, limits, tasks, stop).await;
+}
+
+/// The same, with TLS when there is a certificate.
+pub async fn serve_tls<S, B>(
+    listener: TcpListener,
+    tls: Option<Tls>,
+    service: S,
+    limits: Limits,
+    tasks: Tasks,
+    stop: CancellationToken,
+) where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + Sync + 'static,
+    S::Future: Send,
+    B: http_body::Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+{
     let builder = Arc::new(builder(limits));
     let permits = Arc::new(Semaphore::new(limits.connections));
     let graceful = GracefulShutdown::new();
@@ -58,8 +76,8 @@ where
             () = stop.cancelled() => break,
             accepted = accept => accepted,
         };
-        let (permit, stream) = match accepted {
-            (Ok(permit), Ok((stream, _))) => (permit, stream),
+        let (permit, stream, peer) = match accepted {
+            (Ok(permit), Ok((stream, peer))) => (permit, stream, peer),
             // The semaphore is never closed.
             (Err(_), _) => break,
             (_, Err(cause)) => {
@@ -70,12 +88,28 @@ where
             }
         };
         let _ = stream.set_nodelay(true);
-        let counted = counted(service.clone(), Place(Arc::new(permit)));
-        let connection =
-            builder.serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(counted));
-        let connection = graceful.watch(connection.into_owned());
+        let counted = counted(service.clone(), Place(Arc::new(permit)), Peer(peer));
+        let service = TowerToHyperService::new(counted);
+        let Some(tls) = tls.clone() else {
+            let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
+            let connection = graceful.watch(connection.into_owned());
+            tasks.spawn("connection", async move {
+                if let Err(cause) = connection.await {
+                    tracing::debug!(%cause, "a connection ended badly");
+                }
+            });
+            continue;
+        };
+        let (watcher, builder) = (graceful.watcher(), builder.clone());
         tasks.spawn("connection", async move {
-            if let Err(cause) = connection.await {
+            let stream = match tls.accept(stream).await {
+                Ok(stream) => stream,
+                Err(cause) => {
+                    return tracing::warn!(%peer, %cause, "a connection without a good certificate was refused");
+                }
+            };
+            let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
+            if let Err(cause) = watcher.watch(connection.into_owned()).await {
                 tracing::debug!(%cause, "a connection ended badly");
             }
         });
@@ -89,10 +123,15 @@ where
 #[derive(Clone, Debug)]
 pub struct Place(#[allow(dead_code, reason = "kept for what its end does")] Arc<OwnedSemaphorePermit>);
 
+/// Who is at the other end of a connection, as an extension of its requests.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub SocketAddr);
+
 /// The service of one connection, which has its place for as long as it lasts.
 fn counted<S, B>(
     service: S,
     place: Place,
+    peer: Peer,
 ) -> impl Service<Request<Incoming>, Response = Response<B>, Error = Infallible, Future: Send> + Clone + Send + Sync + 'static
 where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + Sync + 'static,
@@ -100,6 +139,7 @@ where
 {
     tower::service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(place.clone());
+        request.extensions_mut().insert(peer);
         service.clone().oneshot(request)
     })
 }

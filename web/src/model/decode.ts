@@ -115,6 +115,8 @@ function body(from: Event['body']): EventBody {
       };
     case 'roomCreated':
     case 'roomUpdated':
+    case 'roomArchived':
+    case 'roomUnarchived':
       return from.value.room ? { type: 'room_updated', room: room(from.value.room) } : { type: 'other' };
     case 'memberJoined':
       return from.value.member ? { type: 'member_joined', member: member(from.value.member) } : { type: 'other' };

@@ -25,6 +25,8 @@ pub(crate) enum End {
     GoingAway,
     /// The session has ended.
     Revoked,
+    /// The account's rights have changed: its streams are begun anew, with new tokens.
+    Stale,
     /// The client took nothing for too long.
     TooSlow,
     /// Nothing was heard of it for too long.

@@ -2,8 +2,8 @@
 // @generated from file loquat/auth/v1/auth_service.proto (package loquat.auth.v1, syntax proto3)
 /* eslint-disable */
 
-import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
+import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import type { User } from "./user_pb";
 import { file_loquat_auth_v1_user } from "./user_pb";
 import type { Message } from "@bufbuild/protobuf";
@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file loquat/auth/v1/auth_service.proto.
  */
 export const file_loquat_auth_v1_auth_service: GenFile = /*@__PURE__*/
-  fileDesc("CiFsb3F1YXQvYXV0aC92MS9hdXRoX3NlcnZpY2UucHJvdG8SDmxvcXVhdC5hdXRoLnYxInAKD1JlZ2lzdGVyUmVxdWVzdBIQCgh1c2VybmFtZRgBIAEoCRIQCghwYXNzd29yZBgCIAEoCRIUCgxkaXNwbGF5X25hbWUYAyABKAkSEwoLc2V0dXBfdG9rZW4YBCABKAkSDgoGZGV2aWNlGAUgASgJIncKEFJlZ2lzdGVyUmVzcG9uc2USFAoMYWNjZXNzX3Rva2VuGAEgASgJEhUKDXJlZnJlc2hfdG9rZW4YAiABKAkSEgoKZXhwaXJlc19pbhgDIAEoDRIiCgR1c2VyGAQgASgLMhQubG9xdWF0LmF1dGgudjEuVXNlciJCCgxMb2dpblJlcXVlc3QSEAoIdXNlcm5hbWUYASABKAkSEAoIcGFzc3dvcmQYAiABKAkSDgoGZGV2aWNlGAMgASgJInQKDUxvZ2luUmVzcG9uc2USFAoMYWNjZXNzX3Rva2VuGAEgASgJEhUKDXJlZnJlc2hfdG9rZW4YAiABKAkSEgoKZXhwaXJlc19pbhgDIAEoDRIiCgR1c2VyGAQgASgLMhQubG9xdWF0LmF1dGgudjEuVXNlciInCg5SZWZyZXNoUmVxdWVzdBIVCg1yZWZyZXNoX3Rva2VuGAEgASgJInYKD1JlZnJlc2hSZXNwb25zZRIUCgxhY2Nlc3NfdG9rZW4YASABKAkSFQoNcmVmcmVzaF90b2tlbhgCIAEoCRISCgpleHBpcmVzX2luGAMgASgNEiIKBHVzZXIYBCABKAsyFC5sb3F1YXQuYXV0aC52MS5Vc2VyIiYKDUxvZ291dFJlcXVlc3QSFQoNcmVmcmVzaF90b2tlbhgBIAEoCSIQCg5Mb2dvdXRSZXNwb25zZTK3AgoLQXV0aFNlcnZpY2USTQoIUmVnaXN0ZXISHy5sb3F1YXQuYXV0aC52MS5SZWdpc3RlclJlcXVlc3QaIC5sb3F1YXQuYXV0aC52MS5SZWdpc3RlclJlc3BvbnNlEkQKBUxvZ2luEhwubG9xdWF0LmF1dGgudjEuTG9naW5SZXF1ZXN0Gh0ubG9xdWF0LmF1dGgudjEuTG9naW5SZXNwb25zZRJKCgdSZWZyZXNoEh4ubG9xdWF0LmF1dGgudjEuUmVmcmVzaFJlcXVlc3QaHy5sb3F1YXQuYXV0aC52MS5SZWZyZXNoUmVzcG9uc2USRwoGTG9nb3V0Eh0ubG9xdWF0LmF1dGgudjEuTG9nb3V0UmVxdWVzdBoeLmxvcXVhdC5hdXRoLnYxLkxvZ291dFJlc3BvbnNlYgZwcm90bzM", [file_loquat_auth_v1_user]);
+  fileDesc("CiFsb3F1YXQvYXV0aC92MS9hdXRoX3NlcnZpY2UucHJvdG8SDmxvcXVhdC5hdXRoLnYxIpUBCg9SZWdpc3RlclJlcXVlc3QSEAoIdXNlcm5hbWUYASABKAkSEAoIcGFzc3dvcmQYAiABKAkSFAoMZGlzcGxheV9uYW1lGAMgASgJEhMKC3NldHVwX3Rva2VuGAQgASgJEg4KBmRldmljZRgFIAEoCRIUCgxpbnZpdGVfdG9rZW4YBiABKAkSDQoFZW1haWwYByABKAkidwoQUmVnaXN0ZXJSZXNwb25zZRIUCgxhY2Nlc3NfdG9rZW4YASABKAkSFQoNcmVmcmVzaF90b2tlbhgCIAEoCRISCgpleHBpcmVzX2luGAMgASgNEiIKBHVzZXIYBCABKAsyFC5sb3F1YXQuYXV0aC52MS5Vc2VyIkIKDExvZ2luUmVxdWVzdBIQCgh1c2VybmFtZRgBIAEoCRIQCghwYXNzd29yZBgCIAEoCRIOCgZkZXZpY2UYAyABKAkidAoNTG9naW5SZXNwb25zZRIUCgxhY2Nlc3NfdG9rZW4YASABKAkSFQoNcmVmcmVzaF90b2tlbhgCIAEoCRISCgpleHBpcmVzX2luGAMgASgNEiIKBHVzZXIYBCABKAsyFC5sb3F1YXQuYXV0aC52MS5Vc2VyIicKDlJlZnJlc2hSZXF1ZXN0EhUKDXJlZnJlc2hfdG9rZW4YASABKAkidgoPUmVmcmVzaFJlc3BvbnNlEhQKDGFjY2Vzc190b2tlbhgBIAEoCRIVCg1yZWZyZXNoX3Rva2VuGAIgASgJEhIKCmV4cGlyZXNfaW4YAyABKA0SIgoEdXNlchgEIAEoCzIULmxvcXVhdC5hdXRoLnYxLlVzZXIiJgoNTG9nb3V0UmVxdWVzdBIVCg1yZWZyZXNoX3Rva2VuGAEgASgJIhAKDkxvZ291dFJlc3BvbnNlIhkKF0dldFNpZ25Jbk9wdGlvbnNSZXF1ZXN0Ip4BChhHZXRTaWduSW5PcHRpb25zUmVzcG9uc2USNgoMcmVnaXN0cmF0aW9uGAEgASgOMiAubG9xdWF0LmF1dGgudjEuUmVnaXN0cmF0aW9uTW9kZRIVCg1maXJzdF9hY2NvdW50GAIgASgIEhwKFHNldHVwX3Rva2VuX3JlcXVpcmVkGAMgASgIEhUKDXJlc2V0X2J5X21haWwYBCABKAgiRwoVQ2hhbmdlUGFzc3dvcmRSZXF1ZXN0EhgKEGN1cnJlbnRfcGFzc3dvcmQYASABKAkSFAoMbmV3X3Bhc3N3b3JkGAIgASgJIjAKFkNoYW5nZVBhc3N3b3JkUmVzcG9uc2USFgoOZW5kZWRfc2Vzc2lvbnMYASABKA0iPQoSQ2hhbmdlRW1haWxSZXF1ZXN0EhgKEGN1cnJlbnRfcGFzc3dvcmQYASABKAkSDQoFZW1haWwYAiABKAkiFQoTQ2hhbmdlRW1haWxSZXNwb25zZSIuChtSZXF1ZXN0UGFzc3dvcmRSZXNldFJlcXVlc3QSDwoHYWNjb3VudBgBIAEoCSIeChxSZXF1ZXN0UGFzc3dvcmRSZXNldFJlc3BvbnNlIkEKFFJlc2V0UGFzc3dvcmRSZXF1ZXN0EhMKC3Jlc2V0X3Rva2VuGAEgASgJEhQKDG5ld19wYXNzd29yZBgCIAEoCSIXChVSZXNldFBhc3N3b3JkUmVzcG9uc2UqjQEKEFJlZ2lzdHJhdGlvbk1vZGUSIQodUkVHSVNUUkFUSU9OX01PREVfVU5TUEVDSUZJRUQQABIaChZSRUdJU1RSQVRJT05fTU9ERV9PUEVOEAESHAoYUkVHSVNUUkFUSU9OX01PREVfSU5WSVRFEAISHAoYUkVHSVNUUkFUSU9OX01PREVfQ0xPU0VEEAMyqAYKC0F1dGhTZXJ2aWNlEk0KCFJlZ2lzdGVyEh8ubG9xdWF0LmF1dGgudjEuUmVnaXN0ZXJSZXF1ZXN0GiAubG9xdWF0LmF1dGgudjEuUmVnaXN0ZXJSZXNwb25zZRJECgVMb2dpbhIcLmxvcXVhdC5hdXRoLnYxLkxvZ2luUmVxdWVzdBodLmxvcXVhdC5hdXRoLnYxLkxvZ2luUmVzcG9uc2USSgoHUmVmcmVzaBIeLmxvcXVhdC5hdXRoLnYxLlJlZnJlc2hSZXF1ZXN0Gh8ubG9xdWF0LmF1dGgudjEuUmVmcmVzaFJlc3BvbnNlEkcKBkxvZ291dBIdLmxvcXVhdC5hdXRoLnYxLkxvZ291dFJlcXVlc3QaHi5sb3F1YXQuYXV0aC52MS5Mb2dvdXRSZXNwb25zZRJlChBHZXRTaWduSW5PcHRpb25zEicubG9xdWF0LmF1dGgudjEuR2V0U2lnbkluT3B0aW9uc1JlcXVlc3QaKC5sb3F1YXQuYXV0aC52MS5HZXRTaWduSW5PcHRpb25zUmVzcG9uc2USXwoOQ2hhbmdlUGFzc3dvcmQSJS5sb3F1YXQuYXV0aC52MS5DaGFuZ2VQYXNzd29yZFJlcXVlc3QaJi5sb3F1YXQuYXV0aC52MS5DaGFuZ2VQYXNzd29yZFJlc3BvbnNlElYKC0NoYW5nZUVtYWlsEiIubG9xdWF0LmF1dGgudjEuQ2hhbmdlRW1haWxSZXF1ZXN0GiMubG9xdWF0LmF1dGgudjEuQ2hhbmdlRW1haWxSZXNwb25zZRJxChRSZXF1ZXN0UGFzc3dvcmRSZXNldBIrLmxvcXVhdC5hdXRoLnYxLlJlcXVlc3RQYXNzd29yZFJlc2V0UmVxdWVzdBosLmxvcXVhdC5hdXRoLnYxLlJlcXVlc3RQYXNzd29yZFJlc2V0UmVzcG9uc2USXAoNUmVzZXRQYXNzd29yZBIkLmxvcXVhdC5hdXRoLnYxLlJlc2V0UGFzc3dvcmRSZXF1ZXN0GiUubG9xdWF0LmF1dGgudjEuUmVzZXRQYXNzd29yZFJlc3BvbnNlYgZwcm90bzM", [file_loquat_auth_v1_user]);
 
 /**
  * Asks for a new account.
@@ -49,11 +49,26 @@ export type RegisterRequest = Message<"loquat.auth.v1.RegisterRequest"> & {
   setupToken: string;
 
   /**
-   * What the person will recognise this session by, such as `Firefox on Linux`; at most 128 characters.
+   * What the person will recognise this session by, such as `Firefox on Linux`; at most 128 characters. The user agent when
+   * empty.
    *
    * @generated from field: string device = 5;
    */
   device: string;
+
+  /**
+   * The token of an invitation link; decides role and rooms of the new account. May be empty where registration is open.
+   *
+   * @generated from field: string invite_token = 6;
+   */
+  inviteToken: string;
+
+  /**
+   * Where mail for the account goes, at most 254 bytes; may be empty.
+   *
+   * @generated from field: string email = 7;
+   */
+  email: string;
 };
 
 /**
@@ -126,7 +141,7 @@ export type LoginRequest = Message<"loquat.auth.v1.LoginRequest"> & {
   password: string;
 
   /**
-   * What the person will recognise this session by; at most 128 characters.
+   * What the person will recognise this session by; at most 128 characters. The user agent when empty.
    *
    * @generated from field: string device = 3;
    */
@@ -282,6 +297,275 @@ export const LogoutResponseSchema: GenMessage<LogoutResponse> = /*@__PURE__*/
   messageDesc(file_loquat_auth_v1_auth_service, 7);
 
 /**
+ * Asks how one can sign in.
+ *
+ * @generated from message loquat.auth.v1.GetSignInOptionsRequest
+ */
+export type GetSignInOptionsRequest = Message<"loquat.auth.v1.GetSignInOptionsRequest"> & {
+};
+
+/**
+ * Describes the message loquat.auth.v1.GetSignInOptionsRequest.
+ * Use `create(GetSignInOptionsRequestSchema)` to create a new message.
+ */
+export const GetSignInOptionsRequestSchema: GenMessage<GetSignInOptionsRequest> = /*@__PURE__*/
+  messageDesc(file_loquat_auth_v1_auth_service, 8);
+
+/**
+ * How one can sign in.
+ *
+ * @generated from message loquat.auth.v1.GetSignInOptionsResponse
+ */
+export type GetSignInOptionsResponse = Message<"loquat.auth.v1.GetSignInOptionsResponse"> & {
+  /**
+   * Who may register.
+   *
+   * @generated from field: loquat.auth.v1.RegistrationMode registration = 1;
+   */
+  registration: RegistrationMode;
+
+  /**
+   * There is no account yet: whoever registers becomes the owner.
+   *
+   * @generated from field: bool first_account = 2;
+   */
+  firstAccount: boolean;
+
+  /**
+   * The first account needs the setup token that the server printed.
+   *
+   * @generated from field: bool setup_token_required = 3;
+   */
+  setupTokenRequired: boolean;
+
+  /**
+   * Links to reset a password go out by mail; otherwise the administrator has them.
+   *
+   * @generated from field: bool reset_by_mail = 4;
+   */
+  resetByMail: boolean;
+};
+
+/**
+ * Describes the message loquat.auth.v1.GetSignInOptionsResponse.
+ * Use `create(GetSignInOptionsResponseSchema)` to create a new message.
+ */
+export const GetSignInOptionsResponseSchema: GenMessage<GetSignInOptionsResponse> = /*@__PURE__*/
+  messageDesc(file_loquat_auth_v1_auth_service, 9);
+
+/**
+ * Sets a new password.
+ *
+ * @generated from message loquat.auth.v1.ChangePasswordRequest
+ */
+export type ChangePasswordRequest = Message<"loquat.auth.v1.ChangePasswordRequest"> & {
+  /**
+   * The password that is to be replaced.
+   *
+   * @generated from field: string current_password = 1;
+   */
+  currentPassword: string;
+
+  /**
+   * 8 to 1,024 bytes.
+   *
+   * @generated from field: string new_password = 2;
+   */
+  newPassword: string;
+};
+
+/**
+ * Describes the message loquat.auth.v1.ChangePasswordRequest.
+ * Use `create(ChangePasswordRequestSchema)` to create a new message.
+ */
+export const ChangePasswordRequestSchema: GenMessage<ChangePasswordRequest> = /*@__PURE__*/
+  messageDesc(file_loquat_auth_v1_auth_service, 10);
+
+/**
+ * The password was changed.
+ *
+ * @generated from message loquat.auth.v1.ChangePasswordResponse
+ */
+export type ChangePasswordResponse = Message<"loquat.auth.v1.ChangePasswordResponse"> & {
+  /**
+   * How many other sessions were ended.
+   *
+   * @generated from field: uint32 ended_sessions = 1;
+   */
+  endedSessions: number;
+};
+
+/**
+ * Describes the message loquat.auth.v1.ChangePasswordResponse.
+ * Use `create(ChangePasswordResponseSchema)` to create a new message.
+ */
+export const ChangePasswordResponseSchema: GenMessage<ChangePasswordResponse> = /*@__PURE__*/
+  messageDesc(file_loquat_auth_v1_auth_service, 11);
+
+/**
+ * Sets where mail goes.
+ *
+ * @generated from message loquat.auth.v1.ChangeEmailRequest
+ */
+export type ChangeEmailRequest = Message<"loquat.auth.v1.ChangeEmailRequest"> & {
+  /**
+   * The caller's password.
+   *
+   * @generated from field: string current_password = 1;
+   */
+  currentPassword: string;
+
+  /**
+   * An address of at most 254 bytes; empty for none.
+   *
+   * @generated from field: string email = 2;
+   */
+  email: string;
+};
+
+/**
+ * Describes the message loquat.auth.v1.ChangeEmailRequest.
+ * Use `create(ChangeEmailRequestSchema)` to create a new message.
+ */
+export const ChangeEmailRequestSchema: GenMessage<ChangeEmailRequest> = /*@__PURE__*/
+  messageDesc(file_loquat_auth_v1_auth_service, 12);
+
+/**
+ * The address was set.
+ *
+ * @generated from message loquat.auth.v1.ChangeEmailResponse
+ */
+export type ChangeEmailResponse = Message<"loquat.auth.v1.ChangeEmailResponse"> & {
+};
+
+/**
+ * Describes the message loquat.auth.v1.ChangeEmailResponse.
+ * Use `create(ChangeEmailResponseSchema)` to create a new message.
+ */
+export const ChangeEmailResponseSchema: GenMessage<ChangeEmailResponse> = /*@__PURE__*/
+  messageDesc(file_loquat_auth_v1_auth_service, 13);
+
+/**
+ * Asks for a link that resets a password.
+ *
+ * @generated from message loquat.auth.v1.RequestPasswordResetRequest
+ */
+export type RequestPasswordResetRequest = Message<"loquat.auth.v1.RequestPasswordResetRequest"> & {
+  /**
+   * A username, or an address that an account has set; at most 254 bytes.
+   *
+   * @generated from field: string account = 1;
+   */
+  account: string;
+};
+
+/**
+ * Describes the message loquat.auth.v1.RequestPasswordResetRequest.
+ * Use `create(RequestPasswordResetRequestSchema)` to create a new message.
+ */
+export const RequestPasswordResetRequestSchema: GenMessage<RequestPasswordResetRequest> = /*@__PURE__*/
+  messageDesc(file_loquat_auth_v1_auth_service, 14);
+
+/**
+ * The wish was taken; whether there is such an account is not said.
+ *
+ * @generated from message loquat.auth.v1.RequestPasswordResetResponse
+ */
+export type RequestPasswordResetResponse = Message<"loquat.auth.v1.RequestPasswordResetResponse"> & {
+};
+
+/**
+ * Describes the message loquat.auth.v1.RequestPasswordResetResponse.
+ * Use `create(RequestPasswordResetResponseSchema)` to create a new message.
+ */
+export const RequestPasswordResetResponseSchema: GenMessage<RequestPasswordResetResponse> = /*@__PURE__*/
+  messageDesc(file_loquat_auth_v1_auth_service, 15);
+
+/**
+ * Sets a new password with a link's token.
+ *
+ * @generated from message loquat.auth.v1.ResetPasswordRequest
+ */
+export type ResetPasswordRequest = Message<"loquat.auth.v1.ResetPasswordRequest"> & {
+  /**
+   * What the link has behind `token=`.
+   *
+   * @generated from field: string reset_token = 1;
+   */
+  resetToken: string;
+
+  /**
+   * 8 to 1,024 bytes.
+   *
+   * @generated from field: string new_password = 2;
+   */
+  newPassword: string;
+};
+
+/**
+ * Describes the message loquat.auth.v1.ResetPasswordRequest.
+ * Use `create(ResetPasswordRequestSchema)` to create a new message.
+ */
+export const ResetPasswordRequestSchema: GenMessage<ResetPasswordRequest> = /*@__PURE__*/
+  messageDesc(file_loquat_auth_v1_auth_service, 16);
+
+/**
+ * The password was set; sign in with it.
+ *
+ * @generated from message loquat.auth.v1.ResetPasswordResponse
+ */
+export type ResetPasswordResponse = Message<"loquat.auth.v1.ResetPasswordResponse"> & {
+};
+
+/**
+ * Describes the message loquat.auth.v1.ResetPasswordResponse.
+ * Use `create(ResetPasswordResponseSchema)` to create a new message.
+ */
+export const ResetPasswordResponseSchema: GenMessage<ResetPasswordResponse> = /*@__PURE__*/
+  messageDesc(file_loquat_auth_v1_auth_service, 17);
+
+/**
+ * Who may register by themselves.
+ *
+ * @generated from enum loquat.auth.v1.RegistrationMode
+ */
+export enum RegistrationMode {
+  /**
+   * Never sent by the server.
+   *
+   * @generated from enum value: REGISTRATION_MODE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * Everybody.
+   *
+   * @generated from enum value: REGISTRATION_MODE_OPEN = 1;
+   */
+  OPEN = 1,
+
+  /**
+   * Whoever has an invitation.
+   *
+   * @generated from enum value: REGISTRATION_MODE_INVITE = 2;
+   */
+  INVITE = 2,
+
+  /**
+   * Nobody.
+   *
+   * @generated from enum value: REGISTRATION_MODE_CLOSED = 3;
+   */
+  CLOSED = 3,
+}
+
+/**
+ * Describes the enum loquat.auth.v1.RegistrationMode.
+ */
+export const RegistrationModeSchema: GenEnum<RegistrationMode> = /*@__PURE__*/
+  enumDesc(file_loquat_auth_v1_auth_service, 0);
+
+/**
  * Accounts and sessions: the only calls that work without a token.
  *
  * Every call may answer RESOURCE_EXHAUSTED with `google.rpc.RetryInfo` when password hashing is saturated or a limit on
@@ -294,8 +578,9 @@ export const AuthService: GenService<{
    * Makes an account and signs it in. Needs no token.
    *
    * The first account becomes the workspace's owner. Errors: ALREADY_EXISTS `USERNAME_TAKEN`; PERMISSION_DENIED
-   * `REGISTRATION_CLOSED` when `auth.registration` is not `open`; PERMISSION_DENIED `SETUP_TOKEN_REQUIRED` when the first
-   * account is made over a public address without the setup token.
+   * `REGISTRATION_CLOSED` when `auth.registration` is `closed`, or is `invite` and no invitation is brought; PERMISSION_DENIED
+   * `INVITE_INVALID` when the invitation is unknown, revoked, over, or used up; PERMISSION_DENIED `SETUP_TOKEN_REQUIRED` when
+   * the first account is made over a public address without the setup token.
    *
    * @generated from rpc loquat.auth.v1.AuthService.Register
    */
@@ -339,6 +624,66 @@ export const AuthService: GenService<{
     methodKind: "unary";
     input: typeof LogoutRequestSchema;
     output: typeof LogoutResponseSchema;
+  },
+  /**
+   * How one can sign in here: for the sign-in page. Needs no token.
+   *
+   * @generated from rpc loquat.auth.v1.AuthService.GetSignInOptions
+   */
+  getSignInOptions: {
+    methodKind: "unary";
+    input: typeof GetSignInOptionsRequestSchema;
+    output: typeof GetSignInOptionsResponseSchema;
+  },
+  /**
+   * Sets a new password for the caller and ends all their other sessions. Personal access tokens go on.
+   *
+   * Only with a session, never with a personal access token. Errors: UNAUTHENTICATED `BAD_CREDENTIALS` when the current
+   * password is wrong.
+   *
+   * @generated from rpc loquat.auth.v1.AuthService.ChangePassword
+   */
+  changePassword: {
+    methodKind: "unary";
+    input: typeof ChangePasswordRequestSchema;
+    output: typeof ChangePasswordResponseSchema;
+  },
+  /**
+   * Sets where mail for the caller goes, which is also where a link to reset the password goes.
+   *
+   * Only with a session. Errors: UNAUTHENTICATED `BAD_CREDENTIALS` when the current password is wrong.
+   *
+   * @generated from rpc loquat.auth.v1.AuthService.ChangeEmail
+   */
+  changeEmail: {
+    methodKind: "unary";
+    input: typeof ChangeEmailRequestSchema;
+    output: typeof ChangeEmailResponseSchema;
+  },
+  /**
+   * Sends a link that resets the password to the account's address. Needs no token.
+   *
+   * Answers the same whether there is such an account or not, and before anything is sent. Where no mail can be sent, the
+   * link goes to the server's log for the administrator. The link works once and for 30 minutes.
+   *
+   * @generated from rpc loquat.auth.v1.AuthService.RequestPasswordReset
+   */
+  requestPasswordReset: {
+    methodKind: "unary";
+    input: typeof RequestPasswordResetRequestSchema;
+    output: typeof RequestPasswordResetResponseSchema;
+  },
+  /**
+   * Sets a new password with the token of such a link and ends all sessions of the account. Needs no token of another kind.
+   *
+   * Errors: PERMISSION_DENIED `RESET_TOKEN_INVALID` when it is unknown, over, or was used.
+   *
+   * @generated from rpc loquat.auth.v1.AuthService.ResetPassword
+   */
+  resetPassword: {
+    methodKind: "unary";
+    input: typeof ResetPasswordRequestSchema;
+    output: typeof ResetPasswordResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_loquat_auth_v1_auth_service, 0);

@@ -6,7 +6,7 @@ import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
-import type { User } from "./user_pb";
+import type { User, WorkspaceRole } from "./user_pb";
 import { file_loquat_auth_v1_user } from "./user_pb";
 import type { Message } from "@bufbuild/protobuf";
 
@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file loquat/auth/v1/events.proto.
  */
 export const file_loquat_auth_v1_events: GenFile = /*@__PURE__*/
-  fileDesc("Chtsb3F1YXQvYXV0aC92MS9ldmVudHMucHJvdG8SDmxvcXVhdC5hdXRoLnYxIlwKDlVzZXJSZWdpc3RlcmVkEiIKBHVzZXIYASABKAsyFC5sb3F1YXQuYXV0aC52MS5Vc2VyEiYKAmF0GAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJbCgxTZXNzaW9uRW5kZWQSEgoKc2Vzc2lvbl9pZBgBIAEoCRIPCgd1c2VyX2lkGAIgASgJEiYKAmF0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcGIGcHJvdG8z", [file_google_protobuf_timestamp, file_loquat_auth_v1_user]);
+  fileDesc("Chtsb3F1YXQvYXV0aC92MS9ldmVudHMucHJvdG8SDmxvcXVhdC5hdXRoLnYxIlwKDlVzZXJSZWdpc3RlcmVkEiIKBHVzZXIYASABKAsyFC5sb3F1YXQuYXV0aC52MS5Vc2VyEiYKAmF0GAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJbCgxTZXNzaW9uRW5kZWQSEgoKc2Vzc2lvbl9pZBgBIAEoCRIPCgd1c2VyX2lkGAIgASgJEiYKAmF0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCIxCgtJbnZpdGVkUm9vbRIPCgdyb29tX2lkGAEgASgJEhEKCXJvb21fcm9sZRgCIAEoDSKGAgoOSW52aXRlQWNjZXB0ZWQSEQoJaW52aXRlX2lkGAEgASgJEhIKCmludml0ZWRfYnkYAiABKAkSNgoPaW52aXRlZF9ieV9yb2xlGAMgASgOMh0ubG9xdWF0LmF1dGgudjEuV29ya3NwYWNlUm9sZRIPCgd1c2VyX2lkGAQgASgJEjAKCXVzZXJfcm9sZRgFIAEoDjIdLmxvcXVhdC5hdXRoLnYxLldvcmtzcGFjZVJvbGUSKgoFcm9vbXMYBiADKAsyGy5sb3F1YXQuYXV0aC52MS5JbnZpdGVkUm9vbRImCgJhdBgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiWQoLVXNlckNoYW5nZWQSIgoEdXNlchgBIAEoCzIULmxvcXVhdC5hdXRoLnYxLlVzZXISJgoCYXQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wYgZwcm90bzM", [file_google_protobuf_timestamp, file_loquat_auth_v1_user]);
 
 /**
  * An account was made. Sent between services on the bus.
@@ -78,4 +78,123 @@ export type SessionEnded = Message<"loquat.auth.v1.SessionEnded"> & {
  */
 export const SessionEndedSchema: GenMessage<SessionEnded> = /*@__PURE__*/
   messageDesc(file_loquat_auth_v1_events, 1);
+
+/**
+ * A room that an invitation leads into.
+ *
+ * @generated from message loquat.auth.v1.InvitedRoom
+ */
+export type InvitedRoom = Message<"loquat.auth.v1.InvitedRoom"> & {
+  /**
+   * The room.
+   *
+   * @generated from field: string room_id = 1;
+   */
+  roomId: string;
+
+  /**
+   * The role there, as `loquat.chat.v1.RoomRole` numbers it; 0 means a plain member.
+   *
+   * @generated from field: uint32 room_role = 2;
+   */
+  roomRole: number;
+};
+
+/**
+ * Describes the message loquat.auth.v1.InvitedRoom.
+ * Use `create(InvitedRoomSchema)` to create a new message.
+ */
+export const InvitedRoomSchema: GenMessage<InvitedRoom> = /*@__PURE__*/
+  messageDesc(file_loquat_auth_v1_events, 2);
+
+/**
+ * Somebody used an invitation. Sent between services on the bus: chat-svc adds them to the rooms.
+ *
+ * @generated from message loquat.auth.v1.InviteAccepted
+ */
+export type InviteAccepted = Message<"loquat.auth.v1.InviteAccepted"> & {
+  /**
+   * The invitation.
+   *
+   * @generated from field: string invite_id = 1;
+   */
+  inviteId: string;
+
+  /**
+   * Who made it: they must be allowed to add members to a room when it is used, or that room is passed over.
+   *
+   * @generated from field: string invited_by = 2;
+   */
+  invitedBy: string;
+
+  /**
+   * The workspace role that this person has at that moment.
+   *
+   * @generated from field: loquat.auth.v1.WorkspaceRole invited_by_role = 3;
+   */
+  invitedByRole: WorkspaceRole;
+
+  /**
+   * Who used it.
+   *
+   * @generated from field: string user_id = 4;
+   */
+  userId: string;
+
+  /**
+   * The workspace role of who used it.
+   *
+   * @generated from field: loquat.auth.v1.WorkspaceRole user_role = 5;
+   */
+  userRole: WorkspaceRole;
+
+  /**
+   * Where it leads.
+   *
+   * @generated from field: repeated loquat.auth.v1.InvitedRoom rooms = 6;
+   */
+  rooms: InvitedRoom[];
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp at = 7;
+   */
+  at?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message loquat.auth.v1.InviteAccepted.
+ * Use `create(InviteAcceptedSchema)` to create a new message.
+ */
+export const InviteAcceptedSchema: GenMessage<InviteAccepted> = /*@__PURE__*/
+  messageDesc(file_loquat_auth_v1_events, 3);
+
+/**
+ * An account's role changed, or it was disabled or enabled. Sent between services on the bus.
+ *
+ * @generated from message loquat.auth.v1.UserChanged
+ */
+export type UserChanged = Message<"loquat.auth.v1.UserChanged"> & {
+  /**
+   * The account as it is now.
+   *
+   * @generated from field: loquat.auth.v1.User user = 1;
+   */
+  user?: User | undefined;
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp at = 2;
+   */
+  at?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message loquat.auth.v1.UserChanged.
+ * Use `create(UserChangedSchema)` to create a new message.
+ */
+export const UserChangedSchema: GenMessage<UserChanged> = /*@__PURE__*/
+  messageDesc(file_loquat_auth_v1_events, 4);
 

@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file loquat/auth/v1/user.proto.
  */
 export const file_loquat_auth_v1_user: GenFile = /*@__PURE__*/
-  fileDesc("Chlsb3F1YXQvYXV0aC92MS91c2VyLnByb3RvEg5sb3F1YXQuYXV0aC52MSK2AQoEVXNlchIKCgJpZBgBIAEoCRIQCgh1c2VybmFtZRgCIAEoCRIUCgxkaXNwbGF5X25hbWUYAyABKAkSKwoEcm9sZRgEIAEoDjIdLmxvcXVhdC5hdXRoLnYxLldvcmtzcGFjZVJvbGUSLgoKY3JlYXRlZF9hdBgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASCwoDYm90GAYgASgIEhAKCGRpc2FibGVkGAcgASgIKpgBCg1Xb3Jrc3BhY2VSb2xlEh4KGldPUktTUEFDRV9ST0xFX1VOU1BFQ0lGSUVEEAASGAoUV09SS1NQQUNFX1JPTEVfT1dORVIQARIYChRXT1JLU1BBQ0VfUk9MRV9BRE1JThACEhkKFVdPUktTUEFDRV9ST0xFX01FTUJFUhADEhgKFFdPUktTUEFDRV9ST0xFX0dVRVNUEARiBnByb3RvMw", [file_google_protobuf_timestamp]);
+  fileDesc("Chlsb3F1YXQvYXV0aC92MS91c2VyLnByb3RvEg5sb3F1YXQuYXV0aC52MSLsAQoEVXNlchIKCgJpZBgBIAEoCRIQCgh1c2VybmFtZRgCIAEoCRIUCgxkaXNwbGF5X25hbWUYAyABKAkSKwoEcm9sZRgEIAEoDjIdLmxvcXVhdC5hdXRoLnYxLldvcmtzcGFjZVJvbGUSLgoKY3JlYXRlZF9hdBgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASCwoDYm90GAYgASgIEhAKCGRpc2FibGVkGAcgASgIEg0KBXRpdGxlGAggASgJEg0KBWFib3V0GAkgASgJEhYKDmF2YXRhcl9maWxlX2lkGAogASgJKpgBCg1Xb3Jrc3BhY2VSb2xlEh4KGldPUktTUEFDRV9ST0xFX1VOU1BFQ0lGSUVEEAASGAoUV09SS1NQQUNFX1JPTEVfT1dORVIQARIYChRXT1JLU1BBQ0VfUk9MRV9BRE1JThACEhkKFVdPUktTUEFDRV9ST0xFX01FTUJFUhADEhgKFFdPUktTUEFDRV9ST0xFX0dVRVNUEARiBnByb3RvMw", [file_google_protobuf_timestamp]);
 
 /**
  * An account as others see it.
@@ -68,6 +68,27 @@ export type User = Message<"loquat.auth.v1.User"> & {
    * @generated from field: bool disabled = 7;
    */
   disabled: boolean;
+
+  /**
+   * What the person does, such as `Support`; at most 64 characters on one line, may be empty.
+   *
+   * @generated from field: string title = 8;
+   */
+  title: string;
+
+  /**
+   * About the person, in their own words; at most 500 characters, may be empty.
+   *
+   * @generated from field: string about = 9;
+   */
+  about: string;
+
+  /**
+   * The picture's id in file-svc, or empty. Who may not read that file sees no picture.
+   *
+   * @generated from field: string avatar_file_id = 10;
+   */
+  avatarFileId: string;
 };
 
 /**

@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file loquat/auth/v1/user_service.proto.
  */
 export const file_loquat_auth_v1_user_service: GenFile = /*@__PURE__*/
-  fileDesc("CiFsb3F1YXQvYXV0aC92MS91c2VyX3NlcnZpY2UucHJvdG8SDmxvcXVhdC5hdXRoLnYxIg4KDEdldE1lUmVxdWVzdCIzCg1HZXRNZVJlc3BvbnNlEiIKBHVzZXIYASABKAsyFC5sb3F1YXQuYXV0aC52MS5Vc2VyIiMKD0dldFVzZXJzUmVxdWVzdBIQCgh1c2VyX2lkcxgBIAMoCSI3ChBHZXRVc2Vyc1Jlc3BvbnNlEiMKBXVzZXJzGAEgAygLMhQubG9xdWF0LmF1dGgudjEuVXNlciJKChJTZWFyY2hVc2Vyc1JlcXVlc3QSDQoFcXVlcnkYASABKAkSEQoJcGFnZV9zaXplGAIgASgNEhIKCnBhZ2VfdG9rZW4YAyABKAkiUwoTU2VhcmNoVXNlcnNSZXNwb25zZRIjCgV1c2VycxgBIAMoCzIULmxvcXVhdC5hdXRoLnYxLlVzZXISFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJMvoBCgtVc2VyU2VydmljZRJECgVHZXRNZRIcLmxvcXVhdC5hdXRoLnYxLkdldE1lUmVxdWVzdBodLmxvcXVhdC5hdXRoLnYxLkdldE1lUmVzcG9uc2USTQoIR2V0VXNlcnMSHy5sb3F1YXQuYXV0aC52MS5HZXRVc2Vyc1JlcXVlc3QaIC5sb3F1YXQuYXV0aC52MS5HZXRVc2Vyc1Jlc3BvbnNlElYKC1NlYXJjaFVzZXJzEiIubG9xdWF0LmF1dGgudjEuU2VhcmNoVXNlcnNSZXF1ZXN0GiMubG9xdWF0LmF1dGgudjEuU2VhcmNoVXNlcnNSZXNwb25zZWIGcHJvdG8z", [file_loquat_auth_v1_user]);
+  fileDesc("CiFsb3F1YXQvYXV0aC92MS91c2VyX3NlcnZpY2UucHJvdG8SDmxvcXVhdC5hdXRoLnYxIg4KDEdldE1lUmVxdWVzdCJWCg1HZXRNZVJlc3BvbnNlEiIKBHVzZXIYASABKAsyFC5sb3F1YXQuYXV0aC52MS5Vc2VyEg0KBWVtYWlsGAIgASgJEhIKCnNlc3Npb25faWQYAyABKAkiqQEKD1VwZGF0ZU1lUmVxdWVzdBIZCgxkaXNwbGF5X25hbWUYASABKAlIAIgBARISCgV0aXRsZRgCIAEoCUgBiAEBEhIKBWFib3V0GAMgASgJSAKIAQESGwoOYXZhdGFyX2ZpbGVfaWQYBCABKAlIA4gBAUIPCg1fZGlzcGxheV9uYW1lQggKBl90aXRsZUIICgZfYWJvdXRCEQoPX2F2YXRhcl9maWxlX2lkIjYKEFVwZGF0ZU1lUmVzcG9uc2USIgoEdXNlchgBIAEoCzIULmxvcXVhdC5hdXRoLnYxLlVzZXIiIwoPR2V0VXNlcnNSZXF1ZXN0EhAKCHVzZXJfaWRzGAEgAygJIjcKEEdldFVzZXJzUmVzcG9uc2USIwoFdXNlcnMYASADKAsyFC5sb3F1YXQuYXV0aC52MS5Vc2VyIkoKElNlYXJjaFVzZXJzUmVxdWVzdBINCgVxdWVyeRgBIAEoCRIRCglwYWdlX3NpemUYAiABKA0SEgoKcGFnZV90b2tlbhgDIAEoCSJTChNTZWFyY2hVc2Vyc1Jlc3BvbnNlEiMKBXVzZXJzGAEgAygLMhQubG9xdWF0LmF1dGgudjEuVXNlchIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkyyQIKC1VzZXJTZXJ2aWNlEkQKBUdldE1lEhwubG9xdWF0LmF1dGgudjEuR2V0TWVSZXF1ZXN0Gh0ubG9xdWF0LmF1dGgudjEuR2V0TWVSZXNwb25zZRJNCghVcGRhdGVNZRIfLmxvcXVhdC5hdXRoLnYxLlVwZGF0ZU1lUmVxdWVzdBogLmxvcXVhdC5hdXRoLnYxLlVwZGF0ZU1lUmVzcG9uc2USTQoIR2V0VXNlcnMSHy5sb3F1YXQuYXV0aC52MS5HZXRVc2Vyc1JlcXVlc3QaIC5sb3F1YXQuYXV0aC52MS5HZXRVc2Vyc1Jlc3BvbnNlElYKC1NlYXJjaFVzZXJzEiIubG9xdWF0LmF1dGgudjEuU2VhcmNoVXNlcnNSZXF1ZXN0GiMubG9xdWF0LmF1dGgudjEuU2VhcmNoVXNlcnNSZXNwb25zZWIGcHJvdG8z", [file_loquat_auth_v1_user]);
 
 /**
  * Asks for the caller's own account.
@@ -41,6 +41,20 @@ export type GetMeResponse = Message<"loquat.auth.v1.GetMeResponse"> & {
    * @generated from field: loquat.auth.v1.User user = 1;
    */
   user?: User | undefined;
+
+  /**
+   * Where mail for the account goes; empty when none was given. Seen by its owner and by administrators only.
+   *
+   * @generated from field: string email = 2;
+   */
+  email: string;
+
+  /**
+   * The session that asks, or the id of the personal access token.
+   *
+   * @generated from field: string session_id = 3;
+   */
+  sessionId: string;
 };
 
 /**
@@ -49,6 +63,69 @@ export type GetMeResponse = Message<"loquat.auth.v1.GetMeResponse"> & {
  */
 export const GetMeResponseSchema: GenMessage<GetMeResponse> = /*@__PURE__*/
   messageDesc(file_loquat_auth_v1_user_service, 1);
+
+/**
+ * Changes the caller's own profile.
+ *
+ * @generated from message loquat.auth.v1.UpdateMeRequest
+ */
+export type UpdateMeRequest = Message<"loquat.auth.v1.UpdateMeRequest"> & {
+  /**
+   * 1 to 64 characters on one line; the username when empty.
+   *
+   * @generated from field: optional string display_name = 1;
+   */
+  displayName?: string | undefined;
+
+  /**
+   * At most 64 characters on one line.
+   *
+   * @generated from field: optional string title = 2;
+   */
+  title?: string | undefined;
+
+  /**
+   * At most 500 characters.
+   *
+   * @generated from field: optional string about = 3;
+   */
+  about?: string | undefined;
+
+  /**
+   * A file's id, or empty for no picture.
+   *
+   * @generated from field: optional string avatar_file_id = 4;
+   */
+  avatarFileId?: string | undefined;
+};
+
+/**
+ * Describes the message loquat.auth.v1.UpdateMeRequest.
+ * Use `create(UpdateMeRequestSchema)` to create a new message.
+ */
+export const UpdateMeRequestSchema: GenMessage<UpdateMeRequest> = /*@__PURE__*/
+  messageDesc(file_loquat_auth_v1_user_service, 2);
+
+/**
+ * The changed profile.
+ *
+ * @generated from message loquat.auth.v1.UpdateMeResponse
+ */
+export type UpdateMeResponse = Message<"loquat.auth.v1.UpdateMeResponse"> & {
+  /**
+   * The account.
+   *
+   * @generated from field: loquat.auth.v1.User user = 1;
+   */
+  user?: User | undefined;
+};
+
+/**
+ * Describes the message loquat.auth.v1.UpdateMeResponse.
+ * Use `create(UpdateMeResponseSchema)` to create a new message.
+ */
+export const UpdateMeResponseSchema: GenMessage<UpdateMeResponse> = /*@__PURE__*/
+  messageDesc(file_loquat_auth_v1_user_service, 3);
 
 /**
  * Asks for accounts by id.
@@ -69,7 +146,7 @@ export type GetUsersRequest = Message<"loquat.auth.v1.GetUsersRequest"> & {
  * Use `create(GetUsersRequestSchema)` to create a new message.
  */
 export const GetUsersRequestSchema: GenMessage<GetUsersRequest> = /*@__PURE__*/
-  messageDesc(file_loquat_auth_v1_user_service, 2);
+  messageDesc(file_loquat_auth_v1_user_service, 4);
 
 /**
  * The accounts found.
@@ -90,7 +167,7 @@ export type GetUsersResponse = Message<"loquat.auth.v1.GetUsersResponse"> & {
  * Use `create(GetUsersResponseSchema)` to create a new message.
  */
 export const GetUsersResponseSchema: GenMessage<GetUsersResponse> = /*@__PURE__*/
-  messageDesc(file_loquat_auth_v1_user_service, 3);
+  messageDesc(file_loquat_auth_v1_user_service, 5);
 
 /**
  * Looks accounts up by the start of a name.
@@ -125,7 +202,7 @@ export type SearchUsersRequest = Message<"loquat.auth.v1.SearchUsersRequest"> & 
  * Use `create(SearchUsersRequestSchema)` to create a new message.
  */
 export const SearchUsersRequestSchema: GenMessage<SearchUsersRequest> = /*@__PURE__*/
-  messageDesc(file_loquat_auth_v1_user_service, 4);
+  messageDesc(file_loquat_auth_v1_user_service, 6);
 
 /**
  * One page of accounts.
@@ -153,7 +230,7 @@ export type SearchUsersResponse = Message<"loquat.auth.v1.SearchUsersResponse"> 
  * Use `create(SearchUsersResponseSchema)` to create a new message.
  */
 export const SearchUsersResponseSchema: GenMessage<SearchUsersResponse> = /*@__PURE__*/
-  messageDesc(file_loquat_auth_v1_user_service, 5);
+  messageDesc(file_loquat_auth_v1_user_service, 7);
 
 /**
  * The directory of accounts.
@@ -172,7 +249,20 @@ export const UserService: GenService<{
     output: typeof GetMeResponseSchema;
   },
   /**
-   * Accounts by id, in no promised order. Unknown ids are left out.
+   * Changes the caller's own profile. A field that is not set stays as it is.
+   *
+   * Errors: INVALID_ARGUMENT naming each field that is wrong.
+   *
+   * @generated from rpc loquat.auth.v1.UserService.UpdateMe
+   */
+  updateMe: {
+    methodKind: "unary";
+    input: typeof UpdateMeRequestSchema;
+    output: typeof UpdateMeResponseSchema;
+  },
+  /**
+   * Accounts by id, in no promised order. Unknown ids are left out; for a guest also everybody else, whom
+   * `loquat.chat.v1.PeopleService` knows as far as they share a room.
    *
    * Errors: INVALID_ARGUMENT when `user_ids` is longer than 200 or holds something that is not an id.
    *

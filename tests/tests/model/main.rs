@@ -1,0 +1,116 @@
+//! A hundred thousand random steps of people in rooms, on a real server and on a reference: nothing is seen that the reference
+//! forbids, and nothing is hidden that it allows.
+//!
+//! Stories come from seeds. One that goes wrong is made as short as it can be, and told with its seed, which
+//! `LOQUAT_TEST_SEED` tells again.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+mod people;
+mod reference;
+mod steps;
+mod world;
+
+use std::time::{Duration, Instant};
+
+use futures::StreamExt as _;
+use proto::chat::v1::{Event, event::Body};
+use tests::{Shape, Town};
+
+use self::{
+    people::{Ears, People},
+    steps::{PEOPLE, Step, story},
+    world::{Difference, World},
+};
+
+/// How many stories are told, of how many steps each, and how many at a time.
+const STORIES: u64 = 200;
+const STEPS: usize = 500;
+const AT_ONCE: usize = 32;
+/// How long a story that goes wrong may be shortened.
+const SHORTEN_WITHIN: Duration = Duration::from_secs(30);
+/// Who listens all the time: one who runs the workspace, a member, and a guest.
+const LISTENERS: [usize; 3] = [1, 4, PEOPLE - 1];
+
+/// What an event is.
+fn kind_of(event: &Event) -> &'static str {
+    match &event.body {
+        Some(Body::RoomCreated(_)) => "created",
+        Some(Body::RoomUpdated(_)) => "updated",
+        Some(Body::RoomArchived(_)) => "archived",
+        Some(Body::RoomUnarchived(_)) => "unarchived",
+        Some(Body::MemberJoined(_)) => "joined",
+        Some(Body::MemberLeft(_)) => "left",
+        Some(Body::MemberRoleChanged(_)) => "promoted",
+        Some(Body::MessagePosted(_)) => "posted",
+        Some(Body::MessageEdited(_)) => "edited",
+        Some(Body::MessageDeleted(_)) => "deleted",
+        Some(Body::Redacted(_)) => "redacted",
+        _ => "other",
+    }
+}
+
+/// Plays a story in a world of its own.
+async fn play(people: &People, ears: &Ears, story: &[Step], seed: u64) -> Result<(), (usize, Difference)> {
+    let mut world = World::new(people);
+    for (at, step) in story.iter().enumerate() {
+        world.play(*step).await.map_err(|difference| (at, format!("{step:?}: {difference}")))?;
+        let looks = at + 1 == story.len() || (at + 1) % (STEPS / 2) == 0;
+        if looks {
+            let who = (seed as usize).wrapping_add(at) % PEOPLE;
+            world.look_back(ears, who).await.map_err(|difference| (at, format!("looking back: {difference}")))?;
+        }
+    }
+    Ok(())
+}
+
+/// Leaves out what a story does without, and still goes wrong.
+async fn shorten(people: &People, ears: &Ears, mut story: Vec<Step>, seed: u64) -> Vec<Step> {
+    let started = Instant::now();
+    let mut part = story.len() / 2;
+    while part > 0 && started.elapsed() < SHORTEN_WITHIN {
+        let mut at = 0;
+        while at < story.len() && started.elapsed() < SHORTEN_WITHIN {
+            let mut shorter = story.clone();
+            shorter.drain(at..(at + part).min(story.len()));
+            match play(people, ears, &shorter, seed).await {
+                Err((wrong, _)) => {
+                    shorter.truncate(wrong + 1);
+                    story = shorter;
+                }
+                Ok(()) => at += part,
+            }
+        }
+        part /= 2;
+    }
+    story
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn everybody_sees_what_the_reference_allows_and_nothing_else() {
+    let town = Town::start(Shape::Embedded).await;
+    let people = People::gather(&town).await;
+    let ears = Ears::open(&people, &LISTENERS).await;
+    let first = tests::seed().unwrap_or_else(rand::random);
+    let started = Instant::now();
+    let one = async |seed: u64| {
+        let story = story(seed, STEPS);
+        play(&people, &ears, &story, seed).await.map_err(|wrong| (seed, story, wrong))
+    };
+    let mut stories =
+        futures::stream::iter((0..STORIES).map(|number| one(first.wrapping_add(number)))).buffer_unordered(AT_ONCE);
+    let mut failed = None;
+    while let Some(told) = stories.next().await {
+        if let Err(wrong) = told {
+            failed = Some(wrong);
+            break;
+        }
+    }
+    drop(stories);
+    if let Some((seed, mut story, (at, difference))) = failed {
+        story.truncate(at + 1);
+        let short = shorten(&people, &ears, story, seed).await;
+        let again = play(&people, &ears, &short, seed).await;
+        panic!("seed {seed}: {difference}\nshortened to {short:#?}\nwhich gives {again:?}");
+    }
+    eprintln!("{} steps from seed {first} in {:?}", STORIES as usize * STEPS, started.elapsed());
+}
