@@ -37,18 +37,67 @@ impl Actor {
 #[derive(Clone, Debug)]
 pub(crate) enum Action {
     CreateRoom(NewRoom),
-    UpdateRoom { room_id: Uuid, name: Option<String>, topic: Option<String>, history: Option<RoomHistory> },
-    JoinRoom { room_id: Uuid },
-    LeaveRoom { room_id: Uuid },
-    AddMember { room_id: Uuid, user_id: Uuid, role: RoomRole },
-    RemoveMember { room_id: Uuid, user_id: Uuid },
-    SetMemberRole { room_id: Uuid, user_id: Uuid, role: RoomRole },
-    SendMessage { room_id: Uuid, text: String, files: Vec<FileClaim> },
-    EditMessage { room_id: Uuid, message_id: Uuid, text: String },
-    DeleteMessage { room_id: Uuid, message_id: Uuid },
-    MarkRead { room_id: Uuid, seq: u64 },
-    MarkUnread { room_id: Uuid, seq: u64 },
-    FileReady { message_id: Uuid, room_id: Uuid, file_id: Uuid, file: Box<File> },
+    UpdateRoom {
+        room_id: Uuid,
+        name: Option<String>,
+        topic: Option<String>,
+        history: Option<RoomHistory>,
+    },
+    JoinRoom {
+        room_id: Uuid,
+    },
+    LeaveRoom {
+        room_id: Uuid,
+    },
+    AddMember {
+        room_id: Uuid,
+        user_id: Uuid,
+        role: RoomRole,
+    },
+    RemoveMember {
+        room_id: Uuid,
+        user_id: Uuid,
+    },
+    SetMemberRole {
+        room_id: Uuid,
+        user_id: Uuid,
+        role: RoomRole,
+    },
+    SendMessage {
+        room_id: Uuid,
+        text: String,
+        files: Vec<FileClaim>,
+    },
+    EditMessage {
+        room_id: Uuid,
+        message_id: Uuid,
+        text: String,
+    },
+    DeleteMessage {
+        room_id: Uuid,
+        message_id: Uuid,
+    },
+    MarkRead {
+        room_id: Uuid,
+        seq: u64,
+    },
+    MarkUnread {
+        room_id: Uuid,
+        seq: u64,
+    },
+    FileReady {
+        message_id: Uuid,
+        room_id: Uuid,
+        file_id: Uuid,
+        file: Box<File>,
+    },
+    /// file-svc took a file out of its room.
+    FileRemoved {
+        message_id: Uuid,
+        room_id: Uuid,
+        file_id: Uuid,
+        actor_id: Uuid,
+    },
 }
 
 /// A room to be made. The id is chosen before, so that its feed can be locked like any other.
@@ -87,7 +136,8 @@ impl Command {
             | Action::SetMemberRole { room_id, .. }
             | Action::SendMessage { room_id, .. }
             | Action::EditMessage { room_id, .. }
-            | Action::DeleteMessage { room_id, .. } => vec![*room_id],
+            | Action::DeleteMessage { room_id, .. }
+            | Action::FileRemoved { room_id, .. } => vec![*room_id],
             Action::FileReady { room_id, file, .. } => {
                 let uploader = Uuid::try_parse(&file.uploader_id).ok();
                 std::iter::once(*room_id).chain(uploader).collect()
@@ -123,6 +173,9 @@ impl Command {
             Action::MarkUnread { room_id, seq } => reads::mark_unread(work, actor, *room_id, *seq).await,
             Action::FileReady { message_id, room_id, file_id, file } => {
                 files::ready(work, *message_id, *room_id, *file_id, file).await
+            }
+            Action::FileRemoved { message_id, room_id, file_id, actor_id } => {
+                files::removed(work, *message_id, *room_id, *file_id, *actor_id).await
             }
         }
     }

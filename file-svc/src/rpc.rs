@@ -1,7 +1,10 @@
 //! The services: decode, authorise, call a rule, encode.
 
 mod files;
+mod keeping;
 mod processing;
+mod reading;
+mod uploading;
 
 use std::sync::Arc;
 
@@ -28,14 +31,21 @@ use crate::{errors::FileError, files::Signing, receive::Receiver, store::file, u
 
 /// Who may call what.
 pub const METHODS: &[Method] = &[
+    Method::user("/loquat.file.v1.FileService/GetUploadLimits"),
     Method::user("/loquat.file.v1.FileService/CreateUpload"),
     Method::user("/loquat.file.v1.FileService/UploadFile").streaming(),
     Method::user("/loquat.file.v1.FileService/PutMetadata"),
     Method::user("/loquat.file.v1.FileService/GetUpload"),
     Method::user("/loquat.file.v1.FileService/CancelUpload"),
+    Method::user("/loquat.file.v1.FileService/CreatePartUrls"),
+    Method::user("/loquat.file.v1.FileService/CommitParts").streaming(),
     Method::user("/loquat.file.v1.FileService/GetFile"),
+    Method::user("/loquat.file.v1.FileService/ShareFile"),
+    Method::user("/loquat.file.v1.FileService/DeleteFile"),
     Method::user("/loquat.file.v1.FileService/ListFiles"),
     Method::user("/loquat.file.v1.FileService/DownloadFile").streaming(),
+    Method::user("/loquat.file.v1.FileService/GetUsage"),
+    Method::user("/loquat.file.v1.FileService/ListUsage"),
     Method::service("/loquat.file.internal.v1.ProcessingService/GetProcessing"),
     Method::service("/loquat.file.internal.v1.ProcessingService/FinishProcessing"),
 ];
@@ -49,8 +59,14 @@ pub(crate) struct Shared {
     pub(crate) secret: MeshSecret,
     pub(crate) wake: Wake,
     pub(crate) receiver: Receiver,
-    pub(crate) limits: Limits,
+    pub(crate) limits: Arc<Limits>,
     pub(crate) access: AccessServiceClient<Upstream>,
+    /// Where a virus scanner listens; empty if there is none.
+    pub(crate) scanner: String,
+    /// Downloads may be answered with a signed address.
+    pub(crate) redirect: bool,
+    /// Parts may be put directly.
+    pub(crate) direct: bool,
 }
 
 /// The handlers of every service.

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 use futures::TryStreamExt as _;
-use mesh::blobs::Blobs;
+use mesh::blobs::{Blobs, S3Config};
 
 async fn read(blobs: &Blobs, key: &str, range: Range<u64>) -> Vec<u8> {
     let chunks: Vec<Bytes> = blobs.get_range(key, range).await.unwrap().try_collect().await.unwrap();
@@ -52,13 +52,13 @@ async fn an_empty_blob_is_a_blob(blobs: Blobs) {
 
 #[test]
 fn a_store_that_does_not_exist_is_refused_with_what_does() {
-    assert!(Blobs::open("ftp://x").err().unwrap().to_string().contains("file:PATH"));
+    assert!(Blobs::open("ftp://x", &S3Config::default()).err().unwrap().to_string().contains("file:PATH"));
 }
 
 /// A store, and what must live as long as it.
 fn folder() -> (Blobs, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
-    let blobs = Blobs::open(&format!("file:{}", folder.path().join("blobs").display())).unwrap();
+    let blobs = Blobs::open(&format!("file:{}", folder.path().join("blobs").display()), &S3Config::default()).unwrap();
     (blobs, folder)
 }
 

@@ -124,7 +124,8 @@ async fn chat(parts: &Parts<'_>, bus: Option<Bus>, cache: Cache, wired: &mut Wir
 
 async fn files(parts: &Parts<'_>, bus: Bus, worker_db: Db, wired: &mut Wired) -> Result<(), StartError> {
     let Parts { config, tasks, clock, .. } = parts;
-    let blobs = Blobs::open(&config.file.blobs).map_err(|cause| StartError(format!("file.blobs: {cause}")))?;
+    let blobs =
+        Blobs::open(&config.file.blobs, &config.file.s3).map_err(|cause| StartError(format!("file.blobs: {cause}")))?;
     let deps = file_svc::Deps {
         db: open("file", &config.file.db, wired).await?,
         blobs: blobs.clone(),

@@ -203,7 +203,7 @@ async fn upload(
     offset: u64,
     chunks: Vec<Vec<u8>>,
 ) -> Result<file::Upload, tonic::Status> {
-    let header = UploadHeader { target: Some(target), offset, last: false, sha256: Bytes::new() };
+    let header = UploadHeader { target: Some(target), offset, last: false, ..UploadHeader::default() };
     let mut parts = vec![UploadFileRequest { part: Some(Part::Header(header)) }];
     parts.extend(chunks.into_iter().map(|chunk| UploadFileRequest { part: Some(Part::Chunk(chunk.into())) }));
     let answer = person.files().upload_file(stream::iter(parts)).await?;
@@ -358,7 +358,7 @@ async fn an_upload_goes_on_where_it_broke(town: Town) {
         }
     }
     let id = path.trim_start_matches("/files/").to_owned();
-    let request = file::DownloadFileRequest { file_id: id, variant: String::new(), offset: 0, length: None };
+    let request = file::DownloadFileRequest { file_id: id, ..Default::default() };
     let mut stream = alice.files().download_file(request).await.unwrap().into_inner();
     let mut back = Vec::new();
     while let Some(message) = stream.message().await.unwrap() {
@@ -379,8 +379,7 @@ async fn files_are_for_the_room(town: Town) {
     let mut answers: Vec<Vec<String>> = Vec::new();
     for id in [&known, &unknown] {
         let get = eve.files().get_file(file::GetFileRequest { file_id: id.clone() }).await.unwrap_err();
-        let request =
-            file::DownloadFileRequest { file_id: id.clone(), variant: String::new(), offset: 0, length: None };
+        let request = file::DownloadFileRequest { file_id: id.clone(), ..Default::default() };
         let download = eve.files().download_file(request).await.unwrap_err();
         let find = file::GetUploadRequest { target: Some(file::get_upload_request::Target::UploadId(id.clone())) };
         let find = eve.files().get_upload(find).await.unwrap_err();

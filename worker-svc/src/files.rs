@@ -55,7 +55,7 @@ impl FileJob {
             Placed::Whole => Outcome::Processed(self.describe(&work).await?),
             Placed::Broken(why) => Outcome::Failure(why),
         };
-        let request = FinishProcessingRequest { file_id, outcome: Some(outcome) };
+        let request = FinishProcessingRequest { file_id, outcome: Some(outcome), infected: false };
         let done = self.processing.finish_processing(request).await?.into_inner();
         for key in done.staging_keys {
             self.blobs.delete(&key).await?;

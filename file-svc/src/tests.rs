@@ -1,0 +1,1 @@
+//! Stories of file-svc against its own database and a folder.
