@@ -139,7 +139,7 @@ async fn files(parts: &Parts<'_>, bus: Bus, worker_db: Db, wired: &mut Wired) ->
 
     let file = parts.calling(wired, Role::File, "worker")?;
     let deps = worker_svc::Deps { db: worker_db, bus, blobs, tasks: (*tasks).clone(), file };
-    parts.add(wired, Role::Worker, worker_svc::start(deps).await.map_err(StartError::new)?);
+    parts.add(wired, Role::Worker, worker_svc::start(&config.worker, deps).await.map_err(StartError::new)?);
     Ok(())
 }
 
