@@ -29,7 +29,7 @@ pub(crate) async fn urls(receiver: &Receiver, upload: &Model, parts: &[UploadPar
     let expires_at = Some(store::timestamp(store::micros(receiver.clock.now() + URL_LIFE)));
     let mut urls = Vec::with_capacity(parts.len());
     for part in parts {
-        let url = receiver.blobs.url_to_put(&key(upload, part), part.size, URL_LIFE).await?;
+        let url = receiver.blobs.url_to_put(&key(upload, part), URL_LIFE).await?;
         let url = url.ok_or(FileError::DirectUploadOff)?;
         urls.push(PartUrl { part: Some(*part), url, expires_at });
     }

@@ -22,9 +22,10 @@ const INLINE: [&str; 16] = [
     "video/ogg",
 ];
 
-/// The type that bytes are served as. Until they were checked they are nothing in particular.
+/// The type that bytes are served as. What is only saved is nothing in particular: a script or a style sheet would be taken
+/// by its type, whatever the disposition says. So is what was not checked yet.
 pub(crate) fn content_type(found: &str, state: FileState) -> &str {
-    if state == FileState::Ready { found } else { "application/octet-stream" }
+    if state == FileState::Ready && INLINE.contains(&found) { found } else { "application/octet-stream" }
 }
 
 /// `Content-Disposition` after RFC 6266: a plain name for old clients, the whole one percent-encoded (RFC 8187).
@@ -74,5 +75,7 @@ mod tests {
         }
         assert!(disposition("image/png", "a").starts_with("inline;"));
         assert_eq!(content_type("image/png", FileState::Processing), "application/octet-stream");
+        assert_eq!(content_type("text/javascript", FileState::Ready), "application/octet-stream");
+        assert_eq!(content_type("image/png", FileState::Ready), "image/png");
     }
 }

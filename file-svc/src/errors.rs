@@ -154,14 +154,13 @@ impl Describe for FileError {
             | Self::TypeRefused(_)
             | Self::DirectUploadOff
             | Self::PartMissing { .. }
+            | Self::FileNotReady
             | Self::FileBroken(_) => Code::FailedPrecondition,
             Self::FileTooLarge { .. } | Self::UserQuotaExceeded { .. } | Self::WorkspaceQuotaExceeded { .. } => {
                 Code::ResourceExhausted
             }
             Self::RangeNotSatisfiable { .. } => Code::OutOfRange,
-            Self::StoreUnavailable(_) | Self::BlobsUnavailable(_) | Self::AccessUnavailable(_) | Self::FileNotReady => {
-                Code::Unavailable
-            }
+            Self::StoreUnavailable(_) | Self::BlobsUnavailable(_) | Self::AccessUnavailable(_) => Code::Unavailable,
             Self::Internal(_) => Code::Internal,
         }
     }

@@ -125,12 +125,16 @@ impl Source {
             };
             return Ok(Self::Blob(blob.ok_or(FileError::FileNotFound)?.key));
         }
-        let parts = upload::parts(db, row.id).await?.into_iter();
+        let parts = upload::parts(db, row.id).await?;
+        if parts.is_empty() && row.size > 0 {
+            // The worker came to its end between the two questions.
+            return Err(FileError::FileNotReady);
+        }
         let piece = |part: upload::part::Model| {
             let start = store::unsigned(part.start);
             (part.key, start, start + store::unsigned(part.size))
         };
-        Ok(Self::Pieces(parts.map(piece).collect(), row.own_key()))
+        Ok(Self::Pieces(parts.into_iter().map(piece).collect(), row.own_key()))
     }
 
     /// The bytes. A store that is away is found out before a word is said to the client.

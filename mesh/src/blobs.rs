@@ -238,7 +238,7 @@ impl Blobs {
         let listing = self.store.list(Some(&Key::from(prefix)));
         // A bucket that was not made yet has nothing in it.
         let listing = listing.filter(|found| {
-            let missing = matches!(found, Err(object_store::Error::NotFound { .. }));
+            let missing = found.as_ref().is_err_and(|cause| told(cause).contains("NoSuchBucket"));
             futures::future::ready(!missing)
         });
         listing.map_ok(listed).map_err(BlobError::from).boxed()
@@ -272,14 +272,15 @@ impl Blobs {
         }
     }
 
-    /// An address by which one blob of exactly this size can be put from outside for a while; nothing where URLs cannot be signed.
+    /// An address by which one blob can be put from outside for a while; nothing where URLs cannot be signed. How large it is
+    /// must be looked at afterwards.
     ///
     /// # Errors
     /// When it cannot be signed.
-    pub async fn url_to_put(&self, key: &str, size: u64, life: Duration) -> Result<Option<String>, BlobError> {
+    pub async fn url_to_put(&self, key: &str, life: Duration) -> Result<Option<String>, BlobError> {
         match &self.backend {
             Backend::Folder(_) => Ok(None),
-            Backend::S3(s3) => s3.url_to_put(key, size, life).await.map(Some),
+            Backend::S3(s3) => s3.url_to_put(key, life).await.map(Some),
         }
     }
 }

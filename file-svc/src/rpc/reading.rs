@@ -85,7 +85,15 @@ impl Shared {
             length: request.length,
             url: self.redirect && request.accept_url,
         };
-        let files::Download { header, bytes } = files::download(self.db.reader(), &self.blobs, &row, &asked).await?;
+        let opened = match files::download(self.db.reader(), &self.blobs, &row, &asked).await {
+            // It became ready while it was being opened.
+            Err(FileError::FileNotReady) => {
+                let row = self.readable(user, id).await?;
+                files::download(self.db.reader(), &self.blobs, &row, &asked).await?
+            }
+            opened => opened?,
+        };
+        let files::Download { header, bytes } = opened;
         let first = DownloadFileResponse { part: Some(Part::Header(header)) };
         let chunks = bytes.map_err(mesh::errors::status).flat_map(|chunk| stream::iter(split(chunk)));
         Ok(Box::pin(stream::once(async { Ok(first) }).chain(chunks)))

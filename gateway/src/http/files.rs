@@ -24,7 +24,7 @@ pub(crate) async fn answer(state: &State, request: Request<Incoming>) -> Respons
         (Method::DELETE, Some(id)) => upload::checked(upload::cancel(state, request.headers(), id).await),
         (Method::HEAD, Some(id)) if is_upload => upload::checked(upload::offset(state, request.headers(), id).await),
         (Method::GET | Method::HEAD, Some(id)) => {
-            download::answer(state, &request, id).await.unwrap_or_else(|refused| error_response(&refused))
+            download::answer(state, &request, id).await.unwrap_or_else(|refused| download::refusal(&refused))
         }
         _ => error_response(&errors::plain(
             Code::Unimplemented,

@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use futures::{Stream, StreamExt as _, TryStreamExt as _};
-use http::{HeaderValue, Method, header};
+use http::Method;
 use object_store::{
     BackoffConfig, ClientOptions, ObjectStore, PutPayload, RetryConfig,
     aws::{AmazonS3, AmazonS3Builder},
@@ -210,9 +210,8 @@ impl S3 {
         Ok(url.to_string())
     }
 
-    pub(super) async fn url_to_put(&self, key: &str, size: u64, life: Duration) -> Result<String, BlobError> {
-        let options = SignedUrlOptions::new().with_signed_header(header::CONTENT_LENGTH, HeaderValue::from(size));
-        let url = self.public.signed_url_opts(Method::PUT, &Key::from(key), life, &options).await?;
+    pub(super) async fn url_to_put(&self, key: &str, life: Duration) -> Result<String, BlobError> {
+        let url = self.public.signed_url(Method::PUT, &Key::from(key), life).await?;
         Ok(url.to_string())
     }
 }

@@ -134,6 +134,7 @@ async fn answer(
         return Err("the store is away".into());
     }
     if is(&mood, Mood::Full) && request.method() == http::Method::PUT {
+        request.into_body().collect().await?;
         return Ok(refusal(StatusCode::INSUFFICIENT_STORAGE, "InsufficientStorage"));
     }
     let signed = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());

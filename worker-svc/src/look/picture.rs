@@ -45,7 +45,9 @@ pub(super) fn look(
     let wanted: Vec<_> = wanted.map(|(_, wanted)| *wanted).collect();
     let mut larger = picture;
     for (variant, width) in wanted.into_iter().rev() {
-        larger = shrink(&larger, width.min(larger.width()));
+        let width = width.min(looked.width);
+        let height = f64::from(looked.height) * f64::from(width) / f64::from(looked.width);
+        larger = shrink(&larger, width, (height.round() as u32).max(1));
         let (content_type, encoded) = encode(&larger)?;
         let picture = Picture {
             variant: variant.into(),
@@ -80,8 +82,8 @@ fn decode(decoder: impl ImageDecoder, orientation: Orientation) -> anyhow::Resul
 }
 
 /// Averages, which needs no more memory than what comes out.
-fn shrink(picture: &DynamicImage, width: u32) -> DynamicImage {
-    if width == picture.width() { picture.clone() } else { picture.thumbnail(width, MAX_SIDE) }
+fn shrink(picture: &DynamicImage, width: u32, height: u32) -> DynamicImage {
+    if width == picture.width() { picture.clone() } else { picture.thumbnail_exact(width, height) }
 }
 
 /// JPEG, or PNG when something of it is transparent.

@@ -17,7 +17,10 @@ use proto::file::v1::{
 };
 use tonic::{Code, Status, Streaming};
 
-use super::{Token, client};
+use super::{
+    super::{error_response, error_with},
+    Token, client,
+};
 use crate::state::State;
 
 /// Which bytes are asked for.
@@ -70,6 +73,15 @@ pub(super) async fn answer(state: &State, request: &Request<Incoming>, id: Strin
         *response.body_mut() = streamed(body);
     }
     Ok(response)
+}
+
+/// Errors of files have statuses of their own where HTTP has better ones than their codes say.
+pub(super) fn refusal(refused: &Status) -> Response<Body> {
+    match errors::reason(refused).as_str() {
+        "FILE_NOT_READY" => error_with(StatusCode::SERVICE_UNAVAILABLE, refused),
+        "FILE_BROKEN" => error_with(StatusCode::GONE, refused),
+        _ => error_response(refused),
+    }
 }
 
 /// The bytes are to be had at the store, for a moment: nobody may keep the address.
