@@ -87,7 +87,8 @@ pub(crate) async fn run(receiver: Receiver, stop: CancellationToken) {
             _ = tick.tick() => {}
             () = stop.cancelled() => return,
         }
-        match once(&receiver, round.is_multiple_of(LOOK_EVERY)).await {
+        // Not at once: a start has better things to do.
+        match once(&receiver, round % LOOK_EVERY == 1).await {
             Ok(0) => {}
             Ok(swept) => tracing::info!(swept, "uploads, blobs and leftovers are swept"),
             Err(cause) => tracing::warn!(%cause, "the sweep of files failed; it comes again"),

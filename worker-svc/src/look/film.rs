@@ -1,13 +1,13 @@
 //! Films: how long they last, how large they are.
 
-use std::io::{BufRead, Read, Seek};
+use std::io::{BufRead, Seek};
 
 use matroska::{Matroska, Settings};
 use re_mp4::{Mp4, TrackKind};
 
 use super::{Looked, note};
 
-pub(super) fn mp4(file: &mut (impl Read + Seek + BufRead), size: u64) -> anyhow::Result<Looked> {
+pub(super) fn mp4(file: &mut (impl Seek + BufRead), size: u64) -> anyhow::Result<Looked> {
     let film = Mp4::read(file, size)?;
     let mut looked = Looked::default();
     for track in film.tracks().values() {
@@ -21,7 +21,7 @@ pub(super) fn mp4(file: &mut (impl Read + Seek + BufRead), size: u64) -> anyhow:
     Ok(looked)
 }
 
-pub(super) fn matroska(file: &mut (impl Read + Seek + BufRead)) -> anyhow::Result<Looked> {
+pub(super) fn matroska(file: &mut (impl Seek + BufRead)) -> anyhow::Result<Looked> {
     let film = Matroska::open(file)?;
     let mut looked = Looked::default();
     let millis = film.info.duration.map_or(0, |duration| duration.as_millis());

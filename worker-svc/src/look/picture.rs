@@ -103,8 +103,10 @@ mod tests {
 
     use super::*;
 
+    type Pictures = Vec<(Picture, Vec<u8>)>;
+
     #[derive(Default)]
-    struct Kept(Vec<(Picture, Vec<u8>)>);
+    struct Kept(Pictures);
 
     impl Results for Kept {
         fn picture(&mut self, picture: Picture, bytes: &[u8]) -> anyhow::Result<()> {
@@ -123,7 +125,7 @@ mod tests {
         bytes.into_inner()
     }
 
-    fn made(content_type: &str, bytes: &[u8]) -> anyhow::Result<(Looked, Vec<(Picture, Vec<u8>)>)> {
+    fn made(content_type: &str, bytes: &[u8]) -> anyhow::Result<(Looked, Pictures)> {
         let mut kept = Kept::default();
         let looked = look(content_type, bytes.len() as u64, &mut &*bytes, &mut kept)?;
         Ok((looked, kept.0))

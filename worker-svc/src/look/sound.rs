@@ -1,6 +1,6 @@
 //! Sounds: how long they last, and their tags.
 
-use std::io::{BufRead, Read, Seek};
+use std::io::{BufRead, Seek};
 
 use lofty::{
     config::ParseOptions,
@@ -11,7 +11,7 @@ use lofty::{
 
 use super::{Looked, note};
 
-pub(super) fn look(file: &mut (impl Read + Seek + BufRead)) -> anyhow::Result<Looked> {
+pub(super) fn look(file: &mut (impl Seek + BufRead)) -> anyhow::Result<Looked> {
     // Covers may be large, and nobody looks at them.
     let options = ParseOptions::new().read_cover_art(false);
     let sound = Probe::new(file).options(options).guess_file_type()?.read()?;
