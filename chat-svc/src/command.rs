@@ -59,21 +59,72 @@ impl Actor {
 #[derive(Clone, Debug)]
 pub(crate) enum Action {
     CreateRoom(NewRoom),
-    UpdateRoom { room_id: Uuid, change: RoomChange },
-    ArchiveRoom { room_id: Uuid },
-    UnarchiveRoom { room_id: Uuid },
-    JoinRoom { room_id: Uuid },
-    LeaveRoom { room_id: Uuid },
-    AddMember { room_id: Uuid, user_id: Uuid, role: RoomRole },
-    RemoveMember { room_id: Uuid, user_id: Uuid },
-    SetMemberRole { room_id: Uuid, user_id: Uuid, role: RoomRole },
-    SendMessage { room_id: Uuid, text: String, files: Vec<FileClaim> },
-    EditMessage { room_id: Uuid, message_id: Uuid, text: String },
-    DeleteMessage { room_id: Uuid, message_id: Uuid },
-    MarkRead { room_id: Uuid, seq: u64 },
-    MarkUnread { room_id: Uuid, seq: u64 },
+    UpdateRoom {
+        room_id: Uuid,
+        change: RoomChange,
+    },
+    ArchiveRoom {
+        room_id: Uuid,
+    },
+    UnarchiveRoom {
+        room_id: Uuid,
+    },
+    JoinRoom {
+        room_id: Uuid,
+    },
+    LeaveRoom {
+        room_id: Uuid,
+    },
+    AddMember {
+        room_id: Uuid,
+        user_id: Uuid,
+        role: RoomRole,
+    },
+    RemoveMember {
+        room_id: Uuid,
+        user_id: Uuid,
+    },
+    SetMemberRole {
+        room_id: Uuid,
+        user_id: Uuid,
+        role: RoomRole,
+    },
+    SendMessage {
+        room_id: Uuid,
+        text: String,
+        files: Vec<FileClaim>,
+    },
+    EditMessage {
+        room_id: Uuid,
+        message_id: Uuid,
+        text: String,
+    },
+    DeleteMessage {
+        room_id: Uuid,
+        message_id: Uuid,
+    },
+    MarkRead {
+        room_id: Uuid,
+        seq: u64,
+    },
+    MarkUnread {
+        room_id: Uuid,
+        seq: u64,
+    },
     AcceptInvite(Accepted),
-    FileReady { message_id: Uuid, room_id: Uuid, file_id: Uuid, file: Box<File> },
+    FileReady {
+        message_id: Uuid,
+        room_id: Uuid,
+        file_id: Uuid,
+        file: Box<File>,
+    },
+    /// file-svc took a file out of its room.
+    FileRemoved {
+        message_id: Uuid,
+        room_id: Uuid,
+        file_id: Uuid,
+        actor_id: Uuid,
+    },
 }
 
 /// A room to be made. The id is chosen before, so that its feed can be locked like any other.
@@ -124,7 +175,8 @@ impl Command {
             | Action::SetMemberRole { room_id, .. }
             | Action::SendMessage { room_id, .. }
             | Action::EditMessage { room_id, .. }
-            | Action::DeleteMessage { room_id, .. } => vec![*room_id],
+            | Action::DeleteMessage { room_id, .. }
+            | Action::FileRemoved { room_id, .. } => vec![*room_id],
             Action::AcceptInvite(accepted) => accepted.feeds(),
             Action::FileReady { room_id, file, .. } => {
                 let uploader = Uuid::try_parse(&file.uploader_id).ok();
@@ -162,6 +214,9 @@ impl Command {
             Action::AcceptInvite(accepted) => invites::enter(work, actor, accepted).await,
             Action::FileReady { message_id, room_id, file_id, file } => {
                 files::ready(work, *message_id, *room_id, *file_id, file).await
+            }
+            Action::FileRemoved { message_id, room_id, file_id, actor_id } => {
+                files::removed(work, *message_id, *room_id, *file_id, *actor_id).await
             }
         }
     }

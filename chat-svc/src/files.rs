@@ -6,14 +6,14 @@ use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD as BASE64};
 use bytes::Bytes;
 use mesh::{
     authn::MeshSecret,
-    bus::{Delivery, HandlerError, QueueSpec},
+    bus::{Delivery, Envelope, HandlerError, QueueSpec},
 };
 use prost::Message as _;
 use proto::{
     chat::v1::{self as chat, event::Body},
     file::{
         internal::v1::FileReference,
-        v1::{File, FileReady},
+        v1::{File, FileDeleted, FileReady},
     },
 };
 use sea_orm::ConnectionTrait;
@@ -58,24 +58,39 @@ pub(crate) fn claim(
     if fits { Ok(FileClaim::Proven(Box::new(file))) } else { Err(unknown()) }
 }
 
-/// The queue on which file-svc's announcements wait.
+/// The queue on which file-svc's announcements wait: one for both kinds, so that a file is not removed before it is ready.
 pub(crate) fn queue() -> QueueSpec {
-    QueueSpec::new(CONSUMER, [proto::event_kind::<FileReady>()])
+    QueueSpec::new(CONSUMER, [proto::event_kind::<FileReady>(), proto::event_kind::<FileDeleted>()])
 }
 
 /// Hands an announcement to the append path.
 pub(crate) async fn announce(appender: Appender, delivery: Delivery) -> Result<(), HandlerError> {
     let envelope = &delivery.envelope;
+    let deleted = proto::event_kind::<FileDeleted>();
+    let action = if envelope.kinds().any(|kind| kind == deleted) { removal(envelope)? } else { readiness(envelope)? };
+    let done = appender.commit(Command { actor: Actor::SYSTEM, op: None, action, place: Place::default() }).await;
+    done.map(drop).map_err(|cause| HandlerError::Retry(cause.into()))
+}
+
+fn removal(envelope: &Envelope) -> Result<Action, HandlerError> {
+    let deleted: FileDeleted = proto::from_json(&envelope.body).map_err(poison)?;
+    Ok(Action::FileRemoved {
+        message_id: envelope.message_id,
+        room_id: Uuid::try_parse(&deleted.room_id).map_err(poison)?,
+        file_id: Uuid::try_parse(&deleted.file_id).map_err(poison)?,
+        actor_id: Uuid::try_parse(&deleted.actor_id).map_err(poison)?,
+    })
+}
+
+fn readiness(envelope: &Envelope) -> Result<Action, HandlerError> {
     let ready: FileReady = proto::from_json(&envelope.body).map_err(poison)?;
     let file = ready.file.ok_or_else(|| poison("an announcement without a file"))?;
-    let action = Action::FileReady {
+    Ok(Action::FileReady {
         message_id: envelope.message_id,
         room_id: Uuid::try_parse(&file.room_id).map_err(poison)?,
         file_id: Uuid::try_parse(&file.id).map_err(poison)?,
         file: Box::new(File { reference: String::new(), ..file }),
-    };
-    let done = appender.commit(Command { actor: Actor::SYSTEM, op: None, action, place: Place::default() }).await;
-    done.map(drop).map_err(|cause| HandlerError::Retry(cause.into()))
+    })
 }
 
 fn poison(cause: impl std::fmt::Display) -> HandlerError {
@@ -132,6 +147,24 @@ pub(crate) async fn ready(
     for feed in [room_id, uploader] {
         let body = Body::FileReady(chat::FileReady { file: Some(file.clone()) });
         work.append(feed, uploader, body, None);
+    }
+    Ok(Bytes::new())
+}
+
+/// Tells a room that a file is gone, once however often it is delivered.
+pub(crate) async fn removed(
+    work: &mut Work<'_>,
+    message_id: Uuid,
+    room_id: Uuid,
+    file_id: Uuid,
+    actor_id: Uuid,
+) -> Result<Bytes, ChatError> {
+    if !mesh::inbox::claim(work.tx().await?, CONSUMER, message_id, work.now).await? {
+        return Ok(Bytes::new());
+    }
+    work.wrote();
+    if store::file::forget(work.tx().await?, room_id, file_id).await? {
+        work.append(room_id, actor_id, Body::FileRemoved(chat::FileRemoved { file_id: file_id.to_string() }), None);
     }
     Ok(Bytes::new())
 }

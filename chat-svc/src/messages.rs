@@ -135,7 +135,11 @@ pub(crate) async fn delete(
         work.audit(actor, "message.deleted", room_id, &facts);
     }
     let message_seq = store::unsigned(row.seq);
-    let deleted = MessageDeleted { message_id: message_id.to_string(), message_seq };
+    // Its author's files go with it; those that others brought into the room are theirs.
+    let author = row.author_id.to_string();
+    let files = current(work.tx().await?, &row).await?.files.into_iter().filter(|file| file.uploader_id == author);
+    let file_ids = files.map(|file| file.id).collect();
+    let deleted = MessageDeleted { message_id: message_id.to_string(), message_seq, file_ids };
     work.publish(room_id, &deleted)?;
     let seq = work.append(room_id, actor.user_id, Body::MessageDeleted(deleted), None);
     work.flush().await?;

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, time::Duration};
 
 use mesh::{
-    blobs::BlobError,
+    blobs::{BlobError, Trouble},
     errors::{Describe, Violation},
     fields::Invalid,
 };
@@ -55,6 +55,41 @@ pub enum FileError {
         /// What was announced.
         size: u64,
     },
+    /// More than one user may keep.
+    #[error("You may keep {limit} bytes of files here, and this would be more.")]
+    UserQuotaExceeded {
+        /// The limit.
+        limit: u64,
+    },
+    /// More than all together may keep.
+    #[error("All together may keep {limit} bytes of files here, and this would be more.")]
+    WorkspaceQuotaExceeded {
+        /// The limit.
+        limit: u64,
+    },
+    /// Files of this type are not wanted here.
+    #[error("Files of the type {0} are not taken here.")]
+    TypeRefused(String),
+    /// What came in one stream is not what its sender says.
+    #[error("The bytes of this request are not those of its checksum; nothing of it was kept.")]
+    StreamChecksumMismatch,
+    /// Parts cannot be put directly.
+    #[error("Direct uploads are not configured here.")]
+    DirectUploadOff,
+    /// A part that was to be there is not, or has another length.
+    #[error("The part at {offset} is not there with {size} bytes.")]
+    PartMissing {
+        /// Where it belongs.
+        offset: u64,
+        /// What it should have.
+        size: u64,
+    },
+    /// The worker has not checked it yet.
+    #[error("This file is still being checked.")]
+    FileNotReady,
+    /// The worker could not take it.
+    #[error("This file cannot be used: {0}")]
+    FileBroken(String),
     /// More than the server takes.
     #[error("A file may have at most {max} bytes.")]
     FileTooLarge {
@@ -76,8 +111,8 @@ pub enum FileError {
     /// The database did not answer.
     #[error("The file database is not available just now.")]
     StoreUnavailable(#[from] DbErr),
-    /// The blob store did not answer.
-    #[error("The file store is not available just now.")]
+    /// The blob store did not answer, or refused.
+    #[error("{}", trouble(.0))]
     BlobsUnavailable(#[from] BlobError),
     /// chat-svc did not answer.
     #[error("Whether you may do that cannot be checked just now.")]
@@ -85,6 +120,15 @@ pub enum FileError {
     /// A bug, or data that should not be there.
     #[error("The server failed on this call.")]
     Internal(#[source] anyhow::Error),
+}
+
+/// What people can do about it, without a word about how the store is reached.
+fn trouble(cause: &BlobError) -> &'static str {
+    match cause.trouble() {
+        Trouble::Away => "The file store is not available just now.",
+        Trouble::Refused => "The file store does not let this server in: its keys, region or bucket are not right.",
+        Trouble::Full => "The file store is full.",
+    }
 }
 
 impl FileError {
@@ -107,8 +151,18 @@ impl Describe for FileError {
             Self::RoleTooLow => Code::PermissionDenied,
             Self::OpIdReused | Self::MetadataExists => Code::AlreadyExists,
             Self::OffsetMismatch { .. } | Self::UploadBusy | Self::BrokenOff => Code::Aborted,
-            Self::UploadComplete | Self::ChecksumMismatch | Self::RoomArchived => Code::FailedPrecondition,
-            Self::FileTooLarge { .. } => Code::ResourceExhausted,
+            Self::UploadComplete
+            | Self::ChecksumMismatch
+            | Self::StreamChecksumMismatch
+            | Self::TypeRefused(_)
+            | Self::DirectUploadOff
+            | Self::PartMissing { .. }
+            | Self::FileNotReady
+            | Self::RoomArchived
+            | Self::FileBroken(_) => Code::FailedPrecondition,
+            Self::FileTooLarge { .. } | Self::UserQuotaExceeded { .. } | Self::WorkspaceQuotaExceeded { .. } => {
+                Code::ResourceExhausted
+            }
             Self::RangeNotSatisfiable { .. } => Code::OutOfRange,
             Self::StoreUnavailable(_) | Self::BlobsUnavailable(_) | Self::AccessUnavailable(_) => Code::Unavailable,
             Self::Internal(_) => Code::Internal,
@@ -134,7 +188,19 @@ impl Describe for FileError {
             Self::RangeNotSatisfiable { .. } => "RANGE_NOT_SATISFIABLE",
             Self::BrokenOff => "BROKEN_OFF",
             Self::StoreUnavailable(_) => "STORE_UNAVAILABLE",
-            Self::BlobsUnavailable(_) => "BLOBS_UNAVAILABLE",
+            Self::BlobsUnavailable(cause) => match cause.trouble() {
+                Trouble::Away => "BLOBS_UNAVAILABLE",
+                Trouble::Refused => "BLOBS_REFUSED",
+                Trouble::Full => "BLOBS_FULL",
+            },
+            Self::UserQuotaExceeded { .. } => "USER_QUOTA_EXCEEDED",
+            Self::WorkspaceQuotaExceeded { .. } => "WORKSPACE_QUOTA_EXCEEDED",
+            Self::TypeRefused(_) => "TYPE_REFUSED",
+            Self::StreamChecksumMismatch => "STREAM_CHECKSUM_MISMATCH",
+            Self::DirectUploadOff => "DIRECT_UPLOAD_OFF",
+            Self::PartMissing { .. } => "PART_MISSING",
+            Self::FileNotReady => "FILE_NOT_READY",
+            Self::FileBroken(_) => "FILE_BROKEN",
             Self::AccessUnavailable(_) => "ACCESS_UNAVAILABLE",
             Self::Internal(_) => "INTERNAL",
         }
@@ -148,6 +214,10 @@ impl Describe for FileError {
             Self::RoomNotFound => vec![Violation::new("room_id", "names no room that you can see")],
             Self::OpIdReused => vec![Violation::new("op_id", "was already used for another upload")],
             Self::FileTooLarge { max } => vec![Violation::new("size", format!("must be at most {max}"))],
+            Self::UserQuotaExceeded { .. } | Self::WorkspaceQuotaExceeded { .. } => {
+                vec![Violation::new("size", "is more than is left of the quota")]
+            }
+            Self::TypeRefused(_) => vec![Violation::new("metadata.content_type", "is not taken here")],
             _ => Vec::new(),
         }
     }
@@ -155,14 +225,20 @@ impl Describe for FileError {
     fn retry_after(&self) -> Option<Duration> {
         let passing = matches!(
             self,
-            Self::StoreUnavailable(_) | Self::BlobsUnavailable(_) | Self::AccessUnavailable(_) | Self::UploadBusy
+            Self::StoreUnavailable(_)
+                | Self::BlobsUnavailable(_)
+                | Self::AccessUnavailable(_)
+                | Self::UploadBusy
+                | Self::FileNotReady
         );
         passing.then_some(Duration::from_secs(1))
     }
 
     fn metadata(&self) -> HashMap<String, String> {
         match self {
-            Self::OffsetMismatch { offset } => HashMap::from([("offset".into(), offset.to_string())]),
+            Self::OffsetMismatch { offset } | Self::PartMissing { offset, .. } => {
+                HashMap::from([("offset".into(), offset.to_string())])
+            }
             _ => HashMap::new(),
         }
     }

@@ -18,8 +18,9 @@ use sea_orm::ConnectionTrait;
 use time::OffsetDateTime;
 
 use crate::{
+    disposition,
     errors::FileError,
-    store::{self, file, upload},
+    store::{self, blob, file, upload},
 };
 
 /// What references are signed for; chat-svc verifies the same.
@@ -54,32 +55,57 @@ pub(crate) struct Download {
     pub(crate) bytes: BoxStream<'static, Result<Bytes, FileError>>,
 }
 
+/// How long a signed address counts. Short: whoever has it needs no other right.
+const URL_LIFE: Duration = Duration::from_secs(45);
+
+/// What somebody wants of a file.
+pub(crate) struct Asked<'a> {
+    /// Empty for the file itself.
+    pub(crate) variant: &'a str,
+    pub(crate) offset: u64,
+    pub(crate) length: Option<u64>,
+    /// A signed address will do instead.
+    pub(crate) url: bool,
+}
+
 /// Opens a range of a file or of one of its pictures.
 pub(crate) async fn download<C: ConnectionTrait>(
     db: &C,
     blobs: &Blobs,
     row: &file::Model,
-    variant: &str,
-    offset: u64,
-    length: Option<u64>,
+    asked: &Asked<'_>,
 ) -> Result<Download, FileError> {
+    if row.state() == FileState::Failed {
+        return Err(FileError::FileBroken(row.failure.clone()));
+    }
     let pictures = file::thumbnails(db, &[row.id]).await?;
     let shown = row.to_proto(&pictures);
-    let (content_type, total, source) = if variant.is_empty() {
-        (row.content_type.clone(), store::unsigned(row.size), Source::of(db, row).await?)
+    let (content_type, total, source) = if asked.variant.is_empty() {
+        let content_type = disposition::content_type(&row.content_type, row.state()).to_owned();
+        (content_type, store::unsigned(row.size), Source::of(db, row).await?)
     } else {
-        let picture = pictures.into_iter().find(|picture| picture.variant == variant).ok_or(FileError::FileNotFound)?;
+        let picture = pictures.into_iter().find(|picture| picture.variant == asked.variant);
+        let picture = picture.ok_or(FileError::FileNotFound)?;
         (picture.content_type, store::unsigned(picture.size), Source::Blob(picture.key))
     };
+    let offset = asked.offset;
     // The first byte of an empty file may be asked for; it is just not there.
-    if offset > total || (offset == total && total > 0 && length != Some(0)) {
+    if offset > total || (offset == total && total > 0 && asked.length != Some(0)) {
         return Err(FileError::RangeNotSatisfiable { size: total });
     }
-    let length = length.unwrap_or(u64::MAX).min(total - offset);
+    let disposition = disposition::disposition(&content_type, &row.name);
+    let url = match &source {
+        Source::Blob(key) if asked.url => blobs.url_to_get(key, &content_type, &disposition, URL_LIFE).await?,
+        _ => None,
+    };
+    let length = if url.is_some() { 0 } else { asked.length.unwrap_or(u64::MAX).min(total - offset) };
     let digest: String = row.sha256.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-    let etag = if variant.is_empty() { digest } else { format!("{digest}-{variant}") };
-    let header = DownloadHeader { file: Some(shown), content_type, total_size: total, offset, length, etag };
-    Ok(Download { header, bytes: source.open(blobs.clone(), offset, offset + length) })
+    let etag = if asked.variant.is_empty() { digest } else { format!("{digest}-{}", asked.variant) };
+    let url = url.unwrap_or_default();
+    let header =
+        DownloadHeader { file: Some(shown), content_type, total_size: total, offset, length, etag, url, disposition };
+    let bytes = source.open(blobs.clone(), offset, offset + length).await?;
+    Ok(Download { header, bytes })
 }
 
 /// Where the bytes are.
@@ -90,64 +116,84 @@ enum Source {
     Pieces(Vec<(String, u64, u64)>, String),
 }
 
-/// A part of a blob, and where else the same bytes are once it is gone.
-struct Part {
-    key: String,
-    range: Range<u64>,
-    moved: Option<(String, Range<u64>)>,
-}
-
 impl Source {
     async fn of<C: ConnectionTrait>(db: &C, row: &file::Model) -> Result<Self, FileError> {
         if row.state() == FileState::Ready {
-            return Ok(Self::Blob(row.blob_key()));
+            let blob = match row.blob_id {
+                Some(id) => blob::find(db, id).await?,
+                None => None,
+            };
+            return Ok(Self::Blob(blob.ok_or(FileError::FileNotFound)?.key));
         }
-        let parts = upload::parts(db, row.id).await?.into_iter();
+        let parts = upload::parts(db, row.id).await?;
+        if parts.is_empty() && row.size > 0 {
+            // The worker came to its end between the two questions.
+            return Err(FileError::FileNotReady);
+        }
         let piece = |part: upload::part::Model| {
             let start = store::unsigned(part.start);
             (part.key, start, start + store::unsigned(part.size))
         };
-        Ok(Self::Pieces(parts.map(piece).collect(), row.blob_key()))
+        Ok(Self::Pieces(parts.into_iter().map(piece).collect(), row.own_key()))
     }
 
-    fn open(self, blobs: Blobs, from: u64, to: u64) -> BoxStream<'static, Result<Bytes, FileError>> {
-        let parts: Vec<Part> = match self {
-            Self::Blob(key) => vec![Part { key, range: from..to, moved: None }],
-            Self::Pieces(pieces, whole) => {
-                let touched = pieces.into_iter().filter(|(_, start, end)| *start < to && *end > from);
-                let part = |(key, start, end): (String, u64, u64)| {
-                    let range = from.max(start)..to.min(end);
-                    let moved = Some((whole.clone(), range.clone()));
-                    Part { key, range: range.start - start..range.end - start, moved }
-                };
-                touched.map(part).collect()
-            }
+    /// The bytes. A store that is away is found out before a word is said to the client.
+    async fn open(
+        self,
+        blobs: Blobs,
+        from: u64,
+        to: u64,
+    ) -> Result<BoxStream<'static, Result<Bytes, FileError>>, FileError> {
+        let (pieces, whole) = match self {
+            Self::Blob(key) => return Ok(blobs.get_range(&key, from..to).await?.map_err(FileError::from).boxed()),
+            Self::Pieces(pieces, whole) => (pieces, whole),
+        };
+        let size = pieces.last().map_or(0, |(_, _, end)| *end);
+        let touched = pieces.into_iter().filter(move |(_, start, end)| *start < to && *end > from);
+        let part = move |(key, start, end): (String, u64, u64)| {
+            let range = from.max(start)..to.min(end);
+            let moved = (whole.clone(), range.clone());
+            Part { key, range: range.start - start..range.end - start, moved, size }
         };
         let open = move |part: Part| {
             let blobs = blobs.clone();
             async move { Ok::<_, FileError>(part.open(&blobs).await?.map_err(FileError::from)) }
         };
-        stream::iter(parts).then(open).try_flatten().boxed()
+        Ok(stream::iter(touched.map(part).collect::<Vec<_>>()).then(open).try_flatten().boxed())
     }
+}
+
+/// A part of a file in the staging area, and where the same bytes are once the worker took it away.
+struct Part {
+    key: String,
+    range: Range<u64>,
+    moved: (String, Range<u64>),
+    /// The whole file's bytes. When the worker took something out, the whole is another one.
+    size: u64,
 }
 
 impl Part {
     async fn open(self, blobs: &Blobs) -> Result<BoxStream<'static, Result<Bytes, BlobError>>, BlobError> {
-        match (blobs.get_range(&self.key, self.range).await, self.moved) {
-            (Err(cause), Some((key, range))) if cause.is_missing() => blobs.get_range(&key, range).await,
-            (found, _) => found,
+        let (whole, range) = self.moved;
+        match blobs.get_range(&self.key, self.range).await {
+            Err(cause) if cause.is_missing() && blobs.size(&whole).await? == Some(self.size) => {
+                blobs.get_range(&whole, range).await
+            }
+            found => found,
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use mesh::blobs::S3Config;
+
     use super::*;
 
     #[tokio::test]
     async fn a_download_goes_on_when_the_worker_takes_the_pieces_away() {
         let folder = tempfile::tempdir().unwrap();
-        let blobs = Blobs::open(&format!("file:{}", folder.path().display())).unwrap();
+        let blobs = Blobs::open(&format!("file:{}", folder.path().display()), &S3Config::default()).unwrap();
         let whole: Vec<u8> = (0..200).collect();
         for (key, bytes) in [("staging/1", &whole[..80]), ("staging/2", &whole[80..]), ("files/whole", &whole)] {
             blobs.put(key, bytes.to_vec().into()).await.unwrap();
@@ -155,7 +201,8 @@ mod tests {
         let pieces = || vec![("staging/1".to_owned(), 0, 80), ("staging/2".to_owned(), 80, 200)];
         let source = || Source::Pieces(pieces(), "files/whole".into());
         let read = async |from: u64, to: u64| -> Vec<u8> {
-            let chunks: Vec<Bytes> = source().open(blobs.clone(), from, to).try_collect().await.unwrap();
+            let opened = source().open(blobs.clone(), from, to).await.unwrap();
+            let chunks: Vec<Bytes> = opened.try_collect().await.unwrap();
             chunks.concat()
         };
         assert_eq!(read(10, 150).await, whole[10..150]);

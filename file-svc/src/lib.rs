@@ -3,22 +3,30 @@
 //!
 //! Asks chat-svc who may do what in a room and calls nobody else. Never holds a file whole.
 
+mod direct;
+mod disposition;
 mod errors;
 mod fields;
 mod files;
+mod life;
 mod migration;
 mod processing;
+mod quota;
 mod receive;
+mod released;
 mod rpc;
 mod store;
 mod sweep;
+#[cfg(test)]
+mod tests;
+mod types;
 mod uploads;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use mesh::{
     authn::MeshSecret,
-    blobs::Blobs,
+    blobs::{Blobs, S3Config},
     bus::Bus,
     clock::Clock,
     db::{Db, DbConfig},
@@ -42,12 +50,26 @@ pub struct Config {
     pub url: String,
     /// The database. Default: `file.db` in `data_dir`.
     pub db: DbConfig,
-    /// The blob store, which the worker uses as well: `file:PATH`. Default: `blobs` in `data_dir`.
+    /// The blob store, which the worker uses as well: `file:PATH` or `s3://BUCKET`. Default: `blobs` in `data_dir`.
     pub blobs: String,
+    /// How the bucket is reached, when `blobs` is on S3.
+    pub s3: S3Config,
+    /// On S3: downloads are answered with an address there that ends within a minute, instead of with the bytes. Default off.
+    pub redirect: bool,
+    /// On S3: clients may put parts there by signed addresses instead of through this server. Default off.
+    pub direct: bool,
     /// The largest file, in bytes. Default 1 GiB.
     pub max_bytes: u64,
     /// Hours after which an upload that is not complete is dropped. Default 24.
     pub upload_hours: u32,
+    /// The most bytes that one user may keep; 0 (the default) is no limit.
+    pub user_quota_bytes: u64,
+    /// The most bytes that all together may keep; 0 (the default) is no limit.
+    pub workspace_quota_bytes: u64,
+    /// Types that are not taken, such as `application/x-msdownload` or `video/*`. Default: none.
+    pub refused_types: Vec<String>,
+    /// A virus scanner that looks at every file before others can fetch it: `HOST:PORT` of a clamd. Empty (the default): none.
+    pub clamd: String,
 }
 
 impl Default for Config {
@@ -57,8 +79,15 @@ impl Default for Config {
             url: "http://127.0.0.1:8083".into(),
             db: DbConfig::default(),
             blobs: String::new(),
+            s3: S3Config::default(),
+            redirect: false,
+            direct: false,
             max_bytes: 1024 * 1024 * 1024,
             upload_hours: 24,
+            user_quota_bytes: 0,
+            workspace_quota_bytes: 0,
+            refused_types: Vec::new(),
+            clamd: String::new(),
         }
     }
 }
@@ -87,6 +116,12 @@ pub enum StartError {
     /// The database could not be migrated.
     #[error("the file database: {0}")]
     Db(#[from] mesh::db::DbError),
+    /// A queue could not be declared.
+    #[error("the file queues: {0}")]
+    Bus(#[from] mesh::bus::BusError),
+    /// What is configured needs a store that signs addresses.
+    #[error("{0} needs file.blobs on S3; a folder cannot sign addresses")]
+    Unsigned(&'static str),
 }
 
 /// Makes file-svc ready.
@@ -95,20 +130,50 @@ pub enum StartError {
 /// When the database cannot be migrated.
 pub async fn start(config: &Config, deps: Deps) -> Result<Service, StartError> {
     let Deps { db, blobs, bus, clock, tasks, secret, chat } = deps;
+    for (wanted, key) in [(config.redirect, "file.redirect"), (config.direct, "file.direct")] {
+        if wanted && !blobs.signs() {
+            return Err(StartError::Unsigned(key));
+        }
+    }
     db.migrate::<Migrator>().await?;
-    let limits = uploads::Limits {
-        max_bytes: config.max_bytes,
-        life: Duration::from_secs(u64::from(config.upload_hours) * 3600),
+    let queue = released::queue();
+    bus.declare(&queue).await?;
+    let limits = Arc::new(config.limits());
+    let (wake, stop) = (Wake::default(), tasks.stopping());
+    let trash = sweep::Trash::new(db.clone(), blobs.clone());
+    let receiver = receive::Receiver::new(db.clone(), blobs.clone(), clock.clone(), limits.clone(), trash.clone());
+    let released =
+        released::Released { db: db.clone(), clock: clock.clone(), wake: wake.clone(), trash: trash.clone() };
+    let consumer = {
+        let (bus, stop) = (bus.clone(), stop.clone());
+        async move { bus.consume(&queue, 1, stop, move |delivery| released.clone().handle(delivery)).await }
     };
-    let wake = Wake::default();
-    let receiver = receive::Receiver::new(db.clone(), blobs.clone(), clock.clone(), limits);
-    let relay = Relay::new(db.clone(), bus, wake.clone(), clock.clone()).run(tasks.stopping());
-    let sweep = sweep::run(db.clone(), receiver.clone(), clock.clone(), tasks.stopping());
+    let relay = Relay::new(db.clone(), bus, wake.clone(), clock.clone()).run(stop.clone());
+    let sweep = sweep::run(receiver.clone(), stop.clone());
     let access = AccessServiceClient::new(chat);
-    let routes = rpc::routes(rpc::Shared { db, blobs, clock, tasks, secret, wake, receiver, limits, access });
+    let (scanner, redirect, direct) = (config.clamd.clone(), config.redirect, config.direct);
+    let shared =
+        rpc::Shared { db, blobs, clock, tasks, secret, wake, receiver, limits, access, scanner, redirect, direct };
     Ok(Service {
-        routes,
+        routes: rpc::routes(shared),
         methods: METHODS,
-        background: vec![("file-relay", Box::pin(relay)), ("file-sweep", Box::pin(sweep))],
+        background: vec![
+            ("file-relay", Box::pin(relay)),
+            ("file-sweep", Box::pin(sweep)),
+            ("file-trash", Box::pin(trash.run(stop))),
+            ("file-released", Box::pin(consumer)),
+        ],
     })
+}
+
+impl Config {
+    fn limits(&self) -> uploads::Limits {
+        uploads::Limits {
+            max_bytes: self.max_bytes,
+            life: Duration::from_secs(u64::from(self.upload_hours) * 3600),
+            quotas: quota::Quotas { user: self.user_quota_bytes, workspace: self.workspace_quota_bytes },
+            refused: types::Refused::new(&self.refused_types),
+            scanned: !self.clamd.is_empty(),
+        }
+    }
 }

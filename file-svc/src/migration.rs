@@ -1,5 +1,7 @@
 //! The tables of file-svc's database.
 
+mod life;
+
 use sea_orm_migration::{prelude::*, schema::*};
 
 /// Every migration, oldest first.
@@ -8,7 +10,7 @@ pub struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![mesh::outbox::migration(), Box::new(Files)]
+        vec![mesh::outbox::migration(), Box::new(Files), Box::new(life::Life)]
     }
 }
 

@@ -1,12 +1,15 @@
 //! The services: decode, authorise, call a rule, encode.
 
 mod files;
+mod keeping;
 mod processing;
+mod reading;
+mod uploading;
 
 use std::sync::Arc;
 
 use mesh::{
-    authn::{MeshSecret, UserPrincipal},
+    authn::{MeshSecret, Rank, UserPrincipal},
     blobs::Blobs,
     clock::Clock,
     db::Db,
@@ -28,14 +31,21 @@ use crate::{errors::FileError, files::Signing, receive::Receiver, store::file, u
 
 /// Who may call what.
 pub const METHODS: &[Method] = &[
+    Method::user("/loquat.file.v1.FileService/GetUploadLimits").scope("files:read"),
     Method::user("/loquat.file.v1.FileService/CreateUpload").scope("files:write"),
     Method::user("/loquat.file.v1.FileService/UploadFile").scope("files:write").streaming(),
     Method::user("/loquat.file.v1.FileService/PutMetadata").scope("files:write"),
     Method::user("/loquat.file.v1.FileService/GetUpload").scope("files:write"),
     Method::user("/loquat.file.v1.FileService/CancelUpload").scope("files:write"),
+    Method::user("/loquat.file.v1.FileService/CreatePartUrls").scope("files:write"),
+    Method::user("/loquat.file.v1.FileService/CommitParts").scope("files:write").streaming(),
     Method::user("/loquat.file.v1.FileService/GetFile").scope("files:read"),
+    Method::user("/loquat.file.v1.FileService/ShareFile").scope("files:write"),
+    Method::user("/loquat.file.v1.FileService/DeleteFile").scope("files:write"),
     Method::user("/loquat.file.v1.FileService/ListFiles").scope("files:read"),
     Method::user("/loquat.file.v1.FileService/DownloadFile").scope("files:read").streaming(),
+    Method::user("/loquat.file.v1.FileService/GetUsage").scope("files:read"),
+    Method::user("/loquat.file.v1.FileService/ListUsage").least(Rank::Admin).scope("files:read"),
     Method::service("/loquat.file.internal.v1.ProcessingService/GetProcessing"),
     Method::service("/loquat.file.internal.v1.ProcessingService/FinishProcessing"),
 ];
@@ -49,8 +59,14 @@ pub(crate) struct Shared {
     pub(crate) secret: MeshSecret,
     pub(crate) wake: Wake,
     pub(crate) receiver: Receiver,
-    pub(crate) limits: Limits,
+    pub(crate) limits: Arc<Limits>,
     pub(crate) access: AccessServiceClient<Upstream>,
+    /// Where a virus scanner listens; empty if there is none.
+    pub(crate) scanner: String,
+    /// Downloads may be answered with a signed address.
+    pub(crate) redirect: bool,
+    /// Parts may be put directly.
+    pub(crate) direct: bool,
 }
 
 /// The handlers of every service.

@@ -1,24 +1,26 @@
 //! Uploads: opened, given their metadata, completed, given up. The bytes themselves come in through `receive`.
 //!
 //! The two halves are recorded under one operation id in either order; whichever comes second completes the file, in one
-//! transaction with the word to the worker.
+//! transaction with the word to the worker. What counts towards quotas is counted in the transaction that keeps it.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use mesh::outbox::{self, OutboxMessage};
 use prost::Message as _;
-use proto::file::v1::{FileMetadata, FileState, FileUploaded, Upload};
+use proto::file::v1::{FileMetadata, FileReady, FileState, FileUploaded, PreviewState, ScanState, Upload};
 use sea_orm::ConnectionTrait;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{
     errors::FileError,
-    files,
+    files, life, processing,
+    quota::{self, Quotas},
     store::{
-        self, file,
+        self, blob, file, trash,
         upload::{self, Model},
     },
+    types::Refused,
 };
 
 /// What somebody wants to upload.
@@ -31,21 +33,28 @@ pub(crate) struct NewUpload {
 }
 
 /// The limits of one upload.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Limits {
     pub(crate) max_bytes: u64,
     pub(crate) life: Duration,
+    pub(crate) quotas: Quotas,
+    pub(crate) refused: Refused,
+    /// A virus scanner looks at every file.
+    pub(crate) scanned: bool,
 }
 
 /// Opens an upload, or finds the one of the same operation.
 pub(crate) async fn open<C: ConnectionTrait>(
     tx: &C,
     new: &NewUpload,
-    limits: Limits,
+    limits: &Limits,
     now: OffsetDateTime,
 ) -> Result<Model, FileError> {
     if new.size.is_some_and(|size| size > limits.max_bytes) {
         return Err(FileError::FileTooLarge { max: limits.max_bytes });
+    }
+    if let Some(metadata) = &new.metadata {
+        limits.refused.check(&metadata.content_type)?;
     }
     let row = Model {
         id: mesh::ids::new_id(),
@@ -58,12 +67,15 @@ pub(crate) async fn open<C: ConnectionTrait>(
         metadata: Vec::new(),
         created_at: store::micros(now),
         expires_at: store::micros(now + limits.life),
+        charged: 0,
+        done: false,
     };
     let id = row.id;
     // Both halves may come at once: one makes the upload, the other waits here and finds it.
     upload::insert_once(tx, row).await?;
     let found = upload::lock_by_op(tx, new.user_id, new.op_id).await?.ok_or(FileError::UploadNotFound)?;
     let found = if found.id == id { found } else { join(tx, found, new).await? };
+    let found = charge(tx, found, limits).await?;
     let with_metadata = match &new.metadata {
         Some(metadata) => put_metadata(tx, found, metadata).await?,
         None => found,
@@ -75,12 +87,23 @@ pub(crate) async fn open<C: ConnectionTrait>(
             with_metadata,
             0,
             sha2::Digest::finalize(<sha2::Sha256 as sha2::Digest>::new()).to_vec(),
+            limits,
             now,
         )
         .await;
     }
-    complete(tx, &with_metadata, now).await?;
-    Ok(with_metadata)
+    complete(tx, with_metadata, limits, now).await
+}
+
+/// Bytes that are announced count from the beginning, so that nobody sends what is refused in the end.
+async fn charge<C: ConnectionTrait>(tx: &C, mut upload: Model, limits: &Limits) -> Result<Model, FileError> {
+    let more = upload.size.max(upload.offset) - upload.charged;
+    if !upload.done && more > 0 {
+        quota::charge(tx, upload.user_id, store::unsigned(more), limits.quotas).await?;
+        upload.charged += more;
+        upload::set_charged(tx, upload.id, upload.charged).await?;
+    }
+    Ok(upload)
 }
 
 /// The other half of the same operation came first: the room must be the same, and a size that is known must stay.
@@ -121,24 +144,73 @@ pub(crate) async fn finish_bytes<C: ConnectionTrait>(
     mut upload: Model,
     size: u64,
     sha256: Vec<u8>,
+    limits: &Limits,
     now: OffsetDateTime,
 ) -> Result<Model, FileError> {
     upload::set_bytes(tx, upload.id, size, sha256.clone()).await?;
     upload.size = store::signed(size);
     upload.sha256 = sha256;
-    complete(tx, &upload, now).await?;
+    complete(tx, upload, limits, now).await
+}
+
+/// Makes the file once both halves are here, and tells the worker; or the room, when the same bytes were checked before. The
+/// second call finds that it was done and does nothing.
+async fn complete<C: ConnectionTrait>(
+    tx: &C,
+    mut upload: Model,
+    limits: &Limits,
+    now: OffsetDateTime,
+) -> Result<Model, FileError> {
+    if !upload.bytes_received() || !upload.metadata_received() || upload.done {
+        return Ok(upload);
+    }
+    let metadata = FileMetadata::decode(upload.metadata.as_slice()).map_err(FileError::internal)?;
+    let blob = blob::claim(tx, &upload.sha256, upload.size).await?;
+    let mut row = new_file(&upload, &metadata, blob.id, limits, now);
+    if blob.state == blob::READY {
+        let pictures = processing::settle(tx, &mut row, &blob.report(), limits).await?;
+        let ready = FileReady { file: Some(row.to_proto(&pictures)) };
+        file::insert(tx, row, pictures).await?;
+        life::leave(tx, blob.id, now).await?;
+        drop_parts(tx, upload.id, now).await?;
+        outbox::add(tx, &[message(&ready, upload.room_id, upload.op_id)?], now).await?;
+    } else {
+        file::insert(tx, row, Vec::new()).await?;
+        let event = FileUploaded {
+            file_id: upload.id.to_string(),
+            room_id: upload.room_id.to_string(),
+            op_id: upload.op_id.to_string(),
+            at: Some(store::timestamp(store::micros(now))),
+        };
+        outbox::add(tx, &[message(&event, upload.room_id, upload.op_id)?], now).await?;
+    }
+    upload::set_done(tx, upload.id).await?;
+    (upload.done, upload.charged) = (true, 0);
     Ok(upload)
 }
 
-/// Makes the file once both halves are here, and tells the worker. The second call finds the file and does nothing.
-async fn complete<C: ConnectionTrait>(tx: &C, upload: &Model, now: OffsetDateTime) -> Result<(), FileError> {
-    if !upload.bytes_received() || !upload.metadata_received() || file::find(tx, upload.id).await?.is_some() {
-        return Ok(());
-    }
-    let metadata = FileMetadata::decode(upload.metadata.as_slice()).map_err(FileError::internal)?;
+/// The pieces of an upload are needed no longer.
+pub(crate) async fn drop_parts<C: ConnectionTrait>(
+    tx: &C,
+    id: Uuid,
+    now: OffsetDateTime,
+) -> Result<Vec<String>, FileError> {
+    let keys: Vec<String> = upload::parts(tx, id).await?.into_iter().map(|part| part.key).collect();
+    upload::delete_parts(tx, id).await?;
+    trash::add(tx, keys.clone(), store::micros(now)).await?;
+    Ok(keys)
+}
+
+fn new_file(
+    upload: &Model,
+    metadata: &FileMetadata,
+    blob_id: Uuid,
+    limits: &Limits,
+    now: OffsetDateTime,
+) -> file::Model {
     let content_type =
         if metadata.content_type.is_empty() { "application/octet-stream" } else { &metadata.content_type };
-    let row = file::Model {
+    file::Model {
         id: upload.id,
         room_id: upload.room_id,
         uploader_id: upload.user_id,
@@ -152,16 +224,15 @@ async fn complete<C: ConnectionTrait>(tx: &C, upload: &Model, now: OffsetDateTim
         failure: String::new(),
         width: 0,
         height: 0,
-    };
-    file::insert(tx, row).await?;
-    let event = FileUploaded {
-        file_id: upload.id.to_string(),
-        room_id: upload.room_id.to_string(),
-        op_id: upload.op_id.to_string(),
-        at: Some(store::timestamp(store::micros(now))),
-    };
-    outbox::add(tx, &[message(&event, upload.room_id, upload.op_id)?], now).await?;
-    Ok(())
+        blob_id: Some(blob_id),
+        charged: upload.charged,
+        search: file::search_text(metadata, &HashMap::new()),
+        preview: PreviewState::Pending.into(),
+        preview_failure: String::new(),
+        scan: if limits.scanned { ScanState::Pending } else { ScanState::Off }.into(),
+        duration_ms: 0,
+        found: String::new(),
+    }
 }
 
 /// An event for other services.

@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, fmt, net::SocketAddr, path::PathBuf, str::FromS
 
 pub use auth_svc::Registration;
 use mesh::{
+    blobs::Blobs,
     config::{ConfigError, Secret},
     db::DbConfig,
     rpc::Tls,
@@ -262,9 +263,26 @@ impl Config {
             ));
         }
         self.check_stores(&here, replica)?;
+        self.check_blobs()?;
         let url = &self.public_url;
         if !(url.is_empty() || url.starts_with("http://") || url.starts_with("https://")) {
             return Err(ConfigError(format!("public_url: {:?} must begin with http:// or https://", self.public_url)));
+        }
+        Ok(())
+    }
+
+    /// What is configured for files must be something that the store can do.
+    fn check_blobs(&self) -> Result<(), ConfigError> {
+        if self.file.blobs.starts_with("s3://") {
+            let opened = Blobs::open(&self.file.blobs, &self.file.s3);
+            return opened.map(drop).map_err(|cause| ConfigError(format!("file.blobs: {cause}")));
+        }
+        for (wanted, key) in [(self.file.redirect, "file.redirect"), (self.file.direct, "file.direct")] {
+            if wanted {
+                return Err(ConfigError(format!(
+                    "{key} needs a store that signs addresses, and file.blobs is a folder. Set file.blobs to s3://BUCKET"
+                )));
+            }
         }
         Ok(())
     }
@@ -335,6 +353,20 @@ mod tests {
         let mut config = Config::default().complete();
         config.bus.url = "amqp://x".into();
         assert!(config.check(&all_roles()).unwrap_err().to_string().contains("bus.url"));
+    }
+
+    #[test]
+    fn files_on_s3_need_keys_and_a_folder_signs_nothing() {
+        let mut config = Config::default().complete();
+        config.file.redirect = true;
+        assert!(config.check(&all_roles()).unwrap_err().to_string().contains("file.redirect needs"));
+        config.file.blobs = "s3://loquat".into();
+        assert!(config.check(&all_roles()).unwrap_err().to_string().contains("file.s3.access_key"));
+        config.file.s3.access_key = "key".into();
+        config.file.s3.secret_key = Secret::new("secret");
+        config.check(&all_roles()).unwrap();
+        config.file.blobs = "s3://loquat/folder".into();
+        assert!(config.check(&all_roles()).unwrap_err().to_string().contains("file.blobs"));
     }
 
     #[test]

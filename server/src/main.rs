@@ -8,7 +8,13 @@ use std::{
 };
 
 use clap::{Parser, Subcommand};
-use mesh::{cache::Cache, clock::Clock, db::Db, lifecycle::Tasks};
+use mesh::{
+    blobs::{BlobError, Blobs},
+    cache::Cache,
+    clock::Clock,
+    db::Db,
+    lifecycle::Tasks,
+};
 use proto::auth::v1::WorkspaceRole;
 use server::{
     Server,
@@ -105,6 +111,10 @@ enum UserCommand {
 const LEAVE_WITHIN: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
+    // Before anything else, since it may have next to nothing.
+    if std::env::args_os().nth(1).is_some_and(|argument| argument == worker_svc::LOOK_AT_FILE) {
+        return worker_svc::look_at_file();
+    }
     match run_to_end(Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(cause) => {
@@ -191,6 +201,16 @@ async fn migrate(config: Config) -> Outcome {
 }
 
 /// Tries everything that a start needs, and says what it found.
+/// Puts something into the store and takes it away again.
+async fn file_store(config: &Config) -> Result<String, String> {
+    let told = |cause: BlobError| cause.to_string();
+    let blobs = Blobs::open(&config.file.blobs, &config.file.s3).map_err(told)?;
+    let key = format!("doctor/{}", mesh::ids::new_id());
+    blobs.put(&key, "anybody there?".into()).await.map_err(told)?;
+    blobs.delete(&key).await.map_err(told)?;
+    Ok(config.file.blobs.clone())
+}
+
 async fn doctor(config: Config) -> Outcome {
     let mut wrong = 0;
     let mut report = |name: &str, outcome: Result<String, String>| {
@@ -212,6 +232,7 @@ async fn doctor(config: Config) -> Outcome {
         report(&format!("{name} database"), outcome)?;
     }
     report("cache", cache(&config.cache.url).await)?;
+    report("file store", file_store(&config).await)?;
     for (key, address) in
         [("gateway.listen", config.gateway.listen.clone()), ("ops.listen", config.ops_listen(&all_roles()))]
     {

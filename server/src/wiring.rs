@@ -126,7 +126,8 @@ async fn chat(parts: &Parts<'_>, bus: Option<Bus>, cache: Cache, wired: &mut Wir
 
 async fn files(parts: &Parts<'_>, bus: Bus, worker_db: Db, wired: &mut Wired) -> Result<(), StartError> {
     let Parts { config, tasks, clock, .. } = parts;
-    let blobs = Blobs::open(&config.file.blobs).map_err(|cause| StartError(format!("file.blobs: {cause}")))?;
+    let blobs =
+        Blobs::open(&config.file.blobs, &config.file.s3).map_err(|cause| StartError(format!("file.blobs: {cause}")))?;
     let deps = file_svc::Deps {
         db: open("file", &config.file.db, wired).await?,
         blobs: blobs.clone(),
@@ -140,7 +141,7 @@ async fn files(parts: &Parts<'_>, bus: Bus, worker_db: Db, wired: &mut Wired) ->
 
     let file = parts.calling(wired, Role::File, Role::Worker)?;
     let deps = worker_svc::Deps { db: worker_db, bus, blobs, tasks: (*tasks).clone(), file };
-    parts.add(wired, Role::Worker, worker_svc::start(deps).await.map_err(StartError::new)?);
+    parts.add(wired, Role::Worker, worker_svc::start(&config.worker, deps).await.map_err(StartError::new)?);
     Ok(())
 }
 

@@ -8,6 +8,7 @@
 pub mod cluster;
 pub mod drill;
 pub mod ear;
+pub mod files;
 pub mod forge;
 pub mod load;
 pub mod person;

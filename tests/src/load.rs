@@ -3,6 +3,7 @@
 //! Works on plain sockets with its own reading of WebSocket frames and of the few protobuf fields it needs: a client library
 //! costs several times what the server spends on a delivery, and would be what is measured.
 
+pub mod bare_files;
 pub mod bare_grpc;
 pub mod check;
 pub mod floor;

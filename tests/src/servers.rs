@@ -8,6 +8,7 @@ mod backends;
 mod guard;
 mod postgres;
 mod redis;
+mod s3;
 
 use std::{net::TcpListener, path::PathBuf, process::Command, sync::atomic::AtomicU32, sync::atomic::Ordering};
 
@@ -15,6 +16,7 @@ pub use backends::Backends;
 pub(crate) use guard::{signal, state};
 pub use postgres::{Postgres, assert_durable, fresh_database};
 pub use redis::{Redis, fresh_redis};
+pub use s3::{Mood, S3};
 
 /// How often a server is started on another port, when somebody else was quicker to take the first.
 const TRIES: usize = 5;

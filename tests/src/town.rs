@@ -19,7 +19,7 @@ pub enum Shape {
     Embedded,
     /// Each role on a listener of its own, calling each other over the network.
     Split,
-    /// The same, every service on a PostgreSQL database of its own, and on Redis.
+    /// The same, every service on a PostgreSQL database of its own, on Redis, and files on S3.
     Full,
 }
 
@@ -143,6 +143,8 @@ pub(crate) fn anywhere(folder: &std::path::Path) -> Config {
     config.file.listen = anywhere();
     config.worker.listen = anywhere();
     config.mesh.stop_seconds = 3;
+    // A test is not the program that looks at files.
+    config.worker.program = crate::process::binary();
     config
 }
 

@@ -152,7 +152,7 @@ async fn queues_are_for_those_who_run_the_place(town: Town) {
     let queues =
         JobServiceClient::new(owner.channel()).list_queues(ListQueuesRequest {}).await.unwrap().into_inner().queues;
     let names: Vec<&str> = queues.iter().map(|queue| queue.name.as_str()).collect();
-    assert_eq!(names, ["ChatFileReady", "ChatInviteAccepted", "WorkerFileUploaded"]);
+    assert_eq!(names, ["ChatFileReady", "ChatInviteAccepted", "FileMessageDeleted", "WorkerFileUploaded"]);
     let refused = JobServiceClient::new(member.channel()).list_queues(ListQueuesRequest {}).await.unwrap_err();
     assert_eq!((refused.code(), reason(&refused)), (Code::PermissionDenied, "ROLE_TOO_LOW".into()));
 }

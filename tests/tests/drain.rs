@@ -53,7 +53,7 @@ async fn is_told_to_go(ear: &mut Ear) -> u32 {
 /// An upload whose sender says nothing more.
 async fn hangs(person: Person, create: CreateUploadRequest) -> tonic::Status {
     let header =
-        UploadHeader { target: Some(Target::Create(create)), offset: 0, last: false, sha256: bytes::Bytes::new() };
+        UploadHeader { target: Some(Target::Create(create)), offset: 0, last: false, ..UploadHeader::default() };
     let begun = stream::iter([UploadFileRequest { part: Some(Part::Header(header)) }]);
     let parts = futures::StreamExt::chain(begun, stream::pending());
     person.files().upload_file(parts).await.expect_err("it never ends well")

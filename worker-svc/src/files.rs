@@ -1,26 +1,32 @@
-//! The job for a new file: checks its bytes, moves it from the staging area to its place, makes smaller pictures of it, and
-//! reports. Every step may be repeated, so a redelivery or a crash between two steps ends the same.
+//! The job for a new file: lets a scanner look at it, checks its bytes, moves it from the staging area to its place, finds out
+//! what it is, and reports. Every step may be repeated, so a redelivery or a crash between two steps ends the same.
+
+mod taking;
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt as _, TryStreamExt as _, stream};
 use mesh::{
     blobs::{BlobError, Blobs},
     bus::{Delivery, HandlerError, QueueSpec},
+    crash,
     rpc::Upstream,
 };
 use proto::file::{
     internal::v1::{
-        FinishProcessingRequest, GetProcessingRequest, GetProcessingResponse, ProcessedFile, ProcessedThumbnail,
+        FinishProcessingRequest, GetProcessingRequest, GetProcessingResponse, ProcessedFile,
         finish_processing_request::Outcome, processing_service_client::ProcessingServiceClient,
     },
-    v1::FileUploaded,
+    v1::{FileUploaded, PreviewState},
 };
 use sha2::{Digest as _, Sha256};
 
-use crate::thumbnails::{self, Picture, Thumbnailer};
+use self::taking::Taking;
+use crate::{
+    look::Kind,
+    sandbox::{LookError, Sandbox, Subject},
+    scan::{self, Verdict},
+};
 
-/// The most bytes of a picture that is decoded.
-const MAX_PICTURE_BYTES: u64 = 64 * 1024 * 1024;
 /// How many bytes tell what a file is.
 const SNIFF_BYTES: u64 = 8 * 1024;
 
@@ -34,7 +40,7 @@ pub(crate) fn queue() -> QueueSpec {
 pub(crate) struct FileJob {
     pub(crate) blobs: Blobs,
     pub(crate) processing: ProcessingServiceClient<Upstream>,
-    pub(crate) thumbnailer: Thumbnailer,
+    pub(crate) sandbox: Sandbox,
 }
 
 impl FileJob {
@@ -51,16 +57,36 @@ impl FileJob {
         if !work.needed {
             return Ok(());
         }
-        let outcome = match self.place(&work).await? {
-            Placed::Whole => Outcome::Processed(self.describe(&work).await?),
-            Placed::Broken(why) => Outcome::Failure(why),
+        let scanned = self.scan(&work).await?;
+        let infected = matches!(scanned, Some(Scanned::Infected(_)));
+        let outcome = match scanned {
+            Some(Scanned::Infected(why) | Scanned::Refused(why)) => Outcome::Failure(why),
+            None => match self.place(&work).await? {
+                Placed::Whole => Outcome::Processed(self.describe(&work).await?),
+                Placed::Broken(why) => Outcome::Failure(why),
+            },
         };
-        let request = FinishProcessingRequest { file_id, outcome: Some(outcome) };
+        crash::point("worker.placed");
+        let request = FinishProcessingRequest { file_id, outcome: Some(outcome), infected };
         let done = self.processing.finish_processing(request).await?.into_inner();
+        crash::point("worker.finished");
         for key in done.staging_keys {
             self.blobs.delete(&key).await?;
         }
         Ok(())
+    }
+
+    /// Lets the scanner look, if there is one. Nothing is what was found.
+    async fn scan(&self, work: &GetProcessingResponse) -> anyhow::Result<Option<Scanned>> {
+        if work.scanner.is_empty() {
+            return Ok(None);
+        }
+        let bytes = pieces(self.blobs.clone(), work.staging_keys.clone()).map_err(std::io::Error::other);
+        Ok(match scan::scan(&work.scanner, bytes).await? {
+            Verdict::Clean => None,
+            Verdict::Infected(name) => Some(Scanned::Infected(format!("The virus scanner found {name}."))),
+            Verdict::Refused(why) => Some(Scanned::Refused(format!("The virus scanner will not look at it: {why}"))),
+        })
     }
 
     /// Copies the pieces to one blob, and checks size and hash on the way.
@@ -90,48 +116,48 @@ impl FileJob {
         Ok(hash.finalize().to_vec())
     }
 
-    /// Finds out what a file is, and makes smaller pictures when it is one.
+    /// Finds out what a file is and what it says of itself.
     async fn describe(&self, work: &GetProcessingResponse) -> anyhow::Result<ProcessedFile> {
         let head = self.read(&work.blob_key, work.size.min(SNIFF_BYTES)).await?;
         let found = infer::get(&head).map(|kind| kind.mime_type().to_owned());
         let content_type = content_type(found.as_deref(), &work.content_type);
         let mut processed = ProcessedFile { content_type, ..ProcessedFile::default() };
-        let is_picture = found.is_some_and(|kind| thumbnails::KINDS.contains(&kind.as_str()));
-        if !is_picture || work.size > MAX_PICTURE_BYTES {
+        processed.set_preview(PreviewState::None);
+        let Some((content_type, kind)) = found.and_then(|found| Kind::of(&found).map(|kind| (found, kind))) else {
             return Ok(processed);
+        };
+        if work.size > kind.most_bytes() {
+            return Ok(without_preview(processed, "It is too large to be looked at."));
         }
-        let bytes = self.read(&work.blob_key, work.size).await?;
-        // A picture that cannot be decoded is a file without smaller pictures.
-        match self.thumbnailer.make(bytes).await {
-            Ok(made) => {
-                (processed.width, processed.height) = (made.width, made.height);
-                for picture in made.pictures {
-                    processed.thumbnails.push(self.store(&work.thumbnail_key_prefix, picture).await?);
-                }
+        let subject = Subject { key: &work.blob_key, size: work.size, content_type: &content_type };
+        let mut taking = Taking::new(&self.blobs, work, processed);
+        match self.sandbox.look(&self.blobs, &subject, &mut taking).await {
+            Ok(looked) => Ok(taking.with(looked)),
+            // A file that cannot be looked at is a file without smaller pictures.
+            Err(LookError::File(why)) => {
+                tracing::info!(key = work.blob_key, why, "nothing is known of what is in this file");
+                Ok(without_preview(taking.given_up().await?, &why))
             }
-            Err(cause) => tracing::info!(key = work.blob_key, %cause, "no smaller pictures of this file"),
+            Err(LookError::Passing(cause)) => Err(cause),
         }
-        Ok(processed)
-    }
-
-    async fn store(&self, prefix: &str, picture: Picture) -> Result<ProcessedThumbnail, BlobError> {
-        let key = format!("{prefix}{}", picture.variant);
-        let size = picture.bytes.len() as u64;
-        self.blobs.put(&key, picture.bytes).await?;
-        Ok(ProcessedThumbnail {
-            variant: picture.variant.into(),
-            width: picture.width,
-            height: picture.height,
-            content_type: picture.content_type.into(),
-            size,
-            key,
-        })
     }
 
     async fn read(&self, key: &str, size: u64) -> Result<Bytes, BlobError> {
         let chunks: Vec<Bytes> = self.blobs.get_range(key, 0..size).await?.try_collect().await?;
         Ok(chunks.concat().into())
     }
+}
+
+fn without_preview(mut processed: ProcessedFile, why: &str) -> ProcessedFile {
+    processed.set_preview(PreviewState::Failed);
+    why.clone_into(&mut processed.preview_failure);
+    processed
+}
+
+/// Why a file is not taken.
+enum Scanned {
+    Infected(String),
+    Refused(String),
 }
 
 /// Whether the file is where it belongs.

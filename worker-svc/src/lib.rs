@@ -6,8 +6,12 @@
 mod errors;
 mod files;
 mod jobs;
+mod look;
 mod migration;
-mod thumbnails;
+mod sandbox;
+mod scan;
+
+use std::path::PathBuf;
 
 use mesh::{
     authn::Rank,
@@ -25,7 +29,11 @@ use proto::{
 use serde::{Deserialize, Serialize};
 use tonic::service::Routes;
 
-pub use self::{errors::WorkerError, migration::Migrator};
+pub use self::{
+    errors::WorkerError,
+    migration::Migrator,
+    sandbox::{SUBCOMMAND as LOOK_AT_FILE, look_at_file},
+};
 
 /// How many files are worked on at a time.
 const PREFETCH: usize = 4;
@@ -49,11 +57,18 @@ pub struct Config {
     pub url: String,
     /// The database. Default: `worker.db` in `data_dir`.
     pub db: DbConfig,
+    /// The program that looks at files in a process of its own. Default: this very one.
+    pub program: PathBuf,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { listen: "127.0.0.1:8084".into(), url: "http://127.0.0.1:8084".into(), db: DbConfig::default() }
+        Self {
+            listen: "127.0.0.1:8084".into(),
+            url: "http://127.0.0.1:8084".into(),
+            db: DbConfig::default(),
+            program: PathBuf::new(),
+        }
     }
 }
 
@@ -80,21 +95,28 @@ pub enum StartError {
     /// A queue could not be declared.
     #[error("the worker queues: {0}")]
     Bus(#[from] mesh::bus::BusError),
+    /// This program does not know where it is.
+    #[error("worker.program: {0}")]
+    Program(std::io::Error),
 }
 
 /// Makes worker-svc ready.
 ///
 /// # Errors
 /// When the database cannot be migrated or the queues cannot be declared.
-pub async fn start(deps: Deps) -> Result<Service, StartError> {
+pub async fn start(config: &Config, deps: Deps) -> Result<Service, StartError> {
     let Deps { db, bus, blobs, tasks, file } = deps;
     db.migrate::<Migrator>().await?;
+    let program = match config.program.as_os_str().is_empty() {
+        true => this_program().map_err(StartError::Program)?,
+        false => config.program.clone(),
+    };
     let queue = files::queue();
     bus.declare(&queue).await?;
     let job = files::FileJob {
         blobs,
         processing: ProcessingServiceClient::new(file),
-        thumbnailer: thumbnails::Thumbnailer::new(),
+        sandbox: sandbox::Sandbox::new(program),
     };
     let consumer = {
         let (bus, stopping) = (bus.clone(), tasks.stopping());
@@ -105,6 +127,12 @@ pub async fn start(deps: Deps) -> Result<Service, StartError> {
     let mut routes = Routes::builder();
     routes.add_service(JobServiceServer::new(jobs::Jobs(bus)));
     Ok(Service { routes: routes.routes(), methods: METHODS, background: vec![("worker-files", Box::pin(consumer))] })
+}
+
+/// This very program, also after an update has put another one in its place.
+fn this_program() -> std::io::Result<PathBuf> {
+    let running = PathBuf::from("/proc/self/exe");
+    if running.exists() { Ok(running) } else { std::env::current_exe() }
 }
 
 #[cfg(test)]

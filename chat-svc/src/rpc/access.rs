@@ -27,8 +27,9 @@ impl AccessService for Rpc {
             let action = match RoomAction::try_from(request.action) {
                 Ok(RoomAction::Read) => Action::Read,
                 Ok(RoomAction::Post) => Action::Post,
+                Ok(RoomAction::DeleteOthers) => Action::DeleteOthers,
                 _ => {
-                    fields.wrong("action", "must be ROOM_ACTION_READ or ROOM_ACTION_POST");
+                    fields.wrong("action", "must be one of the named actions");
                     Action::Read
                 }
             };

@@ -45,3 +45,8 @@ pub(crate) async fn save<C: ConnectionTrait>(db: &C, room_id: Uuid, file_id: Uui
     Entity::insert(row).on_conflict(conflict).exec_without_returning(db).await?;
     Ok(())
 }
+
+/// Forgets a file, and tells whether it was known.
+pub(crate) async fn forget<C: ConnectionTrait>(db: &C, room_id: Uuid, file_id: Uuid) -> Result<bool, DbErr> {
+    Ok(Entity::delete_by_id((room_id, file_id)).exec(db).await?.rows_affected > 0)
+}

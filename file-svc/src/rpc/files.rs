@@ -1,56 +1,36 @@
-//! `FileService`.
+//! `FileService`: what each call needs is in `uploading`, `reading` and `keeping`.
 
-use std::{pin::Pin, sync::Arc};
+use std::pin::Pin;
 
-use bytes::Bytes;
-use futures::{Stream, StreamExt as _, TryStreamExt as _, stream};
-use mesh::{
-    authn::{self, UserPrincipal},
-    fields::Fields,
-};
-use proto::{
-    chat::internal::v1::RoomAction,
-    file::v1::{
-        self as v1, CreateUploadRequest, DownloadFileResponse, UploadFileRequest, UploadHeader, download_file_response,
-        file_service_server::FileService, get_upload_request, upload_file_request::Part, upload_header::Target,
-    },
-};
+use futures::Stream;
+use mesh::authn;
+use proto::file::v1::{self as v1, DownloadFileResponse, UploadFileRequest, file_service_server::FileService};
 use tonic::{Request, Response, Status, Streaming, async_trait};
 
-use super::{Rpc, Shared, answer};
-use crate::{
-    errors::FileError,
-    fields, files,
-    receive::Sending,
-    store::{
-        file,
-        upload::{self, Model},
-    },
-    uploads::{self, NewUpload},
-};
-
-/// The largest chunk of a download.
-const CHUNK: usize = 256 * 1024;
+use super::{Rpc, answer};
+use crate::errors::FileError;
 
 #[async_trait]
 impl FileService for Rpc {
     type DownloadFileStream = Pin<Box<dyn Stream<Item = Result<DownloadFileResponse, Status>> + Send>>;
 
+    async fn get_upload_limits(
+        &self,
+        request: Request<v1::GetUploadLimitsRequest>,
+    ) -> Result<Response<v1::GetUploadLimitsResponse>, Status> {
+        let user = authn::user(request.extensions())?;
+        answer(self.0.db.within(self.0.upload_limits(&user)).await)
+    }
+
     async fn create_upload(
         &self,
-        request: Request<CreateUploadRequest>,
+        request: Request<v1::CreateUploadRequest>,
     ) -> Result<Response<v1::CreateUploadResponse>, Status> {
         let user = authn::user(request.extensions())?;
-        let shared = self.0.clone();
-        let request = request.into_inner();
-        let result = self
-            .detached(async move {
-                let opened = open(&shared, &user, &request).await?;
-                let upload = uploads::view(shared.db.reader(), &opened, &shared.signing()).await?;
-                Ok(v1::CreateUploadResponse { upload: Some(upload) })
-            })
-            .await;
-        answer(result)
+        let (shared, request) = (self.0.clone(), request.into_inner());
+        let opening = async move { shared.create_upload(&user, &request).await };
+        let upload = self.detached(opening).await;
+        answer(upload.map(|upload| v1::CreateUploadResponse { upload: Some(upload) }))
     }
 
     async fn upload_file(
@@ -58,18 +38,10 @@ impl FileService for Rpc {
         request: Request<Streaming<UploadFileRequest>>,
     ) -> Result<Response<v1::UploadFileResponse>, Status> {
         let user = authn::user(request.extensions())?;
-        let shared = self.0.clone();
-        let stream = request.into_inner();
+        let (shared, stream) = (self.0.clone(), request.into_inner());
         // In a task of its own: what has come is stored also when the sender goes away.
-        let result = self
-            .detached(async move {
-                let upload = receive(&shared, &user, stream).await?;
-                shared.wake.now();
-                let upload = uploads::view(shared.db.reader(), &upload, &shared.signing()).await?;
-                Ok(v1::UploadFileResponse { upload: Some(upload) })
-            })
-            .await;
-        answer(result)
+        let upload = self.detached(async move { shared.upload_file(&user, stream).await }).await;
+        answer(upload.map(|upload| v1::UploadFileResponse { upload: Some(upload) }))
     }
 
     async fn put_metadata(
@@ -79,15 +51,10 @@ impl FileService for Rpc {
         let user = authn::user(request.extensions())?;
         let shared = self.0.clone();
         let v1::PutMetadataRequest { op_id, room_id, metadata } = request.into_inner();
-        let request = CreateUploadRequest { op_id, room_id, size: None, metadata: Some(metadata.unwrap_or_default()) };
-        let result = self
-            .detached(async move {
-                let opened = open(&shared, &user, &request).await?;
-                let upload = uploads::view(shared.db.reader(), &opened, &shared.signing()).await?;
-                Ok(v1::PutMetadataResponse { upload: Some(upload) })
-            })
-            .await;
-        answer(result)
+        let metadata = Some(metadata.unwrap_or_default());
+        let request = v1::CreateUploadRequest { op_id, room_id, size: None, metadata };
+        let upload = self.detached(async move { shared.create_upload(&user, &request).await }).await;
+        answer(upload.map(|upload| v1::PutMetadataResponse { upload: Some(upload) }))
     }
 
     async fn get_upload(
@@ -95,29 +62,8 @@ impl FileService for Rpc {
         request: Request<v1::GetUploadRequest>,
     ) -> Result<Response<v1::GetUploadResponse>, Status> {
         let user = authn::user(request.extensions())?;
-        let request = request.into_inner();
-        let run = async {
-            let mut fields = Fields::default();
-            let db = self.0.db.reader();
-            let upload = match request.target {
-                Some(get_upload_request::Target::UploadId(id)) => {
-                    let id = fields.id("upload_id", &id);
-                    fields.done()?;
-                    uploads::own(db, id, user.user_id).await?
-                }
-                Some(get_upload_request::Target::OpId(id)) => {
-                    let id = fields.id("op_id", &id);
-                    fields.done()?;
-                    upload::by_op(db, user.user_id, id).await?.ok_or(FileError::UploadNotFound)?
-                }
-                None => {
-                    return Err(FileError::invalid("target", "is required: upload_id or op_id"));
-                }
-            };
-            let upload = uploads::view(db, &upload, &self.0.signing()).await?;
-            Ok(v1::GetUploadResponse { upload: Some(upload) })
-        };
-        answer(self.0.db.within(run).await)
+        let upload = self.0.db.within(self.0.get_upload(&user, request.into_inner())).await;
+        answer(upload.map(|upload| v1::GetUploadResponse { upload: Some(upload) }))
     }
 
     async fn cancel_upload(
@@ -125,34 +71,53 @@ impl FileService for Rpc {
         request: Request<v1::CancelUploadRequest>,
     ) -> Result<Response<v1::CancelUploadResponse>, Status> {
         let user = authn::user(request.extensions())?;
-        let request = request.into_inner();
-        let run = async {
-            let mut fields = Fields::default();
-            let id = fields.id("upload_id", &request.upload_id);
-            fields.done()?;
-            let upload = uploads::own(self.0.db.reader(), id, user.user_id).await?;
-            if upload.bytes_received() && upload.metadata_received() {
-                return Err(FileError::UploadComplete);
-            }
-            self.0.receiver.drop_upload(&upload).await?;
-            Ok(v1::CancelUploadResponse {})
-        };
-        answer(run.await)
+        let cancelled = self.0.cancel_upload(&user, &request.into_inner()).await;
+        answer(cancelled.map(|()| v1::CancelUploadResponse {}))
+    }
+
+    async fn create_part_urls(
+        &self,
+        request: Request<v1::CreatePartUrlsRequest>,
+    ) -> Result<Response<v1::CreatePartUrlsResponse>, Status> {
+        let user = authn::user(request.extensions())?;
+        let parts = self.0.part_urls(&user, &request.into_inner()).await;
+        answer(parts.map(|parts| v1::CreatePartUrlsResponse { parts }))
+    }
+
+    async fn commit_parts(
+        &self,
+        request: Request<v1::CommitPartsRequest>,
+    ) -> Result<Response<v1::CommitPartsResponse>, Status> {
+        let user = authn::user(request.extensions())?;
+        let (shared, request) = (self.0.clone(), request.into_inner());
+        let upload = self.detached(async move { shared.commit_parts(&user, &request).await }).await;
+        answer(upload.map(|upload| v1::CommitPartsResponse { upload: Some(upload) }))
     }
 
     async fn get_file(&self, request: Request<v1::GetFileRequest>) -> Result<Response<v1::GetFileResponse>, Status> {
         let user = authn::user(request.extensions())?;
-        let request = request.into_inner();
-        let run = async {
-            let mut fields = Fields::default();
-            let id = fields.id("file_id", &request.file_id);
-            fields.done()?;
-            let row = self.0.readable(&user, id).await?;
-            let shown = files::view(self.0.db.reader(), &row).await?;
-            let shown = if row.uploader_id == user.user_id { self.0.signing().sign(shown) } else { shown };
-            Ok(v1::GetFileResponse { file: Some(shown) })
-        };
-        answer(self.0.db.within(run).await)
+        let file = self.0.db.within(self.0.get_file(&user, &request.into_inner())).await;
+        answer(file.map(|file| v1::GetFileResponse { file: Some(file) }))
+    }
+
+    async fn share_file(
+        &self,
+        request: Request<v1::ShareFileRequest>,
+    ) -> Result<Response<v1::ShareFileResponse>, Status> {
+        let user = authn::user(request.extensions())?;
+        let (shared, request) = (self.0.clone(), request.into_inner());
+        let file = self.detached(async move { shared.share_file(&user, &request).await }).await;
+        answer(file.map(|file| v1::ShareFileResponse { file: Some(file) }))
+    }
+
+    async fn delete_file(
+        &self,
+        request: Request<v1::DeleteFileRequest>,
+    ) -> Result<Response<v1::DeleteFileResponse>, Status> {
+        let user = authn::user(request.extensions())?;
+        let (shared, request) = (self.0.clone(), request.into_inner());
+        let deleted = self.detached(async move { shared.delete_file(&user, &request).await }).await;
+        answer(deleted.map(|()| v1::DeleteFileResponse {}))
     }
 
     async fn list_files(
@@ -160,29 +125,7 @@ impl FileService for Rpc {
         request: Request<v1::ListFilesRequest>,
     ) -> Result<Response<v1::ListFilesResponse>, Status> {
         let user = authn::user(request.extensions())?;
-        let request = request.into_inner();
-        let run = async {
-            let mut fields = Fields::default();
-            let room_id = fields.id("room_id", &request.room_id);
-            let rows = fields.page_size(request.page_size, 50, 200);
-            let before = (!request.page_token.is_empty()).then(|| fields.id("page_token", &request.page_token));
-            fields.done()?;
-            let db = self.0.db.reader();
-            let mut found = file::of_room(db, room_id, before, rows + 1).await?;
-            let more = found.len() as u64 > rows;
-            found.truncate(usize::try_from(rows).unwrap_or(usize::MAX));
-            let next = found.last().filter(|_| more).map(|row| row.id.to_string());
-            let (read, gone) = (RoomAction::Read, FileError::RoomNotFound);
-            let hidden = self.0.ask(&user, room_id, read, gone, &found).await?;
-            found.retain(|row| !hidden.contains(&row.id.to_string()));
-            let ids: Vec<_> = found.iter().map(|row| row.id).collect();
-            let pictures = file::thumbnails(db, &ids).await?;
-            Ok(v1::ListFilesResponse {
-                files: found.iter().map(|row| row.to_proto(&pictures)).collect(),
-                next_page_token: next.unwrap_or_default(),
-            })
-        };
-        answer(self.0.db.within(run).await)
+        answer(self.0.db.within(self.0.list_files(&user, &request.into_inner())).await)
     }
 
     async fn download_file(
@@ -190,19 +133,22 @@ impl FileService for Rpc {
         request: Request<v1::DownloadFileRequest>,
     ) -> Result<Response<Self::DownloadFileStream>, Status> {
         let user = authn::user(request.extensions())?;
-        let request = request.into_inner();
-        let run = async {
-            let mut fields = Fields::default();
-            let id = fields.id("file_id", &request.file_id);
-            fields.done()?;
-            let row = self.0.readable(&user, id).await?;
-            let (db, blobs) = (self.0.db.reader(), &self.0.blobs);
-            files::download(db, blobs, &row, &request.variant, request.offset, request.length).await
-        };
-        let files::Download { header, bytes } = self.0.db.within(run).await.map_err(mesh::errors::status)?;
-        let first = DownloadFileResponse { part: Some(download_file_response::Part::Header(header)) };
-        let chunks = bytes.map_err(mesh::errors::status).flat_map(|chunk| stream::iter(split(chunk)));
-        Ok(Response::new(Box::pin(stream::once(async { Ok(first) }).chain(chunks))))
+        let download = self.0.db.within(self.0.download_file(&user, &request.into_inner())).await;
+        Ok(Response::new(download.map_err(mesh::errors::status)?))
+    }
+
+    async fn get_usage(&self, request: Request<v1::GetUsageRequest>) -> Result<Response<v1::GetUsageResponse>, Status> {
+        let user = authn::user(request.extensions())?;
+        let usage = self.0.db.within(self.0.usage(&user)).await;
+        answer(usage.map(|usage| v1::GetUsageResponse { usage: Some(usage) }))
+    }
+
+    async fn list_usage(
+        &self,
+        request: Request<v1::ListUsageRequest>,
+    ) -> Result<Response<v1::ListUsageResponse>, Status> {
+        let user = authn::user(request.extensions())?;
+        answer(self.0.db.within(self.0.list_usage(&user, &request.into_inner())).await)
     }
 }
 
@@ -213,63 +159,5 @@ impl Rpc {
         work: impl Future<Output = Result<T, FileError>> + Send + 'static,
     ) -> Result<T, FileError> {
         self.0.tasks.spawn("file-call", work).await.map_err(FileError::internal)?
-    }
-}
-
-/// Opens an upload as a request describes it.
-async fn open(shared: &Arc<Shared>, user: &UserPrincipal, request: &CreateUploadRequest) -> Result<Model, FileError> {
-    let mut fields = Fields::default();
-    let op_id = fields.id("op_id", &request.op_id);
-    let room_id = fields.id("room_id", &request.room_id);
-    let metadata = request.metadata.as_ref().map(|metadata| fields::metadata(&mut fields, metadata));
-    fields.done()?;
-    shared.check(user, room_id, RoomAction::Post, FileError::RoomNotFound).await?;
-    let new = NewUpload { user_id: user.user_id, op_id, room_id, size: request.size, metadata };
-    let tx = shared.db.begin().await?;
-    let opened = uploads::open(&tx, &new, shared.limits, shared.clock.now()).await?;
-    tx.commit().await?;
-    shared.wake.now();
-    Ok(opened)
-}
-
-async fn receive(
-    shared: &Arc<Shared>,
-    user: &UserPrincipal,
-    mut stream: Streaming<UploadFileRequest>,
-) -> Result<Model, FileError> {
-    let first = stream.message().await.map_err(|_| FileError::BrokenOff)?.and_then(|message| message.part);
-    let Some(Part::Header(UploadHeader { target, offset, last, sha256 })) = first else {
-        return Err(FileError::invalid("header", "must be the first message"));
-    };
-    let upload = match target {
-        Some(Target::Create(create)) => open(shared, user, &create).await?,
-        Some(Target::UploadId(id)) => {
-            let mut fields = Fields::default();
-            let id = fields.id("upload_id", &id);
-            fields.done()?;
-            let upload = uploads::own(shared.db.reader(), id, user.user_id).await?;
-            shared.check(user, upload.room_id, RoomAction::Post, FileError::UploadNotFound).await?;
-            upload
-        }
-        None => {
-            return Err(FileError::invalid("header.target", "is required: upload_id or create"));
-        }
-    };
-    let chunks = stream.map(|message| {
-        message.map(|message| match message.part {
-            Some(Part::Chunk(chunk)) => chunk,
-            _ => Bytes::new(),
-        })
-    });
-    shared.receiver.receive(upload, &Sending { offset, last, sha256 }, chunks).await
-}
-
-fn split(chunk: Result<Bytes, Status>) -> Vec<Result<DownloadFileResponse, Status>> {
-    let part = |bytes| DownloadFileResponse { part: Some(download_file_response::Part::Chunk(bytes)) };
-    match chunk {
-        Ok(mut rest) => {
-            std::iter::from_fn(|| (!rest.is_empty()).then(|| Ok(part(rest.split_to(rest.len().min(CHUNK)))))).collect()
-        }
-        Err(cause) => vec![Err(cause)],
     }
 }

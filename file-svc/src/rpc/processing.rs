@@ -21,7 +21,7 @@ impl ProcessingService for Rpc {
             let mut fields = Fields::default();
             let id = fields.id("file_id", &request.file_id);
             fields.done()?;
-            processing::work(self.0.db.reader(), id).await
+            processing::work(self.0.db.reader(), id, &self.0.scanner).await
         };
         answer(self.0.db.within(run).await)
     }
@@ -34,14 +34,15 @@ impl ProcessingService for Rpc {
         let run = async {
             let mut fields = Fields::default();
             let id = fields.id("file_id", &request.file_id);
-            let Some(outcome) = request.outcome else {
-                return Err(FileError::invalid("outcome", "is required"));
-            };
             fields.done()?;
+            if request.outcome.is_none() {
+                return Err(FileError::invalid("outcome", "is required"));
+            }
             let tx = self.0.db.begin().await?;
-            let staging_keys = processing::finish(&tx, id, outcome, self.0.clock.now()).await?;
+            let staging_keys = processing::finish(&tx, id, request, &self.0.limits, self.0.clock.now()).await?;
             tx.commit().await?;
             self.0.wake.now();
+            self.0.receiver.trash.wake();
             Ok(FinishProcessingResponse { staging_keys })
         };
         answer(run.await)

@@ -1,7 +1,7 @@
 //! `upload`: what is on its way, and `upload_part`: the pieces of it that are stored. Both halves of an upload are recorded
 //! by name, so that a repetition is harmless.
 
-use sea_orm::{Condition, QueryOrder as _, QuerySelect as _, Set, entity::prelude::*};
+use sea_orm::{QueryOrder as _, QuerySelect as _, Set, entity::prelude::*};
 
 use super::{signed, unsigned};
 
@@ -23,6 +23,10 @@ pub(crate) struct Model {
     pub(crate) metadata: Vec<u8>,
     pub(crate) created_at: i64,
     pub(crate) expires_at: i64,
+    /// Bytes that count for the user meanwhile.
+    pub(crate) charged: i64,
+    /// The file was made. It may be gone again by now: an operation makes one file only.
+    pub(crate) done: bool,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -97,17 +101,47 @@ pub(crate) async fn insert_once<C: ConnectionTrait>(tx: &C, upload: Model) -> Re
     Ok(())
 }
 
-/// Notes a stored piece and that the upload stands behind it.
-pub(crate) async fn add_part<C: ConnectionTrait>(db: &C, part: part::Model, expires_at: i64) -> Result<(), DbErr> {
+/// Notes stored pieces and that the upload stands behind them.
+pub(crate) async fn add_parts<C: ConnectionTrait>(
+    db: &C,
+    upload: &Model,
+    parts: Vec<part::Model>,
+) -> Result<(), DbErr> {
     let changed = ActiveModel {
-        id: Set(part.upload_id),
-        offset: Set(part.start + part.size),
-        expires_at: Set(expires_at),
+        id: Set(upload.id),
+        offset: Set(upload.offset),
+        expires_at: Set(upload.expires_at),
+        charged: Set(upload.charged),
         ..Default::default()
     };
     Entity::update(changed).exec(db).await?;
-    part::Entity::insert(part::ActiveModel::from(part)).exec_without_returning(db).await?;
+    part::Entity::insert_many(parts.into_iter().map(part::ActiveModel::from)).exec_without_returning(db).await?;
     Ok(())
+}
+
+/// Records that the file was made, and that its bytes count with it from now on.
+pub(crate) async fn set_done<C: ConnectionTrait>(db: &C, id: Uuid) -> Result<(), DbErr> {
+    let changed = ActiveModel { id: Set(id), done: Set(true), charged: Set(0), ..Default::default() };
+    Entity::update(changed).exec(db).await?;
+    Ok(())
+}
+
+/// How many bytes count meanwhile.
+pub(crate) async fn set_charged<C: ConnectionTrait>(db: &C, id: Uuid, charged: i64) -> Result<(), DbErr> {
+    Entity::update(ActiveModel { id: Set(id), charged: Set(charged), ..Default::default() }).exec(db).await?;
+    Ok(())
+}
+
+/// Which of these keys are pieces of uploads.
+pub(crate) async fn part_keys<C: ConnectionTrait>(db: &C, keys: &[String]) -> Result<Vec<String>, DbErr> {
+    let rows = part::Entity::find().filter(part::Column::Key.is_in(keys.iter().cloned())).all(db).await?;
+    Ok(rows.into_iter().map(|row| row.key).collect())
+}
+
+/// Which of these uploads are still open.
+pub(crate) async fn open<C: ConnectionTrait>(db: &C, ids: &[Uuid]) -> Result<Vec<Uuid>, DbErr> {
+    let rows = Entity::find().filter(Column::Id.is_in(ids.iter().copied())).filter(Column::Done.eq(false));
+    Ok(rows.all(db).await?.into_iter().map(|row| row.id).collect())
 }
 
 /// Records the bytes half.
@@ -148,8 +182,7 @@ pub(crate) async fn delete<C: ConnectionTrait>(db: &C, id: Uuid) -> Result<(), D
     Ok(())
 }
 
-/// Uploads that were given up: a half is still missing and their time is over.
+/// Uploads that were given up: they made no file and their time is over.
 pub(crate) async fn expired<C: ConnectionTrait>(db: &C, now: i64, rows: u64) -> Result<Vec<Model>, DbErr> {
-    let missing = Condition::any().add(Column::Sha256.eq(Vec::<u8>::new())).add(Column::Metadata.eq(Vec::<u8>::new()));
-    Entity::find().filter(Column::ExpiresAt.lt(now)).filter(missing).limit(rows).all(db).await
+    Entity::find().filter(Column::ExpiresAt.lt(now)).filter(Column::Done.eq(false)).limit(rows).all(db).await
 }

@@ -1,5 +1,5 @@
 //! `/files`: resumable uploads by tus 1.0 (<https://tus.io/protocols/resumable-upload>: core, creation,
-//! creation-with-upload, expiration, termination) and downloads with ranges (RFC 9110 section 14).
+//! creation-with-upload, checksum, expiration, termination) and downloads with ranges (RFC 9110 section 14).
 
 mod download;
 mod upload;
@@ -22,13 +22,13 @@ pub(crate) async fn answer(state: &State, request: Request<Incoming>) -> Respons
     let id = request.uri().path().strip_prefix("/files/").filter(|id| !id.is_empty()).map(str::to_owned);
     let is_upload = request.headers().contains_key("tus-resumable");
     match (request.method().clone(), id) {
-        (Method::OPTIONS, _) => upload::options(),
+        (Method::OPTIONS, _) => upload::options(state, request.headers()).await,
         (Method::POST, None) => upload::checked(upload::create(state, request).await),
         (Method::PATCH, Some(id)) => upload::checked(upload::append(state, request, id).await),
         (Method::DELETE, Some(id)) => upload::checked(upload::cancel(state, request.headers(), id).await),
         (Method::HEAD, Some(id)) if is_upload => upload::checked(upload::offset(state, request.headers(), id).await),
         (Method::GET | Method::HEAD, Some(id)) => {
-            download::answer(state, &request, id).await.unwrap_or_else(|refused| error_response(&refused))
+            download::answer(state, &request, id).await.unwrap_or_else(|refused| download::refusal(&refused))
         }
         _ => error_response(&errors::plain(
             Code::Unimplemented,

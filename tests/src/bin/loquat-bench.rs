@@ -9,7 +9,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Parser, Subcommand};
 use tests::load::{
-    bare_grpc,
+    bare_files, bare_grpc,
     floor::{self, Durability},
     goals::{Bench, GOALS},
     over_grpc,
@@ -97,6 +97,9 @@ fn main() {
         Command::Floor { kind, listen, file } => {
             if kind == Kind::BareGrpc {
                 return runtime().block_on(bare_grpc::serve(listen)).expect("the floor serves");
+            }
+            if kind == Kind::BareFiles {
+                return runtime().block_on(bare_files::serve(listen, &file)).expect("the floor serves");
             }
             let durability = match kind {
                 Kind::Durable => Durability::Group(file),

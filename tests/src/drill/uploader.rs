@@ -64,7 +64,7 @@ async fn goes_on(person: &Person, create: &CreateUploadRequest, bytes: &Bytes) -
         Some(upload) => (Target::UploadId(upload.id), upload.offset),
         None => (Target::Create(create.clone()), 0),
     };
-    let header = UploadHeader { target: Some(target), offset, last: false, sha256: Bytes::new() };
+    let header = UploadHeader { target: Some(target), offset, last: false, ..UploadHeader::default() };
     let rest = bytes.slice(usize::try_from(offset).unwrap_or(bytes.len()).min(bytes.len())..);
     let parts = [Part::Header(header), Part::Chunk(rest)].map(|part| UploadFileRequest { part: Some(part) });
     let answer = person.files().upload_file(stream::iter(parts)).await?.into_inner();

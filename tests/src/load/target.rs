@@ -22,7 +22,8 @@ pub const SERVER_CORE: u32 = 0;
 /// The core that the generator runs on.
 pub const GENERATOR_CORE: u32 = 1;
 /// Limits that the defaults of a server would reach before the machine does; printed with the results.
-pub const RAISED: [(&str, &str); 3] = [
+pub const RAISED: [(&str, &str); 4] = [
+    ("LOQUAT_FILE__MAX_BYTES", "4294967296"),
     ("LOQUAT_GATEWAY__MAX_CONNECTIONS", "60000"),
     ("LOQUAT_GATEWAY__SIGN_ONS_PER_SECOND", "1000000"),
     ("LOQUAT_GATEWAY__RESUMES_PER_SECOND", "1000000"),
@@ -42,6 +43,8 @@ pub enum Kind {
     Each,
     /// tonic with nothing behind it.
     BareGrpc,
+    /// axum that takes a file and gives it back.
+    BareFiles,
     /// Loquat in one process on SQLite.
     Embedded,
     /// Loquat's gateway in one process, the services in another, on SQLite.
@@ -58,6 +61,7 @@ impl Kind {
             Self::Durable => "durable",
             Self::Each => "each",
             Self::BareGrpc => "bare-grpc",
+            Self::BareFiles => "bare-files",
             Self::Embedded => "embedded",
             Self::Apart => "apart",
             Self::Mesh => "mesh",
@@ -66,7 +70,7 @@ impl Kind {
 
     /// Whether it is a floor.
     pub const fn is_floor(self) -> bool {
-        matches!(self, Self::Bare | Self::Durable | Self::Each | Self::BareGrpc)
+        matches!(self, Self::Bare | Self::Durable | Self::Each | Self::BareGrpc | Self::BareFiles)
     }
 }
 

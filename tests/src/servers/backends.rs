@@ -1,15 +1,19 @@
-//! What a server stands on when its roles run apart: a PostgreSQL database for each service, and Redis.
+//! What a server stands on when its roles run apart: a PostgreSQL database for each service, Redis, and S3.
 
 use server::config::Config;
 use tokio::sync::OnceCell;
 
-use super::postgres::{self, Postgres, assert_durable};
+use super::{
+    S3,
+    postgres::{self, Postgres, assert_durable},
+};
 
-/// Databases of their own, and a cache.
+/// Databases of their own, a cache, and a store of blobs.
 pub struct Backends {
     /// Of auth, chat, file and worker.
     databases: [String; 4],
     cache: String,
+    blobs: S3,
     /// The databases are on a server that outlives the tests.
     lasting: bool,
 }
@@ -46,7 +50,12 @@ impl Backends {
 
     async fn with(postgres: String, cache: String) -> Self {
         let databases = postgres::create_databases(postgres, ["auth", "chat", "file", "worker"]).await;
-        Self { databases, cache, lasting: postgres::is_named() }
+        Self { databases, cache, blobs: S3::start().await, lasting: postgres::is_named() }
+    }
+
+    /// Where files are kept.
+    pub const fn blobs(&self) -> &S3 {
+        &self.blobs
     }
 
     /// The same databases by way of another port of loopback, which must forward to the server.
@@ -66,6 +75,8 @@ impl Backends {
             db.max_connections = 2;
         }
         config.cache.url.clone_from(&self.cache);
+        config.file.blobs = "s3://loquat".into();
+        config.file.s3 = self.blobs.config();
     }
 }
 

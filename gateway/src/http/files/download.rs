@@ -1,5 +1,7 @@
 //! Downloads: ranges, conditions, and headers that keep hostile files harmless.
 
+use std::time::{Duration, SystemTime};
+
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
@@ -15,25 +17,11 @@ use proto::file::v1::{
 };
 use tonic::{Code, Status, Streaming};
 
-use super::{Token, client};
+use super::{
+    super::{error_response, error_with},
+    Token, client,
+};
 use crate::state::State;
-
-/// What a browser may show in place; everything else is only saved.
-const INLINE: [&str; 13] = [
-    "image/png",
-    "image/jpeg",
-    "image/gif",
-    "image/webp",
-    "audio/mpeg",
-    "audio/ogg",
-    "audio/wav",
-    "audio/x-wav",
-    "audio/mp4",
-    "video/mp4",
-    "video/webm",
-    "video/ogg",
-    "audio/webm",
-];
 
 /// Which bytes are asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,28 +37,29 @@ pub(super) async fn answer(state: &State, request: &Request<Incoming>, id: Strin
     let (files, token) = client(state, headers, true).await?;
     let query = request.uri().query().unwrap_or_default();
     let variant = query.split('&').find_map(|pair| pair.strip_prefix("variant=")).unwrap_or_default().to_owned();
-    let source = Source { files, token, file_id: id, variant };
+    let is_get = request.method() == Method::GET;
+    let source = Source { files, token, file_id: id, variant, accept_url: is_get };
     let range = range_of(headers);
     let (header, body) = match source.open(range).await {
         Ok(opened) => opened,
         Err(refused) if refused.code() == Code::OutOfRange => return source.unsatisfiable().await,
         Err(refused) => return Err(refused),
     };
-    let etag = format!("\"{}\"", header.etag);
-    let changed = headers.get(header::IF_RANGE).is_some_and(|known| known.as_bytes() != etag.as_bytes());
+    if !header.url.is_empty() {
+        return Ok(elsewhere(&header.url));
+    }
+    let version = Version::of(&header);
     let (header, body, range) = match range {
-        Range::All => (header, body, range),
         // What the client holds a part of is something else by now: it gets all of it.
-        _ if changed => {
+        Range::From { .. } | Range::Last(_) if !version.is_in_range(headers) => {
             let (header, body) = source.open(Range::All).await?;
             (header, body, Range::All)
         }
-        _ => (header, body, range),
+        range => (header, body, range),
     };
-    let known = headers.get(header::IF_NONE_MATCH).and_then(|known| known.to_str().ok()).unwrap_or_default();
     let mut response = Response::new(Body::empty());
-    describe(&mut response, &header, &etag);
-    if known == "*" || known.split(',').any(|known| known.trim().trim_start_matches("W/") == etag) {
+    describe(&mut response, &header, &version);
+    if version.is_known(headers) {
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         return Ok(response);
     }
@@ -80,10 +69,65 @@ pub(super) async fn answer(state: &State, request: &Request<Incoming>, id: Strin
         set(&mut response, header::CONTENT_RANGE, &format!("bytes {}-{end}/{}", header.offset, header.total_size));
     }
     set(&mut response, header::CONTENT_LENGTH, &header.length.to_string());
-    if request.method() != Method::HEAD {
+    if is_get {
         *response.body_mut() = streamed(body);
     }
     Ok(response)
+}
+
+/// Errors of files have statuses of their own where HTTP has better ones than their codes say.
+pub(super) fn refusal(refused: &Status) -> Response<Body> {
+    match errors::reason(refused).as_str() {
+        "FILE_NOT_READY" => error_with(StatusCode::SERVICE_UNAVAILABLE, refused),
+        "FILE_BROKEN" => error_with(StatusCode::GONE, refused),
+        _ => error_response(refused),
+    }
+}
+
+/// The bytes are to be had at the store, for a moment: nobody may keep the address.
+fn elsewhere(url: &str) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::TEMPORARY_REDIRECT;
+    set(&mut response, header::LOCATION, url);
+    set(&mut response, header::CACHE_CONTROL, "no-store");
+    set(&mut response, header::REFERRER_POLICY, "no-referrer");
+    response
+}
+
+/// Which version of the bytes it is, as clients remember it.
+struct Version {
+    etag: String,
+    at: SystemTime,
+}
+
+impl Version {
+    fn of(header: &DownloadHeader) -> Self {
+        let at = header.file.as_ref().and_then(|file| file.created_at).unwrap_or_default();
+        let at = SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(at.seconds).unwrap_or(0));
+        Self { etag: format!("\"{}\"", header.etag), at }
+    }
+
+    /// `If-None-Match`, or without it `If-Modified-Since` (RFC 9110 section 13.2.2).
+    fn is_known(&self, headers: &HeaderMap) -> bool {
+        if let Some(known) = headers.get(header::IF_NONE_MATCH) {
+            let known = known.to_str().unwrap_or_default();
+            return known == "*" || known.split(',').any(|known| known.trim().trim_start_matches("W/") == self.etag);
+        }
+        date(headers, header::IF_MODIFIED_SINCE).is_some_and(|since| self.at <= since)
+    }
+
+    /// Without `If-Range`, or when it names this very version: by its tag, or by its date.
+    fn is_in_range(&self, headers: &HeaderMap) -> bool {
+        match headers.get(header::IF_RANGE) {
+            None => true,
+            Some(known) if known.as_bytes().starts_with(b"\"") => known.as_bytes() == self.etag.as_bytes(),
+            Some(_) => date(headers, header::IF_RANGE) == Some(self.at),
+        }
+    }
+}
+
+fn date(headers: &HeaderMap, name: header::HeaderName) -> Option<SystemTime> {
+    httpdate::parse_http_date(headers.get(name)?.to_str().ok()?).ok()
 }
 
 /// One file or thumbnail, as one caller may see it.
@@ -92,6 +136,8 @@ struct Source {
     token: Token,
     file_id: String,
     variant: String,
+    /// An address to fetch the bytes from instead will do.
+    accept_url: bool,
 }
 
 type Opened = (DownloadHeader, Streaming<DownloadFileResponse>);
@@ -109,8 +155,13 @@ impl Source {
     }
 
     async fn ask(&self, offset: u64, length: Option<u64>) -> Result<Opened, Status> {
-        let request =
-            DownloadFileRequest { file_id: self.file_id.clone(), variant: self.variant.clone(), offset, length };
+        let request = DownloadFileRequest {
+            file_id: self.file_id.clone(),
+            variant: self.variant.clone(),
+            offset,
+            length,
+            accept_url: self.accept_url,
+        };
         let mut stream = self.files.clone().download_file(self.token.with(request)).await?.into_inner();
         match stream.message().await? {
             Some(DownloadFileResponse { part: Some(Part::Header(header)) }) => Ok((header, stream)),
@@ -145,39 +196,17 @@ fn range_of(headers: &HeaderMap) -> Range {
     parse().unwrap_or(Range::All)
 }
 
-fn describe(response: &mut Response<Body>, header: &DownloadHeader, etag: &str) {
-    let name = header.file.as_ref().map_or("file", |file| file.name.as_str());
-    let kind = if INLINE.contains(&header.content_type.as_str()) { "inline" } else { "attachment" };
+fn describe(response: &mut Response<Body>, header: &DownloadHeader, version: &Version) {
     set(response, header::CONTENT_TYPE, &header.content_type);
-    set(response, header::CONTENT_DISPOSITION, &disposition(kind, name));
-    set(response, header::ETAG, etag);
+    set(response, header::CONTENT_DISPOSITION, &header.disposition);
+    set(response, header::ETAG, &version.etag);
+    set(response, header::LAST_MODIFIED, &httpdate::fmt_http_date(version.at));
     set(response, header::ACCEPT_RANGES, "bytes");
     set(response, header::CACHE_CONTROL, "private, max-age=31536000, immutable");
     set(response, header::X_CONTENT_TYPE_OPTIONS, "nosniff");
     set(response, header::CONTENT_SECURITY_POLICY, "sandbox; default-src 'none'");
     set(response, header::REFERRER_POLICY, "no-referrer");
     set(response, header::HeaderName::from_static("cross-origin-resource-policy"), "same-origin");
-}
-
-/// `Content-Disposition` after RFC 6266: a plain name for old clients, the whole one percent-encoded (RFC 8187).
-fn disposition(kind: &str, name: &str) -> String {
-    let plain: String = name
-        .chars()
-        .map(
-            |letter| {
-                if letter.is_ascii_graphic() && !"\"\\%;".contains(letter) || letter == ' ' { letter } else { '_' }
-            },
-        )
-        .collect();
-    let mut encoded = String::new();
-    for byte in name.bytes() {
-        if byte.is_ascii_alphanumeric() || b"!#$&+-.^_`|~".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            encoded.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    format!("{kind}; filename=\"{plain}\"; filename*=UTF-8''{encoded}")
 }
 
 /// The bytes as they come; the client's pace is the pace of the read.
@@ -211,33 +240,6 @@ mod tests {
         assert_eq!(range("bytes=-7"), Range::Last(7));
         for other in ["bytes=9-5", "bytes=-0", "bytes=a-b", "bytes=0-1,3-4", "lines=0-1", "bytes=", "bytes=-"] {
             assert_eq!(range(other), Range::All, "{other}");
-        }
-    }
-
-    #[test]
-    fn odd_names_survive_and_cannot_break_out_of_the_header() {
-        for name in ["a\"b.txt", "naïve – file.png", "x\r\nSet-Cookie: a=b", "100%;.gif", "日本語.pdf", "\\"] {
-            let text = disposition("attachment", name);
-            assert!(HeaderValue::from_str(&text).is_ok(), "{name}");
-            let encoded = text.rsplit("''").next().unwrap();
-            let mut bytes = Vec::new();
-            let mut rest = encoded.bytes();
-            while let Some(byte) = rest.next() {
-                if byte == b'%' {
-                    let digits = [rest.next().unwrap(), rest.next().unwrap()];
-                    bytes.push(u8::from_str_radix(std::str::from_utf8(&digits).unwrap(), 16).unwrap());
-                } else {
-                    bytes.push(byte);
-                }
-            }
-            assert_eq!(String::from_utf8(bytes).unwrap(), name);
-        }
-    }
-
-    #[test]
-    fn scripts_are_never_shown_in_place() {
-        for kind in ["text/html", "image/svg+xml", "application/pdf", "application/xhtml+xml", "text/javascript"] {
-            assert!(!INLINE.contains(&kind), "{kind}");
         }
     }
 }

@@ -8,8 +8,10 @@ use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use mesh::{errors, rpc::Body};
 use proto::file::v1::{
-    CancelUploadRequest, CreateUploadRequest, FileMetadata, GetUploadRequest, Upload, UploadFileRequest, UploadHeader,
-    get_upload_request, upload_file_request::Part, upload_header::Target,
+    CancelUploadRequest, CreateUploadRequest, FileMetadata, GetUploadLimitsRequest, GetUploadRequest, Upload,
+    UploadFileRequest, UploadHeader, get_upload_request,
+    upload_file_request::Part,
+    upload_header::{StreamChecksum, Target},
 };
 use tonic::{Code, Status};
 
@@ -17,17 +19,29 @@ use super::{super::error_with, client};
 use crate::state::State;
 
 const VERSION: HeaderValue = HeaderValue::from_static("1.0.0");
-const EXTENSIONS: HeaderValue = HeaderValue::from_static("creation,creation-with-upload,expiration,termination");
+const EXTENSIONS: HeaderValue =
+    HeaderValue::from_static("creation,creation-with-upload,checksum,expiration,termination");
+const ALGORITHMS: HeaderValue = HeaderValue::from_static("sha1,sha256");
 const OFFSET_STREAM: &str = "application/offset+octet-stream";
 /// The largest chunk of an upload stream.
 const CHUNK: usize = 256 * 1024;
 
-/// What this server can do.
-pub(super) fn options() -> Response<Body> {
+/// What this server can do. How large a file may be is told to whoever is signed in.
+pub(super) async fn options(state: &State, headers: &HeaderMap) -> Response<Body> {
+    let limits = match client(state, headers, true).await {
+        Ok((mut files, token)) => {
+            files.get_upload_limits(token.with(GetUploadLimitsRequest {})).await.ok().map(tonic::Response::into_inner)
+        }
+        Err(_) => None,
+    };
     let mut response = empty(StatusCode::NO_CONTENT);
     let headers = response.headers_mut();
     headers.insert("tus-version", VERSION);
     headers.insert("tus-extension", EXTENSIONS);
+    headers.insert("tus-checksum-algorithm", ALGORITHMS);
+    if let Some(limits) = limits {
+        headers.insert("tus-max-size", HeaderValue::from(limits.max_bytes));
+    }
     response
 }
 
@@ -37,9 +51,12 @@ pub(super) fn checked(result: Result<Response<Body>, Status>) -> Response<Body> 
         let status = match errors::reason(&refused).as_str() {
             "OFFSET_MISMATCH" => StatusCode::CONFLICT,
             "UPLOAD_BUSY" => StatusCode::LOCKED,
-            "FILE_TOO_LARGE" | "SIZE_EXCEEDED" => StatusCode::PAYLOAD_TOO_LARGE,
+            "FILE_TOO_LARGE" | "SIZE_EXCEEDED" | "USER_QUOTA_EXCEEDED" | "WORKSPACE_QUOTA_EXCEEDED" => {
+                StatusCode::PAYLOAD_TOO_LARGE
+            }
+            "STREAM_CHECKSUM_MISMATCH" => checksum_mismatch(),
             "TUS_VERSION" => StatusCode::PRECONDITION_FAILED,
-            "CONTENT_TYPE" => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "CONTENT_TYPE" | "TYPE_REFUSED" => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             _ => errors::http_status(refused.code()),
         };
         error_with(status, &refused)
@@ -53,11 +70,12 @@ pub(super) async fn create(state: &State, request: Request<Incoming>) -> Result<
     let (parts, body) = request.into_parts();
     check_version(&parts.headers)?;
     let create = decode_create(&parts.headers)?;
+    let checksum = checksum(&parts.headers)?;
     let (mut files, token) = client(state, &parts.headers, false).await?;
     let upload = files.create_upload(token.with(create)).await?.into_inner().upload.unwrap_or_default();
     let brings_bytes = parts.headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind == OFFSET_STREAM);
     let upload = if brings_bytes {
-        let sent = files.upload_file(token.with(parts_of(upload.id, 0, body))).await?;
+        let sent = files.upload_file(token.with(parts_of(upload.id, 0, checksum, body))).await?;
         sent.into_inner().upload.unwrap_or_default()
     } else {
         upload
@@ -76,8 +94,9 @@ pub(super) async fn append(state: &State, request: Request<Incoming>, id: String
         return Err(errors::plain(Code::InvalidArgument, "CONTENT_TYPE", format!("Send {OFFSET_STREAM}.")));
     }
     let offset = number(&parts.headers, "upload-offset")?.ok_or_else(|| invalid("Upload-Offset is missing."))?;
+    let checksum = checksum(&parts.headers)?;
     let (mut files, token) = client(state, &parts.headers, false).await?;
-    let sent = files.upload_file(token.with(parts_of(id, offset, body))).await?;
+    let sent = files.upload_file(token.with(parts_of(id, offset, checksum, body))).await?;
     let mut response = empty(StatusCode::NO_CONTENT);
     describe(&mut response, &sent.into_inner().upload.unwrap_or_default());
     Ok(response)
@@ -146,6 +165,26 @@ fn pairs(text: &str) -> Result<Vec<(&str, String)>, Status> {
     entries.map(|entry| Ok((entry.split(' ').next().unwrap_or_default(), one(entry)?))).collect()
 }
 
+/// `Upload-Checksum`: what the bytes of this request hash to.
+fn checksum(headers: &HeaderMap) -> Result<Option<StreamChecksum>, Status> {
+    let Some(value) = headers.get("upload-checksum") else {
+        return Ok(None);
+    };
+    let wrong = || invalid("Upload-Checksum must be sha1 or sha256, a space, and the checksum in base64.");
+    let (algorithm, digest) = value.to_str().ok().and_then(|text| text.split_once(' ')).ok_or_else(wrong)?;
+    let digest: Bytes = BASE64_STANDARD.decode(digest.trim()).map_err(|_| wrong())?.into();
+    match (algorithm, digest.len()) {
+        ("sha1", 20) => Ok(Some(StreamChecksum::StreamSha1(digest))),
+        ("sha256", 32) => Ok(Some(StreamChecksum::StreamSha256(digest))),
+        _ => Err(wrong()),
+    }
+}
+
+/// The status that tus has for it.
+fn checksum_mismatch() -> StatusCode {
+    StatusCode::from_u16(460).unwrap_or(StatusCode::BAD_REQUEST)
+}
+
 fn number(headers: &HeaderMap, name: &str) -> Result<Option<u64>, Status> {
     let Some(value) = headers.get(name) else {
         return Ok(None);
@@ -159,8 +198,14 @@ fn invalid(text: &str) -> Status {
 }
 
 /// The upload stream: a header, then the body in chunks. A body that breaks off ends the stream: what has come is kept.
-fn parts_of(upload_id: String, offset: u64, body: Incoming) -> impl Stream<Item = UploadFileRequest> + Send + 'static {
-    let header = UploadHeader { target: Some(Target::UploadId(upload_id)), offset, last: false, sha256: Bytes::new() };
+fn parts_of(
+    upload_id: String,
+    offset: u64,
+    stream_checksum: Option<StreamChecksum>,
+    body: Incoming,
+) -> impl Stream<Item = UploadFileRequest> + Send + 'static {
+    let target = Some(Target::UploadId(upload_id));
+    let header = UploadHeader { target, offset, last: false, sha256: Bytes::new(), stream_checksum };
     let first = stream::once(async { UploadFileRequest { part: Some(Part::Header(header)) } });
     let chunks = body.into_data_stream().take_while(|chunk| futures::future::ready(chunk.is_ok())).flat_map(|chunk| {
         let mut rest = chunk.unwrap_or_default();
@@ -207,6 +252,19 @@ mod tests {
         let read = pairs("filename d29ybGQ=, room_id  cm9vbQ==,flag").unwrap();
         assert_eq!(read, [("filename", "world".into()), ("room_id", "room".into()), ("flag", String::new())]);
         assert!(pairs("filename ???").is_err());
+    }
+
+    #[test]
+    fn a_checksum_names_an_algorithm_that_is_known() {
+        let read = |text: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert("upload-checksum", text.parse().unwrap());
+            checksum(&headers)
+        };
+        assert!(matches!(read("sha1 Kq5sNclPz7QV2+lfQIuc6R7oRu0="), Ok(Some(StreamChecksum::StreamSha1(_)))));
+        for wrong in ["sha1", "sha1 ???", "md5 Kq5sNclPz7QV2+lfQIuc6R7oRu0=", "sha256 Kq5sNclPz7QV2+lfQIuc6R7oRu0="] {
+            assert!(read(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

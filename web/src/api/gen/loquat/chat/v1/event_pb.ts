@@ -18,7 +18,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file loquat/chat/v1/event.proto.
  */
 export const file_loquat_chat_v1_event: GenFile = /*@__PURE__*/
-  fileDesc("Chpsb3F1YXQvY2hhdC92MS9ldmVudC5wcm90bxIObG9xdWF0LmNoYXQudjEigwcKBUV2ZW50Eg8KB2ZlZWRfaWQYASABKAkSCwoDc2VxGAIgASgEEiYKAmF0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIQCghhY3Rvcl9pZBgEIAEoCRI3Cg5tZXNzYWdlX3Bvc3RlZBgKIAEoCzIdLmxvcXVhdC5jaGF0LnYxLk1lc3NhZ2VQb3N0ZWRIABI3Cg5tZXNzYWdlX2VkaXRlZBgLIAEoCzIdLmxvcXVhdC5jaGF0LnYxLk1lc3NhZ2VFZGl0ZWRIABI5Cg9tZXNzYWdlX2RlbGV0ZWQYDCABKAsyHi5sb3F1YXQuY2hhdC52MS5NZXNzYWdlRGVsZXRlZEgAEjMKDHJvb21fY3JlYXRlZBgUIAEoCzIbLmxvcXVhdC5jaGF0LnYxLlJvb21DcmVhdGVkSAASMwoMcm9vbV91cGRhdGVkGBUgASgLMhsubG9xdWF0LmNoYXQudjEuUm9vbVVwZGF0ZWRIABI1Cg1tZW1iZXJfam9pbmVkGBYgASgLMhwubG9xdWF0LmNoYXQudjEuTWVtYmVySm9pbmVkSAASMQoLbWVtYmVyX2xlZnQYFyABKAsyGi5sb3F1YXQuY2hhdC52MS5NZW1iZXJMZWZ0SAASQAoTbWVtYmVyX3JvbGVfY2hhbmdlZBgYIAEoCzIhLmxvcXVhdC5jaGF0LnYxLk1lbWJlclJvbGVDaGFuZ2VkSAASNQoNcm9vbV9hcmNoaXZlZBgZIAEoCzIcLmxvcXVhdC5jaGF0LnYxLlJvb21BcmNoaXZlZEgAEjkKD3Jvb21fdW5hcmNoaXZlZBgaIAEoCzIeLmxvcXVhdC5jaGF0LnYxLlJvb21VbmFyY2hpdmVkSAASLwoKZmlsZV9yZWFkeRgeIAEoCzIZLmxvcXVhdC5jaGF0LnYxLkZpbGVSZWFkeUgAEjEKC3Jvb21fam9pbmVkGCggASgLMhoubG9xdWF0LmNoYXQudjEuUm9vbUpvaW5lZEgAEi0KCXJvb21fbGVmdBgpIAEoCzIYLmxvcXVhdC5jaGF0LnYxLlJvb21MZWZ0SAASJAoEcmVhZBgqIAEoCzIULmxvcXVhdC5jaGF0LnYxLlJlYWRIABIsCghyZWRhY3RlZBgyIAEoCzIYLmxvcXVhdC5jaGF0LnYxLlJlZGFjdGVkSABCBgoEYm9keSI5Cg1NZXNzYWdlUG9zdGVkEigKB21lc3NhZ2UYASABKAsyFy5sb3F1YXQuY2hhdC52MS5NZXNzYWdlIjkKDU1lc3NhZ2VFZGl0ZWQSKAoHbWVzc2FnZRgBIAEoCzIXLmxvcXVhdC5jaGF0LnYxLk1lc3NhZ2UiOQoOTWVzc2FnZURlbGV0ZWQSEgoKbWVzc2FnZV9pZBgBIAEoCRITCgttZXNzYWdlX3NlcRgCIAEoBCIxCgtSb29tQ3JlYXRlZBIiCgRyb29tGAEgASgLMhQubG9xdWF0LmNoYXQudjEuUm9vbSIxCgtSb29tVXBkYXRlZBIiCgRyb29tGAEgASgLMhQubG9xdWF0LmNoYXQudjEuUm9vbSIyCgxSb29tQXJjaGl2ZWQSIgoEcm9vbRgBIAEoCzIULmxvcXVhdC5jaGF0LnYxLlJvb20iNAoOUm9vbVVuYXJjaGl2ZWQSIgoEcm9vbRgBIAEoCzIULmxvcXVhdC5jaGF0LnYxLlJvb20iRwoMTWVtYmVySm9pbmVkEiYKBm1lbWJlchgBIAEoCzIWLmxvcXVhdC5jaGF0LnYxLk1lbWJlchIPCgdyb29tX2lkGAIgASgJIi4KCk1lbWJlckxlZnQSDwoHdXNlcl9pZBgBIAEoCRIPCgdyb29tX2lkGAIgASgJIkwKEU1lbWJlclJvbGVDaGFuZ2VkEiYKBm1lbWJlchgBIAEoCzIWLmxvcXVhdC5jaGF0LnYxLk1lbWJlchIPCgdyb29tX2lkGAIgASgJIi8KCUZpbGVSZWFkeRIiCgRmaWxlGAEgASgLMhQubG9xdWF0LmZpbGUudjEuRmlsZSJECgpSb29tSm9pbmVkEiIKBHJvb20YASABKAsyFC5sb3F1YXQuY2hhdC52MS5Sb29tEhIKCmpvaW5lZF9zZXEYAiABKAQiLQoIUm9vbUxlZnQSDwoHcm9vbV9pZBgBIAEoCRIQCghsZWZ0X3NlcRgCIAEoBCI1CgRSZWFkEg8KB3Jvb21faWQYASABKAkSCwoDc2VxGAIgASgEEg8KB29yZGluYWwYAyABKAQiGAoIUmVkYWN0ZWQSDAoEaGFzaBgBIAEoDCJ8CglFcGhlbWVyYWwSDwoHZmVlZF9pZBgBIAEoCRIoCgZ0eXBpbmcYAiABKAsyFi5sb3F1YXQuY2hhdC52MS5UeXBpbmdIABIsCghwcmVzZW5jZRgDIAEoCzIYLmxvcXVhdC5jaGF0LnYxLlByZXNlbmNlSABCBgoEYm9keSIZCgZUeXBpbmcSDwoHdXNlcl9pZBgBIAEoCSI5CghQcmVzZW5jZRIXCg9vbmxpbmVfdXNlcl9pZHMYASADKAkSFAoMb25saW5lX2NvdW50GAIgASgNIqgBCghTbmFwc2hvdBIPCgdmZWVkX2lkGAEgASgJEgwKBGhlYWQYAiABKAQSGQoRZmlyc3RfdmlzaWJsZV9zZXEYAyABKAQSLAoEcm9vbRgEIAEoCzIcLmxvcXVhdC5jaGF0LnYxLlJvb21TbmFwc2hvdEgAEiwKBHVzZXIYBSABKAsyHC5sb3F1YXQuY2hhdC52MS5Vc2VyU25hcHNob3RIAEIGCgRib2R5ImIKDFJvb21TbmFwc2hvdBIiCgRyb29tGAEgASgLMhQubG9xdWF0LmNoYXQudjEuUm9vbRIuCgptZW1iZXJzaGlwGAIgASgLMhoubG9xdWF0LmNoYXQudjEuTWVtYmVyc2hpcCIgCgxVc2VyU25hcHNob3QSEAoIcm9vbV9pZHMYASADKAliBnByb3RvMw", [file_google_protobuf_timestamp, file_loquat_chat_v1_message, file_loquat_chat_v1_room, file_loquat_file_v1_file]);
+  fileDesc("Chpsb3F1YXQvY2hhdC92MS9ldmVudC5wcm90bxIObG9xdWF0LmNoYXQudjEiuAcKBUV2ZW50Eg8KB2ZlZWRfaWQYASABKAkSCwoDc2VxGAIgASgEEiYKAmF0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIQCghhY3Rvcl9pZBgEIAEoCRI3Cg5tZXNzYWdlX3Bvc3RlZBgKIAEoCzIdLmxvcXVhdC5jaGF0LnYxLk1lc3NhZ2VQb3N0ZWRIABI3Cg5tZXNzYWdlX2VkaXRlZBgLIAEoCzIdLmxvcXVhdC5jaGF0LnYxLk1lc3NhZ2VFZGl0ZWRIABI5Cg9tZXNzYWdlX2RlbGV0ZWQYDCABKAsyHi5sb3F1YXQuY2hhdC52MS5NZXNzYWdlRGVsZXRlZEgAEjMKDHJvb21fY3JlYXRlZBgUIAEoCzIbLmxvcXVhdC5jaGF0LnYxLlJvb21DcmVhdGVkSAASMwoMcm9vbV91cGRhdGVkGBUgASgLMhsubG9xdWF0LmNoYXQudjEuUm9vbVVwZGF0ZWRIABI1Cg1tZW1iZXJfam9pbmVkGBYgASgLMhwubG9xdWF0LmNoYXQudjEuTWVtYmVySm9pbmVkSAASMQoLbWVtYmVyX2xlZnQYFyABKAsyGi5sb3F1YXQuY2hhdC52MS5NZW1iZXJMZWZ0SAASQAoTbWVtYmVyX3JvbGVfY2hhbmdlZBgYIAEoCzIhLmxvcXVhdC5jaGF0LnYxLk1lbWJlclJvbGVDaGFuZ2VkSAASNQoNcm9vbV9hcmNoaXZlZBgZIAEoCzIcLmxvcXVhdC5jaGF0LnYxLlJvb21BcmNoaXZlZEgAEjkKD3Jvb21fdW5hcmNoaXZlZBgaIAEoCzIeLmxvcXVhdC5jaGF0LnYxLlJvb21VbmFyY2hpdmVkSAASLwoKZmlsZV9yZWFkeRgeIAEoCzIZLmxvcXVhdC5jaGF0LnYxLkZpbGVSZWFkeUgAEjMKDGZpbGVfcmVtb3ZlZBgfIAEoCzIbLmxvcXVhdC5jaGF0LnYxLkZpbGVSZW1vdmVkSAASMQoLcm9vbV9qb2luZWQYKCABKAsyGi5sb3F1YXQuY2hhdC52MS5Sb29tSm9pbmVkSAASLQoJcm9vbV9sZWZ0GCkgASgLMhgubG9xdWF0LmNoYXQudjEuUm9vbUxlZnRIABIkCgRyZWFkGCogASgLMhQubG9xdWF0LmNoYXQudjEuUmVhZEgAEiwKCHJlZGFjdGVkGDIgASgLMhgubG9xdWF0LmNoYXQudjEuUmVkYWN0ZWRIAEIGCgRib2R5IjkKDU1lc3NhZ2VQb3N0ZWQSKAoHbWVzc2FnZRgBIAEoCzIXLmxvcXVhdC5jaGF0LnYxLk1lc3NhZ2UiOQoNTWVzc2FnZUVkaXRlZBIoCgdtZXNzYWdlGAEgASgLMhcubG9xdWF0LmNoYXQudjEuTWVzc2FnZSJLCg5NZXNzYWdlRGVsZXRlZBISCgptZXNzYWdlX2lkGAEgASgJEhMKC21lc3NhZ2Vfc2VxGAIgASgEEhAKCGZpbGVfaWRzGAMgAygJIjEKC1Jvb21DcmVhdGVkEiIKBHJvb20YASABKAsyFC5sb3F1YXQuY2hhdC52MS5Sb29tIjEKC1Jvb21VcGRhdGVkEiIKBHJvb20YASABKAsyFC5sb3F1YXQuY2hhdC52MS5Sb29tIjIKDFJvb21BcmNoaXZlZBIiCgRyb29tGAEgASgLMhQubG9xdWF0LmNoYXQudjEuUm9vbSI0Cg5Sb29tVW5hcmNoaXZlZBIiCgRyb29tGAEgASgLMhQubG9xdWF0LmNoYXQudjEuUm9vbSJHCgxNZW1iZXJKb2luZWQSJgoGbWVtYmVyGAEgASgLMhYubG9xdWF0LmNoYXQudjEuTWVtYmVyEg8KB3Jvb21faWQYAiABKAkiLgoKTWVtYmVyTGVmdBIPCgd1c2VyX2lkGAEgASgJEg8KB3Jvb21faWQYAiABKAkiTAoRTWVtYmVyUm9sZUNoYW5nZWQSJgoGbWVtYmVyGAEgASgLMhYubG9xdWF0LmNoYXQudjEuTWVtYmVyEg8KB3Jvb21faWQYAiABKAkiLwoJRmlsZVJlYWR5EiIKBGZpbGUYASABKAsyFC5sb3F1YXQuZmlsZS52MS5GaWxlIh4KC0ZpbGVSZW1vdmVkEg8KB2ZpbGVfaWQYASABKAkiRAoKUm9vbUpvaW5lZBIiCgRyb29tGAEgASgLMhQubG9xdWF0LmNoYXQudjEuUm9vbRISCgpqb2luZWRfc2VxGAIgASgEIi0KCFJvb21MZWZ0Eg8KB3Jvb21faWQYASABKAkSEAoIbGVmdF9zZXEYAiABKAQiNQoEUmVhZBIPCgdyb29tX2lkGAEgASgJEgsKA3NlcRgCIAEoBBIPCgdvcmRpbmFsGAMgASgEIhgKCFJlZGFjdGVkEgwKBGhhc2gYASABKAwifAoJRXBoZW1lcmFsEg8KB2ZlZWRfaWQYASABKAkSKAoGdHlwaW5nGAIgASgLMhYubG9xdWF0LmNoYXQudjEuVHlwaW5nSAASLAoIcHJlc2VuY2UYAyABKAsyGC5sb3F1YXQuY2hhdC52MS5QcmVzZW5jZUgAQgYKBGJvZHkiGQoGVHlwaW5nEg8KB3VzZXJfaWQYASABKAkiOQoIUHJlc2VuY2USFwoPb25saW5lX3VzZXJfaWRzGAEgAygJEhQKDG9ubGluZV9jb3VudBgCIAEoDSKoAQoIU25hcHNob3QSDwoHZmVlZF9pZBgBIAEoCRIMCgRoZWFkGAIgASgEEhkKEWZpcnN0X3Zpc2libGVfc2VxGAMgASgEEiwKBHJvb20YBCABKAsyHC5sb3F1YXQuY2hhdC52MS5Sb29tU25hcHNob3RIABIsCgR1c2VyGAUgASgLMhwubG9xdWF0LmNoYXQudjEuVXNlclNuYXBzaG90SABCBgoEYm9keSJiCgxSb29tU25hcHNob3QSIgoEcm9vbRgBIAEoCzIULmxvcXVhdC5jaGF0LnYxLlJvb20SLgoKbWVtYmVyc2hpcBgCIAEoCzIaLmxvcXVhdC5jaGF0LnYxLk1lbWJlcnNoaXAiIAoMVXNlclNuYXBzaG90EhAKCHJvb21faWRzGAEgAygJYgZwcm90bzM", [file_google_protobuf_timestamp, file_loquat_chat_v1_message, file_loquat_chat_v1_room, file_loquat_file_v1_file]);
 
 /**
  * One lasting change, with its number in the feed. These very bytes are what is stored, hashed and sent to everybody.
@@ -149,6 +149,14 @@ export type Event = Message<"loquat.chat.v1.Event"> & {
     case: "fileReady";
   } | {
     /**
+     * Room feed: a file was taken out of the room, and can no longer be fetched.
+     *
+     * @generated from field: loquat.chat.v1.FileRemoved file_removed = 31;
+     */
+    value: FileRemoved;
+    case: "fileRemoved";
+  } | {
+    /**
      * User feed: the user is in a room now.
      *
      * @generated from field: loquat.chat.v1.RoomJoined room_joined = 40;
@@ -250,6 +258,13 @@ export type MessageDeleted = Message<"loquat.chat.v1.MessageDeleted"> & {
    * @generated from field: uint64 message_seq = 2;
    */
   messageSeq: bigint;
+
+  /**
+   * Files that go with it: those of the message's author that it carried.
+   *
+   * @generated from field: repeated string file_ids = 3;
+   */
+  fileIds: string[];
 };
 
 /**
@@ -449,6 +464,27 @@ export const FileReadySchema: GenMessage<FileReady> = /*@__PURE__*/
   messageDesc(file_loquat_chat_v1_event, 11);
 
 /**
+ * A file was taken out of the room.
+ *
+ * @generated from message loquat.chat.v1.FileRemoved
+ */
+export type FileRemoved = Message<"loquat.chat.v1.FileRemoved"> & {
+  /**
+   * The file.
+   *
+   * @generated from field: string file_id = 1;
+   */
+  fileId: string;
+};
+
+/**
+ * Describes the message loquat.chat.v1.FileRemoved.
+ * Use `create(FileRemovedSchema)` to create a new message.
+ */
+export const FileRemovedSchema: GenMessage<FileRemoved> = /*@__PURE__*/
+  messageDesc(file_loquat_chat_v1_event, 12);
+
+/**
  * The user is in a room now.
  *
  * @generated from message loquat.chat.v1.RoomJoined
@@ -474,7 +510,7 @@ export type RoomJoined = Message<"loquat.chat.v1.RoomJoined"> & {
  * Use `create(RoomJoinedSchema)` to create a new message.
  */
 export const RoomJoinedSchema: GenMessage<RoomJoined> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_event, 12);
+  messageDesc(file_loquat_chat_v1_event, 13);
 
 /**
  * The user is no longer in a room.
@@ -502,7 +538,7 @@ export type RoomLeft = Message<"loquat.chat.v1.RoomLeft"> & {
  * Use `create(RoomLeftSchema)` to create a new message.
  */
 export const RoomLeftSchema: GenMessage<RoomLeft> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_event, 13);
+  messageDesc(file_loquat_chat_v1_event, 14);
 
 /**
  * How far the user has read.
@@ -537,7 +573,7 @@ export type Read = Message<"loquat.chat.v1.Read"> & {
  * Use `create(ReadSchema)` to create a new message.
  */
 export const ReadSchema: GenMessage<Read> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_event, 14);
+  messageDesc(file_loquat_chat_v1_event, 15);
 
 /**
  * Stands where an event's content was taken away by deletion or retention.
@@ -558,7 +594,7 @@ export type Redacted = Message<"loquat.chat.v1.Redacted"> & {
  * Use `create(RedactedSchema)` to create a new message.
  */
 export const RedactedSchema: GenMessage<Redacted> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_event, 15);
+  messageDesc(file_loquat_chat_v1_event, 16);
 
 /**
  * Something that is neither numbered nor stored.
@@ -602,7 +638,7 @@ export type Ephemeral = Message<"loquat.chat.v1.Ephemeral"> & {
  * Use `create(EphemeralSchema)` to create a new message.
  */
 export const EphemeralSchema: GenMessage<Ephemeral> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_event, 16);
+  messageDesc(file_loquat_chat_v1_event, 17);
 
 /**
  * Somebody is typing; holds for 5 seconds.
@@ -623,7 +659,7 @@ export type Typing = Message<"loquat.chat.v1.Typing"> & {
  * Use `create(TypingSchema)` to create a new message.
  */
 export const TypingSchema: GenMessage<Typing> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_event, 17);
+  messageDesc(file_loquat_chat_v1_event, 18);
 
 /**
  * Who of a room's members is online: has at least one open stream. Complete in itself, so that one that is lost costs nothing;
@@ -652,7 +688,7 @@ export type Presence = Message<"loquat.chat.v1.Presence"> & {
  * Use `create(PresenceSchema)` to create a new message.
  */
 export const PresenceSchema: GenMessage<Presence> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_event, 18);
+  messageDesc(file_loquat_chat_v1_event, 19);
 
 /**
  * Where a feed stands, taken in one read transaction: what a client starts from when it holds nothing of the feed.
@@ -710,7 +746,7 @@ export type Snapshot = Message<"loquat.chat.v1.Snapshot"> & {
  * Use `create(SnapshotSchema)` to create a new message.
  */
 export const SnapshotSchema: GenMessage<Snapshot> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_event, 19);
+  messageDesc(file_loquat_chat_v1_event, 20);
 
 /**
  * A room, and the caller in it. Messages are fetched with `MessageService/ListMessages`.
@@ -738,7 +774,7 @@ export type RoomSnapshot = Message<"loquat.chat.v1.RoomSnapshot"> & {
  * Use `create(RoomSnapshotSchema)` to create a new message.
  */
 export const RoomSnapshotSchema: GenMessage<RoomSnapshot> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_event, 20);
+  messageDesc(file_loquat_chat_v1_event, 21);
 
 /**
  * The caller's own feed.
@@ -759,5 +795,5 @@ export type UserSnapshot = Message<"loquat.chat.v1.UserSnapshot"> & {
  * Use `create(UserSnapshotSchema)` to create a new message.
  */
 export const UserSnapshotSchema: GenMessage<UserSnapshot> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_event, 21);
+  messageDesc(file_loquat_chat_v1_event, 22);
 
