@@ -10,6 +10,11 @@ export function fileUrl(id: string, variant = ''): string {
   return variant ? `/files/${id}?variant=${encodeURIComponent(variant)}` : `/files/${id}`;
 }
 
+/** Where somebody's picture is: a small one, else the picture itself; nothing when there is none. */
+export function avatarUrls(fileId: string | undefined): readonly string[] {
+  return fileId ? [fileUrl(fileId, 'w320'), fileUrl(fileId)] : [];
+}
+
 export interface UploadOptions {
   readonly file: File;
   readonly roomId: string;

@@ -9,6 +9,7 @@ import * as decode from '../model/decode';
 import { reduce } from '../model/reducer';
 import { type Action, initialState, type ResetReason, type State, type StreamAction } from '../model/state';
 import type { Attachment, User } from '../model/types';
+import { type Account, accountOver } from './account';
 import { type Chat, chatOver, newOpId } from './chat';
 import { Directory } from './directory';
 import { restore, save } from './outbox_storage';
@@ -33,7 +34,8 @@ export interface Engine {
   readonly connection: Readable<Connection>;
   readonly directory: Pick<Directory, 'users' | 'want' | 'learn'>;
   readonly chat: Chat;
-  readonly uploads: Pick<Uploads, 'items' | 'add' | 'retry' | 'remove' | 'take'>;
+  readonly account: Account;
+  readonly uploads: Pick<Uploads, 'items' | 'add' | 'once' | 'retry' | 'remove' | 'take'>;
   dispatch(action: Action): void;
   send(roomId: string, text: string, attachments: readonly Attachment[]): void;
   retryNow(): void;
@@ -155,6 +157,7 @@ export function startEngine(session: Session, onSessionEnded: () => void): Engin
     connection,
     directory,
     chat: chatOver(call, state.get, dispatch),
+    account: accountOver(call, (users) => directory.learn(users)),
     uploads: new Uploads(() => tokens.token()),
     dispatch: (action) => {
       dispatch(action);

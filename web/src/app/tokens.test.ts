@@ -2,7 +2,17 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Session } from '../api/session';
 import { Tokens } from './tokens';
 
-const USER = { id: 'me', username: 'me', displayName: 'Me', bot: false, disabled: false };
+const USER = {
+  id: 'me',
+  username: 'me',
+  displayName: 'Me',
+  role: 'member',
+  bot: false,
+  disabled: false,
+  title: '',
+  about: '',
+  avatarFileId: '',
+} as const;
 const LIFETIME_MS = 600_000;
 
 function session(accessToken: string): Session {

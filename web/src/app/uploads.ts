@@ -42,6 +42,13 @@ export class Uploads {
     return files.length - taken.length;
   }
 
+  /** A file that goes with no message; answers its id. */
+  async once(roomId: string, file: File): Promise<string> {
+    const { token } = this;
+    const { signal } = new AbortController();
+    return (await upload({ file, roomId, opId: newOpId(), token, onProgress: () => {}, signal })).id;
+  }
+
   retry(id: string): void {
     const item = this.items.get().find((candidate) => candidate.id === id);
     if (!item?.error) return;

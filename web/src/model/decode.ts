@@ -1,6 +1,6 @@
 /** Turns what the wire carries into the model's plain data. */
 import type { Timestamp } from '@bufbuild/protobuf/wkt';
-import type { User as WireUser } from '../api/gen/loquat/auth/v1/user_pb';
+import { type User as WireUser, WorkspaceRole as WireWorkspaceRole } from '../api/gen/loquat/auth/v1/user_pb';
 import type { Event, Snapshot as WireSnapshot } from '../api/gen/loquat/chat/v1/event_pb';
 import type { Message as WireMessage } from '../api/gen/loquat/chat/v1/message_pb';
 import {
@@ -24,13 +24,20 @@ import type {
   RoomRole,
   Snapshot,
   User,
+  WorkspaceRole,
 } from './types';
 
-function millis(at: Timestamp | undefined): number {
+export function millis(at: Timestamp | undefined): number {
   return at ? Number(at.seconds) * 1000 + Math.floor(at.nanos / 1e6) : 0;
 }
 
 const ROLES: Partial<Record<WireRole, RoomRole>> = { [WireRole.OWNER]: 'owner', [WireRole.ADMIN]: 'admin' };
+
+const WORKSPACE_ROLES: Partial<Record<WireWorkspaceRole, WorkspaceRole>> = {
+  [WireWorkspaceRole.OWNER]: 'owner',
+  [WireWorkspaceRole.ADMIN]: 'admin',
+  [WireWorkspaceRole.GUEST]: 'guest',
+};
 
 const FILE_STATES: Partial<Record<WireFileState, FileState>> = {
   [WireFileState.PROCESSING]: 'processing',
@@ -39,8 +46,13 @@ const FILE_STATES: Partial<Record<WireFileState, FileState>> = {
 };
 
 export function user(from: WireUser): User {
-  const { id, username, displayName, bot, disabled } = from;
-  return { id, username, displayName: displayName || username, bot, disabled };
+  const { id, username, displayName, bot, disabled, title, about, avatarFileId } = from;
+  const role = workspaceRole(from.role);
+  return { id, username, displayName: displayName || username, role, bot, disabled, title, about, avatarFileId };
+}
+
+export function workspaceRole(from: WireWorkspaceRole): WorkspaceRole {
+  return WORKSPACE_ROLES[from] ?? 'member';
 }
 
 export function room(from: WireRoom): Room {

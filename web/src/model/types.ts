@@ -3,13 +3,19 @@
 export type RoomKind = 'public' | 'private';
 export type RoomRole = 'owner' | 'admin' | 'member';
 export type RoomHistory = 'all' | 'since-joined';
+export type WorkspaceRole = 'owner' | 'admin' | 'member' | 'guest';
 
 export interface User {
   readonly id: string;
   readonly username: string;
   readonly displayName: string;
+  readonly role: WorkspaceRole;
   readonly bot: boolean;
   readonly disabled: boolean;
+  readonly title: string;
+  readonly about: string;
+  /** Of their picture; empty when there is none. */
+  readonly avatarFileId: string;
 }
 
 export interface Room {

@@ -1,6 +1,7 @@
 /** Who is in the room, and the way to add and remove somebody. */
 import { MoreHorizontal, ShieldCheck, UserMinus, X } from 'lucide-react';
 import { useEffect, useMemo, useState } from 'react';
+import { avatarUrls } from '../../api/files';
 import { nameOf, useConnection, useEngine, useModel, useUser } from '../../app/hooks';
 import { telling } from '../../app/toasts';
 import { members, presenceIn } from '../../model/selectors';
@@ -92,7 +93,7 @@ function MemberItem({ member, mine, online, onRole, onRemove }: MemberItemProps)
       className="group/member flex items-center gap-2.5 rounded-lg px-2.5 py-1.5 hover:bg-sunken"
     >
       <span className="relative shrink-0">
-        <Avatar id={member.userId} name={name} />
+        <Avatar id={member.userId} name={name} pictures={avatarUrls(user?.avatarFileId)} />
         {online && (
           <>
             <OnlineDot className="absolute -right-0.5 -bottom-0.5 ring-2 ring-paper" />

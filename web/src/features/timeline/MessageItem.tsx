@@ -1,5 +1,6 @@
 import { Copy, Ellipsis, Pencil, Trash2 } from 'lucide-react';
 import { type KeyboardEvent, memo, type ReactNode, useState } from 'react';
+import { avatarUrls } from '../../api/files';
 import { nameOf, useUser } from '../../app/hooks';
 import type { Message } from '../../model/types';
 import { Avatar } from '../../ui/Avatar';
@@ -123,7 +124,7 @@ export function MessageFrame(props: MessageFrameProps) {
     >
       <div className="w-9 shrink-0 pt-0.5">
         {first ? (
-          <Avatar id={authorId} name={name} />
+          <AuthorPicture id={authorId} name={name} />
         ) : (
           <time className="hidden pt-px text-right text-[11px] text-ink-faint tabular-nums leading-[22px] group-hover/message:block">
             {timeOf(at)}
@@ -146,6 +147,10 @@ export function MessageFrame(props: MessageFrameProps) {
       {active && toolbar}
     </article>
   );
+}
+
+function AuthorPicture({ id, name }: { id: string; name: string }) {
+  return <Avatar id={id} name={name} pictures={avatarUrls(useUser(id)?.avatarFileId)} />;
 }
 
 function Toolbar({ message, mine, mayDelete, actions }: MessageItemProps) {

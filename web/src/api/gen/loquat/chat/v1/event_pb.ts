@@ -18,7 +18,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file loquat/chat/v1/event.proto.
  */
 export const file_loquat_chat_v1_event: GenFile = /*@__PURE__*/
-  fileDesc("Chpsb3F1YXQvY2hhdC92MS9ldmVudC5wcm90bxIObG9xdWF0LmNoYXQudjEikQYKBUV2ZW50Eg8KB2ZlZWRfaWQYASABKAkSCwoDc2VxGAIgASgEEiYKAmF0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIQCghhY3Rvcl9pZBgEIAEoCRI3Cg5tZXNzYWdlX3Bvc3RlZBgKIAEoCzIdLmxvcXVhdC5jaGF0LnYxLk1lc3NhZ2VQb3N0ZWRIABI3Cg5tZXNzYWdlX2VkaXRlZBgLIAEoCzIdLmxvcXVhdC5jaGF0LnYxLk1lc3NhZ2VFZGl0ZWRIABI5Cg9tZXNzYWdlX2RlbGV0ZWQYDCABKAsyHi5sb3F1YXQuY2hhdC52MS5NZXNzYWdlRGVsZXRlZEgAEjMKDHJvb21fY3JlYXRlZBgUIAEoCzIbLmxvcXVhdC5jaGF0LnYxLlJvb21DcmVhdGVkSAASMwoMcm9vbV91cGRhdGVkGBUgASgLMhsubG9xdWF0LmNoYXQudjEuUm9vbVVwZGF0ZWRIABI1Cg1tZW1iZXJfam9pbmVkGBYgASgLMhwubG9xdWF0LmNoYXQudjEuTWVtYmVySm9pbmVkSAASMQoLbWVtYmVyX2xlZnQYFyABKAsyGi5sb3F1YXQuY2hhdC52MS5NZW1iZXJMZWZ0SAASQAoTbWVtYmVyX3JvbGVfY2hhbmdlZBgYIAEoCzIhLmxvcXVhdC5jaGF0LnYxLk1lbWJlclJvbGVDaGFuZ2VkSAASLwoKZmlsZV9yZWFkeRgeIAEoCzIZLmxvcXVhdC5jaGF0LnYxLkZpbGVSZWFkeUgAEjEKC3Jvb21fam9pbmVkGCggASgLMhoubG9xdWF0LmNoYXQudjEuUm9vbUpvaW5lZEgAEi0KCXJvb21fbGVmdBgpIAEoCzIYLmxvcXVhdC5jaGF0LnYxLlJvb21MZWZ0SAASJAoEcmVhZBgqIAEoCzIULmxvcXVhdC5jaGF0LnYxLlJlYWRIABIsCghyZWRhY3RlZBgyIAEoCzIYLmxvcXVhdC5jaGF0LnYxLlJlZGFjdGVkSABCBgoEYm9keSI5Cg1NZXNzYWdlUG9zdGVkEigKB21lc3NhZ2UYASABKAsyFy5sb3F1YXQuY2hhdC52MS5NZXNzYWdlIjkKDU1lc3NhZ2VFZGl0ZWQSKAoHbWVzc2FnZRgBIAEoCzIXLmxvcXVhdC5jaGF0LnYxLk1lc3NhZ2UiOQoOTWVzc2FnZURlbGV0ZWQSEgoKbWVzc2FnZV9pZBgBIAEoCRITCgttZXNzYWdlX3NlcRgCIAEoBCIxCgtSb29tQ3JlYXRlZBIiCgRyb29tGAEgASgLMhQubG9xdWF0LmNoYXQudjEuUm9vbSIxCgtSb29tVXBkYXRlZBIiCgRyb29tGAEgASgLMhQubG9xdWF0LmNoYXQudjEuUm9vbSJHCgxNZW1iZXJKb2luZWQSJgoGbWVtYmVyGAEgASgLMhYubG9xdWF0LmNoYXQudjEuTWVtYmVyEg8KB3Jvb21faWQYAiABKAkiLgoKTWVtYmVyTGVmdBIPCgd1c2VyX2lkGAEgASgJEg8KB3Jvb21faWQYAiABKAkiTAoRTWVtYmVyUm9sZUNoYW5nZWQSJgoGbWVtYmVyGAEgASgLMhYubG9xdWF0LmNoYXQudjEuTWVtYmVyEg8KB3Jvb21faWQYAiABKAkiLwoJRmlsZVJlYWR5EiIKBGZpbGUYASABKAsyFC5sb3F1YXQuZmlsZS52MS5GaWxlIkQKClJvb21Kb2luZWQSIgoEcm9vbRgBIAEoCzIULmxvcXVhdC5jaGF0LnYxLlJvb20SEgoKam9pbmVkX3NlcRgCIAEoBCItCghSb29tTGVmdBIPCgdyb29tX2lkGAEgASgJEhAKCGxlZnRfc2VxGAIgASgEIjUKBFJlYWQSDwoHcm9vbV9pZBgBIAEoCRILCgNzZXEYAiABKAQSDwoHb3JkaW5hbBgDIAEoBCIYCghSZWRhY3RlZBIMCgRoYXNoGAEgASgMInwKCUVwaGVtZXJhbBIPCgdmZWVkX2lkGAEgASgJEigKBnR5cGluZxgCIAEoCzIWLmxvcXVhdC5jaGF0LnYxLlR5cGluZ0gAEiwKCHByZXNlbmNlGAMgASgLMhgubG9xdWF0LmNoYXQudjEuUHJlc2VuY2VIAEIGCgRib2R5IhkKBlR5cGluZxIPCgd1c2VyX2lkGAEgASgJIjkKCFByZXNlbmNlEhcKD29ubGluZV91c2VyX2lkcxgBIAMoCRIUCgxvbmxpbmVfY291bnQYAiABKA0iqAEKCFNuYXBzaG90Eg8KB2ZlZWRfaWQYASABKAkSDAoEaGVhZBgCIAEoBBIZChFmaXJzdF92aXNpYmxlX3NlcRgDIAEoBBIsCgRyb29tGAQgASgLMhwubG9xdWF0LmNoYXQudjEuUm9vbVNuYXBzaG90SAASLAoEdXNlchgFIAEoCzIcLmxvcXVhdC5jaGF0LnYxLlVzZXJTbmFwc2hvdEgAQgYKBGJvZHkiYgoMUm9vbVNuYXBzaG90EiIKBHJvb20YASABKAsyFC5sb3F1YXQuY2hhdC52MS5Sb29tEi4KCm1lbWJlcnNoaXAYAiABKAsyGi5sb3F1YXQuY2hhdC52MS5NZW1iZXJzaGlwIiAKDFVzZXJTbmFwc2hvdBIQCghyb29tX2lkcxgBIAMoCWIGcHJvdG8z", [file_google_protobuf_timestamp, file_loquat_chat_v1_message, file_loquat_chat_v1_room, file_loquat_file_v1_file]);
+  fileDesc("Chpsb3F1YXQvY2hhdC92MS9ldmVudC5wcm90bxIObG9xdWF0LmNoYXQudjEiuAcKBUV2ZW50Eg8KB2ZlZWRfaWQYASABKAkSCwoDc2VxGAIgASgEEiYKAmF0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIQCghhY3Rvcl9pZBgEIAEoCRI3Cg5tZXNzYWdlX3Bvc3RlZBgKIAEoCzIdLmxvcXVhdC5jaGF0LnYxLk1lc3NhZ2VQb3N0ZWRIABI3Cg5tZXNzYWdlX2VkaXRlZBgLIAEoCzIdLmxvcXVhdC5jaGF0LnYxLk1lc3NhZ2VFZGl0ZWRIABI5Cg9tZXNzYWdlX2RlbGV0ZWQYDCABKAsyHi5sb3F1YXQuY2hhdC52MS5NZXNzYWdlRGVsZXRlZEgAEjMKDHJvb21fY3JlYXRlZBgUIAEoCzIbLmxvcXVhdC5jaGF0LnYxLlJvb21DcmVhdGVkSAASMwoMcm9vbV91cGRhdGVkGBUgASgLMhsubG9xdWF0LmNoYXQudjEuUm9vbVVwZGF0ZWRIABI1Cg1tZW1iZXJfam9pbmVkGBYgASgLMhwubG9xdWF0LmNoYXQudjEuTWVtYmVySm9pbmVkSAASMQoLbWVtYmVyX2xlZnQYFyABKAsyGi5sb3F1YXQuY2hhdC52MS5NZW1iZXJMZWZ0SAASQAoTbWVtYmVyX3JvbGVfY2hhbmdlZBgYIAEoCzIhLmxvcXVhdC5jaGF0LnYxLk1lbWJlclJvbGVDaGFuZ2VkSAASNQoNcm9vbV9hcmNoaXZlZBgZIAEoCzIcLmxvcXVhdC5jaGF0LnYxLlJvb21BcmNoaXZlZEgAEjkKD3Jvb21fdW5hcmNoaXZlZBgaIAEoCzIeLmxvcXVhdC5jaGF0LnYxLlJvb21VbmFyY2hpdmVkSAASLwoKZmlsZV9yZWFkeRgeIAEoCzIZLmxvcXVhdC5jaGF0LnYxLkZpbGVSZWFkeUgAEjMKDGZpbGVfcmVtb3ZlZBgfIAEoCzIbLmxvcXVhdC5jaGF0LnYxLkZpbGVSZW1vdmVkSAASMQoLcm9vbV9qb2luZWQYKCABKAsyGi5sb3F1YXQuY2hhdC52MS5Sb29tSm9pbmVkSAASLQoJcm9vbV9sZWZ0GCkgASgLMhgubG9xdWF0LmNoYXQudjEuUm9vbUxlZnRIABIkCgRyZWFkGCogASgLMhQubG9xdWF0LmNoYXQudjEuUmVhZEgAEiwKCHJlZGFjdGVkGDIgASgLMhgubG9xdWF0LmNoYXQudjEuUmVkYWN0ZWRIAEIGCgRib2R5IjkKDU1lc3NhZ2VQb3N0ZWQSKAoHbWVzc2FnZRgBIAEoCzIXLmxvcXVhdC5jaGF0LnYxLk1lc3NhZ2UiOQoNTWVzc2FnZUVkaXRlZBIoCgdtZXNzYWdlGAEgASgLMhcubG9xdWF0LmNoYXQudjEuTWVzc2FnZSJLCg5NZXNzYWdlRGVsZXRlZBISCgptZXNzYWdlX2lkGAEgASgJEhMKC21lc3NhZ2Vfc2VxGAIgASgEEhAKCGZpbGVfaWRzGAMgAygJIjEKC1Jvb21DcmVhdGVkEiIKBHJvb20YASABKAsyFC5sb3F1YXQuY2hhdC52MS5Sb29tIjEKC1Jvb21VcGRhdGVkEiIKBHJvb20YASABKAsyFC5sb3F1YXQuY2hhdC52MS5Sb29tIjIKDFJvb21BcmNoaXZlZBIiCgRyb29tGAEgASgLMhQubG9xdWF0LmNoYXQudjEuUm9vbSI0Cg5Sb29tVW5hcmNoaXZlZBIiCgRyb29tGAEgASgLMhQubG9xdWF0LmNoYXQudjEuUm9vbSJHCgxNZW1iZXJKb2luZWQSJgoGbWVtYmVyGAEgASgLMhYubG9xdWF0LmNoYXQudjEuTWVtYmVyEg8KB3Jvb21faWQYAiABKAkiLgoKTWVtYmVyTGVmdBIPCgd1c2VyX2lkGAEgASgJEg8KB3Jvb21faWQYAiABKAkiTAoRTWVtYmVyUm9sZUNoYW5nZWQSJgoGbWVtYmVyGAEgASgLMhYubG9xdWF0LmNoYXQudjEuTWVtYmVyEg8KB3Jvb21faWQYAiABKAkiLwoJRmlsZVJlYWR5EiIKBGZpbGUYASABKAsyFC5sb3F1YXQuZmlsZS52MS5GaWxlIh4KC0ZpbGVSZW1vdmVkEg8KB2ZpbGVfaWQYASABKAkiRAoKUm9vbUpvaW5lZBIiCgRyb29tGAEgASgLMhQubG9xdWF0LmNoYXQudjEuUm9vbRISCgpqb2luZWRfc2VxGAIgASgEIi0KCFJvb21MZWZ0Eg8KB3Jvb21faWQYASABKAkSEAoIbGVmdF9zZXEYAiABKAQiNQoEUmVhZBIPCgdyb29tX2lkGAEgASgJEgsKA3NlcRgCIAEoBBIPCgdvcmRpbmFsGAMgASgEIhgKCFJlZGFjdGVkEgwKBGhhc2gYASABKAwifAoJRXBoZW1lcmFsEg8KB2ZlZWRfaWQYASABKAkSKAoGdHlwaW5nGAIgASgLMhYubG9xdWF0LmNoYXQudjEuVHlwaW5nSAASLAoIcHJlc2VuY2UYAyABKAsyGC5sb3F1YXQuY2hhdC52MS5QcmVzZW5jZUgAQgYKBGJvZHkiGQoGVHlwaW5nEg8KB3VzZXJfaWQYASABKAkiOQoIUHJlc2VuY2USFwoPb25saW5lX3VzZXJfaWRzGAEgAygJEhQKDG9ubGluZV9jb3VudBgCIAEoDSKoAQoIU25hcHNob3QSDwoHZmVlZF9pZBgBIAEoCRIMCgRoZWFkGAIgASgEEhkKEWZpcnN0X3Zpc2libGVfc2VxGAMgASgEEiwKBHJvb20YBCABKAsyHC5sb3F1YXQuY2hhdC52MS5Sb29tU25hcHNob3RIABIsCgR1c2VyGAUgASgLMhwubG9xdWF0LmNoYXQudjEuVXNlclNuYXBzaG90SABCBgoEYm9keSJiCgxSb29tU25hcHNob3QSIgoEcm9vbRgBIAEoCzIULmxvcXVhdC5jaGF0LnYxLlJvb20SLgoKbWVtYmVyc2hpcBgCIAEoCzIaLmxvcXVhdC5jaGF0LnYxLk1lbWJlcnNoaXAiIAoMVXNlclNuYXBzaG90EhAKCHJvb21faWRzGAEgAygJYgZwcm90bzM", [file_google_protobuf_timestamp, file_loquat_chat_v1_message, file_loquat_chat_v1_room, file_loquat_file_v1_file]);
 
 /**
  * One lasting change, with its number in the feed. These very bytes are what is stored, hashed and sent to everybody.
@@ -93,7 +93,7 @@ export type Event = Message<"loquat.chat.v1.Event"> & {
     case: "roomCreated";
   } | {
     /**
-     * Room feed: name, topic or settings of the room changed.
+     * Room feed: name, topic, history or permissions of the room changed.
      *
      * @generated from field: loquat.chat.v1.RoomUpdated room_updated = 21;
      */
@@ -125,12 +125,36 @@ export type Event = Message<"loquat.chat.v1.Event"> & {
     case: "memberRoleChanged";
   } | {
     /**
+     * Room feed: the room can be read and left from now on, and nothing else.
+     *
+     * @generated from field: loquat.chat.v1.RoomArchived room_archived = 25;
+     */
+    value: RoomArchived;
+    case: "roomArchived";
+  } | {
+    /**
+     * Room feed: the room is an ordinary one again.
+     *
+     * @generated from field: loquat.chat.v1.RoomUnarchived room_unarchived = 26;
+     */
+    value: RoomUnarchived;
+    case: "roomUnarchived";
+  } | {
+    /**
      * Room feed, and the uploader's: a file was checked and can be fetched.
      *
      * @generated from field: loquat.chat.v1.FileReady file_ready = 30;
      */
     value: FileReady;
     case: "fileReady";
+  } | {
+    /**
+     * Room feed: a file was taken out of the room, and can no longer be fetched.
+     *
+     * @generated from field: loquat.chat.v1.FileRemoved file_removed = 31;
+     */
+    value: FileRemoved;
+    case: "fileRemoved";
   } | {
     /**
      * User feed: the user is in a room now.
@@ -234,6 +258,13 @@ export type MessageDeleted = Message<"loquat.chat.v1.MessageDeleted"> & {
    * @generated from field: uint64 message_seq = 2;
    */
   messageSeq: bigint;
+
+  /**
+   * Files that go with it: those of the message's author that it carried.
+   *
+   * @generated from field: repeated string file_ids = 3;
+   */
+  fileIds: string[];
 };
 
 /**
@@ -286,6 +317,48 @@ export const RoomUpdatedSchema: GenMessage<RoomUpdated> = /*@__PURE__*/
   messageDesc(file_loquat_chat_v1_event, 5);
 
 /**
+ * The room was archived. Also sent between services on the bus.
+ *
+ * @generated from message loquat.chat.v1.RoomArchived
+ */
+export type RoomArchived = Message<"loquat.chat.v1.RoomArchived"> & {
+  /**
+   * The whole room as it is now.
+   *
+   * @generated from field: loquat.chat.v1.Room room = 1;
+   */
+  room?: Room | undefined;
+};
+
+/**
+ * Describes the message loquat.chat.v1.RoomArchived.
+ * Use `create(RoomArchivedSchema)` to create a new message.
+ */
+export const RoomArchivedSchema: GenMessage<RoomArchived> = /*@__PURE__*/
+  messageDesc(file_loquat_chat_v1_event, 6);
+
+/**
+ * The room is no longer archived. Also sent between services on the bus.
+ *
+ * @generated from message loquat.chat.v1.RoomUnarchived
+ */
+export type RoomUnarchived = Message<"loquat.chat.v1.RoomUnarchived"> & {
+  /**
+   * The whole room as it is now.
+   *
+   * @generated from field: loquat.chat.v1.Room room = 1;
+   */
+  room?: Room | undefined;
+};
+
+/**
+ * Describes the message loquat.chat.v1.RoomUnarchived.
+ * Use `create(RoomUnarchivedSchema)` to create a new message.
+ */
+export const RoomUnarchivedSchema: GenMessage<RoomUnarchived> = /*@__PURE__*/
+  messageDesc(file_loquat_chat_v1_event, 7);
+
+/**
  * Somebody joined or was added. Also sent between services on the bus.
  *
  * @generated from message loquat.chat.v1.MemberJoined
@@ -311,7 +384,7 @@ export type MemberJoined = Message<"loquat.chat.v1.MemberJoined"> & {
  * Use `create(MemberJoinedSchema)` to create a new message.
  */
 export const MemberJoinedSchema: GenMessage<MemberJoined> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_event, 6);
+  messageDesc(file_loquat_chat_v1_event, 8);
 
 /**
  * Somebody left or was removed. Also sent between services on the bus.
@@ -339,7 +412,7 @@ export type MemberLeft = Message<"loquat.chat.v1.MemberLeft"> & {
  * Use `create(MemberLeftSchema)` to create a new message.
  */
 export const MemberLeftSchema: GenMessage<MemberLeft> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_event, 7);
+  messageDesc(file_loquat_chat_v1_event, 9);
 
 /**
  * Somebody may do more or less in the room than before.
@@ -367,7 +440,7 @@ export type MemberRoleChanged = Message<"loquat.chat.v1.MemberRoleChanged"> & {
  * Use `create(MemberRoleChangedSchema)` to create a new message.
  */
 export const MemberRoleChangedSchema: GenMessage<MemberRoleChanged> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_event, 8);
+  messageDesc(file_loquat_chat_v1_event, 10);
 
 /**
  * A file was checked and stored for good.
@@ -388,7 +461,28 @@ export type FileReady = Message<"loquat.chat.v1.FileReady"> & {
  * Use `create(FileReadySchema)` to create a new message.
  */
 export const FileReadySchema: GenMessage<FileReady> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_event, 9);
+  messageDesc(file_loquat_chat_v1_event, 11);
+
+/**
+ * A file was taken out of the room.
+ *
+ * @generated from message loquat.chat.v1.FileRemoved
+ */
+export type FileRemoved = Message<"loquat.chat.v1.FileRemoved"> & {
+  /**
+   * The file.
+   *
+   * @generated from field: string file_id = 1;
+   */
+  fileId: string;
+};
+
+/**
+ * Describes the message loquat.chat.v1.FileRemoved.
+ * Use `create(FileRemovedSchema)` to create a new message.
+ */
+export const FileRemovedSchema: GenMessage<FileRemoved> = /*@__PURE__*/
+  messageDesc(file_loquat_chat_v1_event, 12);
 
 /**
  * The user is in a room now.
@@ -416,7 +510,7 @@ export type RoomJoined = Message<"loquat.chat.v1.RoomJoined"> & {
  * Use `create(RoomJoinedSchema)` to create a new message.
  */
 export const RoomJoinedSchema: GenMessage<RoomJoined> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_event, 10);
+  messageDesc(file_loquat_chat_v1_event, 13);
 
 /**
  * The user is no longer in a room.
@@ -444,7 +538,7 @@ export type RoomLeft = Message<"loquat.chat.v1.RoomLeft"> & {
  * Use `create(RoomLeftSchema)` to create a new message.
  */
 export const RoomLeftSchema: GenMessage<RoomLeft> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_event, 11);
+  messageDesc(file_loquat_chat_v1_event, 14);
 
 /**
  * How far the user has read.
@@ -479,7 +573,7 @@ export type Read = Message<"loquat.chat.v1.Read"> & {
  * Use `create(ReadSchema)` to create a new message.
  */
 export const ReadSchema: GenMessage<Read> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_event, 12);
+  messageDesc(file_loquat_chat_v1_event, 15);
 
 /**
  * Stands where an event's content was taken away by deletion or retention.
@@ -500,7 +594,7 @@ export type Redacted = Message<"loquat.chat.v1.Redacted"> & {
  * Use `create(RedactedSchema)` to create a new message.
  */
 export const RedactedSchema: GenMessage<Redacted> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_event, 13);
+  messageDesc(file_loquat_chat_v1_event, 16);
 
 /**
  * Something that is neither numbered nor stored.
@@ -544,7 +638,7 @@ export type Ephemeral = Message<"loquat.chat.v1.Ephemeral"> & {
  * Use `create(EphemeralSchema)` to create a new message.
  */
 export const EphemeralSchema: GenMessage<Ephemeral> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_event, 14);
+  messageDesc(file_loquat_chat_v1_event, 17);
 
 /**
  * Somebody is typing; holds for 5 seconds.
@@ -565,7 +659,7 @@ export type Typing = Message<"loquat.chat.v1.Typing"> & {
  * Use `create(TypingSchema)` to create a new message.
  */
 export const TypingSchema: GenMessage<Typing> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_event, 15);
+  messageDesc(file_loquat_chat_v1_event, 18);
 
 /**
  * Who of a room's members is online: has at least one open stream. Complete in itself, so that one that is lost costs nothing;
@@ -594,7 +688,7 @@ export type Presence = Message<"loquat.chat.v1.Presence"> & {
  * Use `create(PresenceSchema)` to create a new message.
  */
 export const PresenceSchema: GenMessage<Presence> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_event, 16);
+  messageDesc(file_loquat_chat_v1_event, 19);
 
 /**
  * Where a feed stands, taken in one read transaction: what a client starts from when it holds nothing of the feed.
@@ -652,7 +746,7 @@ export type Snapshot = Message<"loquat.chat.v1.Snapshot"> & {
  * Use `create(SnapshotSchema)` to create a new message.
  */
 export const SnapshotSchema: GenMessage<Snapshot> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_event, 17);
+  messageDesc(file_loquat_chat_v1_event, 20);
 
 /**
  * A room, and the caller in it. Messages are fetched with `MessageService/ListMessages`.
@@ -680,7 +774,7 @@ export type RoomSnapshot = Message<"loquat.chat.v1.RoomSnapshot"> & {
  * Use `create(RoomSnapshotSchema)` to create a new message.
  */
 export const RoomSnapshotSchema: GenMessage<RoomSnapshot> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_event, 18);
+  messageDesc(file_loquat_chat_v1_event, 21);
 
 /**
  * The caller's own feed.
@@ -701,5 +795,5 @@ export type UserSnapshot = Message<"loquat.chat.v1.UserSnapshot"> & {
  * Use `create(UserSnapshotSchema)` to create a new message.
  */
 export const UserSnapshotSchema: GenMessage<UserSnapshot> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_event, 19);
+  messageDesc(file_loquat_chat_v1_event, 22);
 

@@ -269,7 +269,8 @@ export const ListMessagesResponseSchema: GenMessage<ListMessagesResponse> = /*@_
 
 /**
  * Messages in rooms. Every call needs membership in the room; without it, or without such a room, the answer is
- * NOT_FOUND `ROOM_NOT_FOUND`.
+ * NOT_FOUND `ROOM_NOT_FOUND`. Where the room's history begins with joining, what was posted before does not exist for the caller.
+ * In an archived room every change is FAILED_PRECONDITION `ROOM_ARCHIVED`.
  *
  * `op_id` is required on calls that change something: a UUID made by the client, unique per sender for ever. Repeating a
  * call with the same id gives the first answer, even after the caller lost the right to make it; the same id with other
@@ -279,9 +280,10 @@ export const ListMessagesResponseSchema: GenMessage<ListMessagesResponse> = /*@_
  */
 export const MessageService: GenService<{
   /**
-   * Posts a message. Event: `message_posted`.
+   * Posts a message. Event: `message_posted`. Needs the room's permission `post`.
    *
-   * Errors: INVALID_ARGUMENT naming `room_id`, `text`, `op_id` or `file_ids`; NOT_FOUND `FILE_NOT_FOUND` naming the file.
+   * Errors: INVALID_ARGUMENT naming `room_id`, `text`, `op_id` or `file_ids`; NOT_FOUND `FILE_NOT_FOUND` naming the file;
+   * PERMISSION_DENIED `ROLE_TOO_LOW`.
    *
    * @generated from rpc loquat.chat.v1.MessageService.SendMessage
    */
@@ -291,9 +293,9 @@ export const MessageService: GenService<{
     output: typeof SendMessageResponseSchema;
   },
   /**
-   * Replaces the text of the caller's own message. Event: `message_edited`.
+   * Replaces the text of the caller's own message. Event: `message_edited`. Needs the room's permission `post`.
    *
-   * Errors: NOT_FOUND `MESSAGE_NOT_FOUND`; PERMISSION_DENIED `NOT_THE_AUTHOR`.
+   * Errors: NOT_FOUND `MESSAGE_NOT_FOUND`; PERMISSION_DENIED `NOT_THE_AUTHOR` or `ROLE_TOO_LOW`.
    *
    * @generated from rpc loquat.chat.v1.MessageService.EditMessage
    */
@@ -303,7 +305,7 @@ export const MessageService: GenService<{
     output: typeof EditMessageResponseSchema;
   },
   /**
-   * Deletes the caller's own message, or anybody's with the role admin or owner. The text is taken out of the log, where the
+   * Deletes the caller's own message, or anybody's with the room's permission `delete_messages`. The text is taken out of the log, where the
    * events that held it become `redacted`, and out of the remembered answers: a repeated send is answered with what is left. Event: `message_deleted`. Deleting a deleted message is MESSAGE_NOT_FOUND.
    *
    * @generated from rpc loquat.chat.v1.MessageService.DeleteMessage

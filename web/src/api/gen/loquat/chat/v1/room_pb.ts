@@ -12,7 +12,58 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file loquat/chat/v1/room.proto.
  */
 export const file_loquat_chat_v1_room: GenFile = /*@__PURE__*/
-  fileDesc("Chlsb3F1YXQvY2hhdC92MS9yb29tLnByb3RvEg5sb3F1YXQuY2hhdC52MSLJAQoEUm9vbRIKCgJpZBgBIAEoCRIMCgRuYW1lGAIgASgJEiYKBGtpbmQYAyABKA4yGC5sb3F1YXQuY2hhdC52MS5Sb29tS2luZBINCgV0b3BpYxgEIAEoCRIsCgdoaXN0b3J5GAUgASgOMhsubG9xdWF0LmNoYXQudjEuUm9vbUhpc3RvcnkSEgoKY3JlYXRlZF9ieRgGIAEoCRIuCgpjcmVhdGVkX2F0GAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKEAQoGTWVtYmVyEg8KB3VzZXJfaWQYASABKAkSJgoEcm9sZRgCIAEoDjIYLmxvcXVhdC5jaGF0LnYxLlJvb21Sb2xlEi0KCWpvaW5lZF9hdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEgoKam9pbmVkX3NlcRgEIAEoBCLCAQoKTWVtYmVyc2hpcBIPCgdyb29tX2lkGAEgASgJEiYKBHJvbGUYAiABKA4yGC5sb3F1YXQuY2hhdC52MS5Sb29tUm9sZRIZChFmaXJzdF92aXNpYmxlX3NlcRgDIAEoBBIMCgRoZWFkGAQgASgEEhQKDGhlYWRfb3JkaW5hbBgFIAEoBBIQCghyZWFkX3NlcRgGIAEoBBIUCgxyZWFkX29yZGluYWwYByABKAQSFAoMbWVtYmVyX2NvdW50GAggASgNKlIKCFJvb21LaW5kEhkKFVJPT01fS0lORF9VTlNQRUNJRklFRBAAEhQKEFJPT01fS0lORF9QVUJMSUMQARIVChFST09NX0tJTkRfUFJJVkFURRACKmAKC1Jvb21IaXN0b3J5EhwKGFJPT01fSElTVE9SWV9VTlNQRUNJRklFRBAAEhQKEFJPT01fSElTVE9SWV9BTEwQARIdChlST09NX0hJU1RPUllfU0lOQ0VfSk9JTkVEEAIqZQoIUm9vbVJvbGUSGQoVUk9PTV9ST0xFX1VOU1BFQ0lGSUVEEAASEwoPUk9PTV9ST0xFX09XTkVSEAESEwoPUk9PTV9ST0xFX0FETUlOEAISFAoQUk9PTV9ST0xFX01FTUJFUhADYgZwcm90bzM", [file_google_protobuf_timestamp]);
+  fileDesc("Chlsb3F1YXQvY2hhdC92MS9yb29tLnByb3RvEg5sb3F1YXQuY2hhdC52MSL6AQoPUm9vbVBlcm1pc3Npb25zEiYKBHBvc3QYASABKA4yGC5sb3F1YXQuY2hhdC52MS5Sb29tUm9sZRItCgthZGRfbWVtYmVycxgCIAEoDjIYLmxvcXVhdC5jaGF0LnYxLlJvb21Sb2xlEjAKDnJlbW92ZV9tZW1iZXJzGAMgASgOMhgubG9xdWF0LmNoYXQudjEuUm9vbVJvbGUSKwoJZWRpdF9yb29tGAQgASgOMhgubG9xdWF0LmNoYXQudjEuUm9vbVJvbGUSMQoPZGVsZXRlX21lc3NhZ2VzGAUgASgOMhgubG9xdWF0LmNoYXQudjEuUm9vbVJvbGUisAIKBFJvb20SCgoCaWQYASABKAkSDAoEbmFtZRgCIAEoCRImCgRraW5kGAMgASgOMhgubG9xdWF0LmNoYXQudjEuUm9vbUtpbmQSDQoFdG9waWMYBCABKAkSLAoHaGlzdG9yeRgFIAEoDjIbLmxvcXVhdC5jaGF0LnYxLlJvb21IaXN0b3J5EhIKCmNyZWF0ZWRfYnkYBiABKAkSLgoKY3JlYXRlZF9hdBgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASNAoLcGVybWlzc2lvbnMYCCABKAsyHy5sb3F1YXQuY2hhdC52MS5Sb29tUGVybWlzc2lvbnMSLwoLYXJjaGl2ZWRfYXQYCSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIoQBCgZNZW1iZXISDwoHdXNlcl9pZBgBIAEoCRImCgRyb2xlGAIgASgOMhgubG9xdWF0LmNoYXQudjEuUm9vbVJvbGUSLQoJam9pbmVkX2F0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBISCgpqb2luZWRfc2VxGAQgASgEIsIBCgpNZW1iZXJzaGlwEg8KB3Jvb21faWQYASABKAkSJgoEcm9sZRgCIAEoDjIYLmxvcXVhdC5jaGF0LnYxLlJvb21Sb2xlEhkKEWZpcnN0X3Zpc2libGVfc2VxGAMgASgEEgwKBGhlYWQYBCABKAQSFAoMaGVhZF9vcmRpbmFsGAUgASgEEhAKCHJlYWRfc2VxGAYgASgEEhQKDHJlYWRfb3JkaW5hbBgHIAEoBBIUCgxtZW1iZXJfY291bnQYCCABKA0qUgoIUm9vbUtpbmQSGQoVUk9PTV9LSU5EX1VOU1BFQ0lGSUVEEAASFAoQUk9PTV9LSU5EX1BVQkxJQxABEhUKEVJPT01fS0lORF9QUklWQVRFEAIqYAoLUm9vbUhpc3RvcnkSHAoYUk9PTV9ISVNUT1JZX1VOU1BFQ0lGSUVEEAASFAoQUk9PTV9ISVNUT1JZX0FMTBABEh0KGVJPT01fSElTVE9SWV9TSU5DRV9KT0lORUQQAip+CghSb29tUm9sZRIZChVST09NX1JPTEVfVU5TUEVDSUZJRUQQABITCg9ST09NX1JPTEVfT1dORVIQARITCg9ST09NX1JPTEVfQURNSU4QAhIUChBST09NX1JPTEVfTUVNQkVSEAMSFwoTUk9PTV9ST0xFX01PREVSQVRPUhAEYgZwcm90bzM", [file_google_protobuf_timestamp]);
+
+/**
+ * What needs which role in one room: each field names the lowest role that may, of OWNER, ADMIN, MODERATOR and MEMBER in
+ * falling order. The server always sets every field. Changing them needs admin; nobody changes a permission that is above their
+ * own role, or raises one above it.
+ *
+ * @generated from message loquat.chat.v1.RoomPermissions
+ */
+export type RoomPermissions = Message<"loquat.chat.v1.RoomPermissions"> & {
+  /**
+   * Post, edit one's own messages, upload files, type. MEMBER at first; with a higher role the room is read-only for the rest.
+   *
+   * @generated from field: loquat.chat.v1.RoomRole post = 1;
+   */
+  post: RoomRole;
+
+  /**
+   * Bring people in. At first MEMBER in public rooms and ADMIN in private ones. Nobody gives a role above their own.
+   *
+   * @generated from field: loquat.chat.v1.RoomRole add_members = 2;
+   */
+  addMembers: RoomRole;
+
+  /**
+   * Put people out who have at most one's own role. ADMIN at first.
+   *
+   * @generated from field: loquat.chat.v1.RoomRole remove_members = 3;
+   */
+  removeMembers: RoomRole;
+
+  /**
+   * Change name and topic. ADMIN at first.
+   *
+   * @generated from field: loquat.chat.v1.RoomRole edit_room = 4;
+   */
+  editRoom: RoomRole;
+
+  /**
+   * Delete what others wrote. MODERATOR at first.
+   *
+   * @generated from field: loquat.chat.v1.RoomRole delete_messages = 5;
+   */
+  deleteMessages: RoomRole;
+};
+
+/**
+ * Describes the message loquat.chat.v1.RoomPermissions.
+ * Use `create(RoomPermissionsSchema)` to create a new message.
+ */
+export const RoomPermissionsSchema: GenMessage<RoomPermissions> = /*@__PURE__*/
+  messageDesc(file_loquat_chat_v1_room, 0);
 
 /**
  * A place to talk, which is also a feed: every lasting change in it has a number 1, 2, 3… without holes.
@@ -68,6 +119,20 @@ export type Room = Message<"loquat.chat.v1.Room"> & {
    * @generated from field: google.protobuf.Timestamp created_at = 7;
    */
   createdAt?: Timestamp | undefined;
+
+  /**
+   * What needs which role. Always set by the server.
+   *
+   * @generated from field: loquat.chat.v1.RoomPermissions permissions = 8;
+   */
+  permissions?: RoomPermissions | undefined;
+
+  /**
+   * Since when it is archived: it can be read and left, and nothing else can be done in it. Absent when it is not.
+   *
+   * @generated from field: google.protobuf.Timestamp archived_at = 9;
+   */
+  archivedAt?: Timestamp | undefined;
 };
 
 /**
@@ -75,7 +140,7 @@ export type Room = Message<"loquat.chat.v1.Room"> & {
  * Use `create(RoomSchema)` to create a new message.
  */
 export const RoomSchema: GenMessage<Room> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_room, 0);
+  messageDesc(file_loquat_chat_v1_room, 1);
 
 /**
  * Somebody in a room.
@@ -117,7 +182,7 @@ export type Member = Message<"loquat.chat.v1.Member"> & {
  * Use `create(MemberSchema)` to create a new message.
  */
 export const MemberSchema: GenMessage<Member> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_room, 1);
+  messageDesc(file_loquat_chat_v1_room, 2);
 
 /**
  * The caller's own standing in a room: what a room list needs.
@@ -187,7 +252,7 @@ export type Membership = Message<"loquat.chat.v1.Membership"> & {
  * Use `create(MembershipSchema)` to create a new message.
  */
 export const MembershipSchema: GenMessage<Membership> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_room, 2);
+  messageDesc(file_loquat_chat_v1_room, 3);
 
 /**
  * Who can find and enter a room.
@@ -278,18 +343,26 @@ export enum RoomRole {
   OWNER = 1,
 
   /**
-   * Renames the room, adds and removes members, deletes anybody's messages.
+   * Changes permissions and history, archives the room, and what the room's permissions give.
    *
    * @generated from enum value: ROOM_ROLE_ADMIN = 2;
    */
   ADMIN = 2,
 
   /**
-   * Reads and posts; changes only their own messages. Adds people to public rooms.
+   * Reads, and what the room's permissions give. Changes only their own messages. The most that a guest counts as.
    *
    * @generated from enum value: ROOM_ROLE_MEMBER = 3;
    */
   MEMBER = 3,
+
+  /**
+   * Between member and admin: deletes others' messages unless the room's permissions say otherwise, and can be let post where
+   * members may not.
+   *
+   * @generated from enum value: ROOM_ROLE_MODERATOR = 4;
+   */
+  MODERATOR = 4,
 }
 
 /**

@@ -4,7 +4,7 @@
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
-import type { Member, Membership, Room, RoomHistory, RoomKind, RoomRole } from "./room_pb";
+import type { Member, Membership, Room, RoomHistory, RoomKind, RoomPermissions, RoomRole } from "./room_pb";
 import { file_loquat_chat_v1_room } from "./room_pb";
 import type { Message } from "@bufbuild/protobuf";
 
@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file loquat/chat/v1/room_service.proto.
  */
 export const file_loquat_chat_v1_room_service: GenFile = /*@__PURE__*/
-  fileDesc("CiFsb3F1YXQvY2hhdC92MS9yb29tX3NlcnZpY2UucHJvdG8SDmxvcXVhdC5jaGF0LnYxIpUBChFDcmVhdGVSb29tUmVxdWVzdBIMCgRuYW1lGAEgASgJEiYKBGtpbmQYAiABKA4yGC5sb3F1YXQuY2hhdC52MS5Sb29tS2luZBINCgV0b3BpYxgDIAEoCRIsCgdoaXN0b3J5GAQgASgOMhsubG9xdWF0LmNoYXQudjEuUm9vbUhpc3RvcnkSDQoFb3BfaWQYBSABKAkiaAoSQ3JlYXRlUm9vbVJlc3BvbnNlEiIKBHJvb20YASABKAsyFC5sb3F1YXQuY2hhdC52MS5Sb29tEi4KCm1lbWJlcnNoaXAYAiABKAsyGi5sb3F1YXQuY2hhdC52MS5NZW1iZXJzaGlwIqwBChFVcGRhdGVSb29tUmVxdWVzdBIPCgdyb29tX2lkGAEgASgJEhEKBG5hbWUYAiABKAlIAIgBARISCgV0b3BpYxgDIAEoCUgBiAEBEjEKB2hpc3RvcnkYBCABKA4yGy5sb3F1YXQuY2hhdC52MS5Sb29tSGlzdG9yeUgCiAEBEg0KBW9wX2lkGAUgASgJQgcKBV9uYW1lQggKBl90b3BpY0IKCghfaGlzdG9yeSI4ChJVcGRhdGVSb29tUmVzcG9uc2USIgoEcm9vbRgBIAEoCzIULmxvcXVhdC5jaGF0LnYxLlJvb20iIQoOR2V0Um9vbVJlcXVlc3QSDwoHcm9vbV9pZBgBIAEoCSJlCg9HZXRSb29tUmVzcG9uc2USIgoEcm9vbRgBIAEoCzIULmxvcXVhdC5jaGF0LnYxLlJvb20SLgoKbWVtYmVyc2hpcBgCIAEoCzIaLmxvcXVhdC5jaGF0LnYxLk1lbWJlcnNoaXAiTgoQTGlzdFJvb21zUmVxdWVzdBIRCglwYWdlX3NpemUYASABKA0SEgoKcGFnZV90b2tlbhgCIAEoCRITCgtqb2luZWRfb25seRgDIAEoCCKCAQoRTGlzdFJvb21zUmVzcG9uc2USIwoFcm9vbXMYASADKAsyFC5sb3F1YXQuY2hhdC52MS5Sb29tEi8KC21lbWJlcnNoaXBzGAIgAygLMhoubG9xdWF0LmNoYXQudjEuTWVtYmVyc2hpcBIXCg9uZXh0X3BhZ2VfdG9rZW4YAyABKAkiMQoPSm9pblJvb21SZXF1ZXN0Eg8KB3Jvb21faWQYASABKAkSDQoFb3BfaWQYAiABKAkiZgoQSm9pblJvb21SZXNwb25zZRIiCgRyb29tGAEgASgLMhQubG9xdWF0LmNoYXQudjEuUm9vbRIuCgptZW1iZXJzaGlwGAIgASgLMhoubG9xdWF0LmNoYXQudjEuTWVtYmVyc2hpcCIyChBMZWF2ZVJvb21SZXF1ZXN0Eg8KB3Jvb21faWQYASABKAkSDQoFb3BfaWQYAiABKAkiEwoRTGVhdmVSb29tUmVzcG9uc2UiawoQQWRkTWVtYmVyUmVxdWVzdBIPCgdyb29tX2lkGAEgASgJEg8KB3VzZXJfaWQYAiABKAkSJgoEcm9sZRgDIAEoDjIYLmxvcXVhdC5jaGF0LnYxLlJvb21Sb2xlEg0KBW9wX2lkGAQgASgJIjsKEUFkZE1lbWJlclJlc3BvbnNlEiYKBm1lbWJlchgBIAEoCzIWLmxvcXVhdC5jaGF0LnYxLk1lbWJlciJGChNSZW1vdmVNZW1iZXJSZXF1ZXN0Eg8KB3Jvb21faWQYASABKAkSDwoHdXNlcl9pZBgCIAEoCRINCgVvcF9pZBgDIAEoCSIWChRSZW1vdmVNZW1iZXJSZXNwb25zZSJvChRTZXRNZW1iZXJSb2xlUmVxdWVzdBIPCgdyb29tX2lkGAEgASgJEg8KB3VzZXJfaWQYAiABKAkSJgoEcm9sZRgDIAEoDjIYLmxvcXVhdC5jaGF0LnYxLlJvb21Sb2xlEg0KBW9wX2lkGAQgASgJIj8KFVNldE1lbWJlclJvbGVSZXNwb25zZRImCgZtZW1iZXIYASABKAsyFi5sb3F1YXQuY2hhdC52MS5NZW1iZXIiTAoSTGlzdE1lbWJlcnNSZXF1ZXN0Eg8KB3Jvb21faWQYASABKAkSEQoJcGFnZV9zaXplGAIgASgNEhIKCnBhZ2VfdG9rZW4YAyABKAkiVwoTTGlzdE1lbWJlcnNSZXNwb25zZRInCgdtZW1iZXJzGAEgAygLMhYubG9xdWF0LmNoYXQudjEuTWVtYmVyEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSI+Cg9NYXJrUmVhZFJlcXVlc3QSDwoHcm9vbV9pZBgBIAEoCRILCgNzZXEYAiABKAQSDQoFb3BfaWQYAyABKAkiMAoQTWFya1JlYWRSZXNwb25zZRILCgNzZXEYASABKAQSDwoHb3JkaW5hbBgCIAEoBCJAChFNYXJrVW5yZWFkUmVxdWVzdBIPCgdyb29tX2lkGAEgASgJEgsKA3NlcRgCIAEoBBINCgVvcF9pZBgDIAEoCSIyChJNYXJrVW5yZWFkUmVzcG9uc2USCwoDc2VxGAEgASgEEg8KB29yZGluYWwYAiABKAQiIwoQU2V0VHlwaW5nUmVxdWVzdBIPCgdyb29tX2lkGAEgASgJIhMKEVNldFR5cGluZ1Jlc3BvbnNlMs8ICgtSb29tU2VydmljZRJTCgpDcmVhdGVSb29tEiEubG9xdWF0LmNoYXQudjEuQ3JlYXRlUm9vbVJlcXVlc3QaIi5sb3F1YXQuY2hhdC52MS5DcmVhdGVSb29tUmVzcG9uc2USUwoKVXBkYXRlUm9vbRIhLmxvcXVhdC5jaGF0LnYxLlVwZGF0ZVJvb21SZXF1ZXN0GiIubG9xdWF0LmNoYXQudjEuVXBkYXRlUm9vbVJlc3BvbnNlEkoKB0dldFJvb20SHi5sb3F1YXQuY2hhdC52MS5HZXRSb29tUmVxdWVzdBofLmxvcXVhdC5jaGF0LnYxLkdldFJvb21SZXNwb25zZRJQCglMaXN0Um9vbXMSIC5sb3F1YXQuY2hhdC52MS5MaXN0Um9vbXNSZXF1ZXN0GiEubG9xdWF0LmNoYXQudjEuTGlzdFJvb21zUmVzcG9uc2USTQoISm9pblJvb20SHy5sb3F1YXQuY2hhdC52MS5Kb2luUm9vbVJlcXVlc3QaIC5sb3F1YXQuY2hhdC52MS5Kb2luUm9vbVJlc3BvbnNlElAKCUxlYXZlUm9vbRIgLmxvcXVhdC5jaGF0LnYxLkxlYXZlUm9vbVJlcXVlc3QaIS5sb3F1YXQuY2hhdC52MS5MZWF2ZVJvb21SZXNwb25zZRJQCglBZGRNZW1iZXISIC5sb3F1YXQuY2hhdC52MS5BZGRNZW1iZXJSZXF1ZXN0GiEubG9xdWF0LmNoYXQudjEuQWRkTWVtYmVyUmVzcG9uc2USWQoMUmVtb3ZlTWVtYmVyEiMubG9xdWF0LmNoYXQudjEuUmVtb3ZlTWVtYmVyUmVxdWVzdBokLmxvcXVhdC5jaGF0LnYxLlJlbW92ZU1lbWJlclJlc3BvbnNlElwKDVNldE1lbWJlclJvbGUSJC5sb3F1YXQuY2hhdC52MS5TZXRNZW1iZXJSb2xlUmVxdWVzdBolLmxvcXVhdC5jaGF0LnYxLlNldE1lbWJlclJvbGVSZXNwb25zZRJWCgtMaXN0TWVtYmVycxIiLmxvcXVhdC5jaGF0LnYxLkxpc3RNZW1iZXJzUmVxdWVzdBojLmxvcXVhdC5jaGF0LnYxLkxpc3RNZW1iZXJzUmVzcG9uc2USTQoITWFya1JlYWQSHy5sb3F1YXQuY2hhdC52MS5NYXJrUmVhZFJlcXVlc3QaIC5sb3F1YXQuY2hhdC52MS5NYXJrUmVhZFJlc3BvbnNlElMKCk1hcmtVbnJlYWQSIS5sb3F1YXQuY2hhdC52MS5NYXJrVW5yZWFkUmVxdWVzdBoiLmxvcXVhdC5jaGF0LnYxLk1hcmtVbnJlYWRSZXNwb25zZRJQCglTZXRUeXBpbmcSIC5sb3F1YXQuY2hhdC52MS5TZXRUeXBpbmdSZXF1ZXN0GiEubG9xdWF0LmNoYXQudjEuU2V0VHlwaW5nUmVzcG9uc2ViBnByb3RvMw", [file_loquat_chat_v1_room]);
+  fileDesc("CiFsb3F1YXQvY2hhdC92MS9yb29tX3NlcnZpY2UucHJvdG8SDmxvcXVhdC5jaGF0LnYxIssBChFDcmVhdGVSb29tUmVxdWVzdBIMCgRuYW1lGAEgASgJEiYKBGtpbmQYAiABKA4yGC5sb3F1YXQuY2hhdC52MS5Sb29tS2luZBINCgV0b3BpYxgDIAEoCRIsCgdoaXN0b3J5GAQgASgOMhsubG9xdWF0LmNoYXQudjEuUm9vbUhpc3RvcnkSDQoFb3BfaWQYBSABKAkSNAoLcGVybWlzc2lvbnMYBiABKAsyHy5sb3F1YXQuY2hhdC52MS5Sb29tUGVybWlzc2lvbnMiaAoSQ3JlYXRlUm9vbVJlc3BvbnNlEiIKBHJvb20YASABKAsyFC5sb3F1YXQuY2hhdC52MS5Sb29tEi4KCm1lbWJlcnNoaXAYAiABKAsyGi5sb3F1YXQuY2hhdC52MS5NZW1iZXJzaGlwIuIBChFVcGRhdGVSb29tUmVxdWVzdBIPCgdyb29tX2lkGAEgASgJEhEKBG5hbWUYAiABKAlIAIgBARISCgV0b3BpYxgDIAEoCUgBiAEBEjEKB2hpc3RvcnkYBCABKA4yGy5sb3F1YXQuY2hhdC52MS5Sb29tSGlzdG9yeUgCiAEBEg0KBW9wX2lkGAUgASgJEjQKC3Blcm1pc3Npb25zGAYgASgLMh8ubG9xdWF0LmNoYXQudjEuUm9vbVBlcm1pc3Npb25zQgcKBV9uYW1lQggKBl90b3BpY0IKCghfaGlzdG9yeSI4ChJVcGRhdGVSb29tUmVzcG9uc2USIgoEcm9vbRgBIAEoCzIULmxvcXVhdC5jaGF0LnYxLlJvb20iNAoSQXJjaGl2ZVJvb21SZXF1ZXN0Eg8KB3Jvb21faWQYASABKAkSDQoFb3BfaWQYAiABKAkiOQoTQXJjaGl2ZVJvb21SZXNwb25zZRIiCgRyb29tGAEgASgLMhQubG9xdWF0LmNoYXQudjEuUm9vbSI2ChRVbmFyY2hpdmVSb29tUmVxdWVzdBIPCgdyb29tX2lkGAEgASgJEg0KBW9wX2lkGAIgASgJIjsKFVVuYXJjaGl2ZVJvb21SZXNwb25zZRIiCgRyb29tGAEgASgLMhQubG9xdWF0LmNoYXQudjEuUm9vbSIhCg5HZXRSb29tUmVxdWVzdBIPCgdyb29tX2lkGAEgASgJImUKD0dldFJvb21SZXNwb25zZRIiCgRyb29tGAEgASgLMhQubG9xdWF0LmNoYXQudjEuUm9vbRIuCgptZW1iZXJzaGlwGAIgASgLMhoubG9xdWF0LmNoYXQudjEuTWVtYmVyc2hpcCJOChBMaXN0Um9vbXNSZXF1ZXN0EhEKCXBhZ2Vfc2l6ZRgBIAEoDRISCgpwYWdlX3Rva2VuGAIgASgJEhMKC2pvaW5lZF9vbmx5GAMgASgIIoIBChFMaXN0Um9vbXNSZXNwb25zZRIjCgVyb29tcxgBIAMoCzIULmxvcXVhdC5jaGF0LnYxLlJvb20SLwoLbWVtYmVyc2hpcHMYAiADKAsyGi5sb3F1YXQuY2hhdC52MS5NZW1iZXJzaGlwEhcKD25leHRfcGFnZV90b2tlbhgDIAEoCSIxCg9Kb2luUm9vbVJlcXVlc3QSDwoHcm9vbV9pZBgBIAEoCRINCgVvcF9pZBgCIAEoCSJmChBKb2luUm9vbVJlc3BvbnNlEiIKBHJvb20YASABKAsyFC5sb3F1YXQuY2hhdC52MS5Sb29tEi4KCm1lbWJlcnNoaXAYAiABKAsyGi5sb3F1YXQuY2hhdC52MS5NZW1iZXJzaGlwIjIKEExlYXZlUm9vbVJlcXVlc3QSDwoHcm9vbV9pZBgBIAEoCRINCgVvcF9pZBgCIAEoCSITChFMZWF2ZVJvb21SZXNwb25zZSJrChBBZGRNZW1iZXJSZXF1ZXN0Eg8KB3Jvb21faWQYASABKAkSDwoHdXNlcl9pZBgCIAEoCRImCgRyb2xlGAMgASgOMhgubG9xdWF0LmNoYXQudjEuUm9vbVJvbGUSDQoFb3BfaWQYBCABKAkiOwoRQWRkTWVtYmVyUmVzcG9uc2USJgoGbWVtYmVyGAEgASgLMhYubG9xdWF0LmNoYXQudjEuTWVtYmVyIkYKE1JlbW92ZU1lbWJlclJlcXVlc3QSDwoHcm9vbV9pZBgBIAEoCRIPCgd1c2VyX2lkGAIgASgJEg0KBW9wX2lkGAMgASgJIhYKFFJlbW92ZU1lbWJlclJlc3BvbnNlIm8KFFNldE1lbWJlclJvbGVSZXF1ZXN0Eg8KB3Jvb21faWQYASABKAkSDwoHdXNlcl9pZBgCIAEoCRImCgRyb2xlGAMgASgOMhgubG9xdWF0LmNoYXQudjEuUm9vbVJvbGUSDQoFb3BfaWQYBCABKAkiPwoVU2V0TWVtYmVyUm9sZVJlc3BvbnNlEiYKBm1lbWJlchgBIAEoCzIWLmxvcXVhdC5jaGF0LnYxLk1lbWJlciJMChJMaXN0TWVtYmVyc1JlcXVlc3QSDwoHcm9vbV9pZBgBIAEoCRIRCglwYWdlX3NpemUYAiABKA0SEgoKcGFnZV90b2tlbhgDIAEoCSJXChNMaXN0TWVtYmVyc1Jlc3BvbnNlEicKB21lbWJlcnMYASADKAsyFi5sb3F1YXQuY2hhdC52MS5NZW1iZXISFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIj4KD01hcmtSZWFkUmVxdWVzdBIPCgdyb29tX2lkGAEgASgJEgsKA3NlcRgCIAEoBBINCgVvcF9pZBgDIAEoCSIwChBNYXJrUmVhZFJlc3BvbnNlEgsKA3NlcRgBIAEoBBIPCgdvcmRpbmFsGAIgASgEIkAKEU1hcmtVbnJlYWRSZXF1ZXN0Eg8KB3Jvb21faWQYASABKAkSCwoDc2VxGAIgASgEEg0KBW9wX2lkGAMgASgJIjIKEk1hcmtVbnJlYWRSZXNwb25zZRILCgNzZXEYASABKAQSDwoHb3JkaW5hbBgCIAEoBCIjChBTZXRUeXBpbmdSZXF1ZXN0Eg8KB3Jvb21faWQYASABKAkiEwoRU2V0VHlwaW5nUmVzcG9uc2UyhQoKC1Jvb21TZXJ2aWNlElMKCkNyZWF0ZVJvb20SIS5sb3F1YXQuY2hhdC52MS5DcmVhdGVSb29tUmVxdWVzdBoiLmxvcXVhdC5jaGF0LnYxLkNyZWF0ZVJvb21SZXNwb25zZRJTCgpVcGRhdGVSb29tEiEubG9xdWF0LmNoYXQudjEuVXBkYXRlUm9vbVJlcXVlc3QaIi5sb3F1YXQuY2hhdC52MS5VcGRhdGVSb29tUmVzcG9uc2USVgoLQXJjaGl2ZVJvb20SIi5sb3F1YXQuY2hhdC52MS5BcmNoaXZlUm9vbVJlcXVlc3QaIy5sb3F1YXQuY2hhdC52MS5BcmNoaXZlUm9vbVJlc3BvbnNlElwKDVVuYXJjaGl2ZVJvb20SJC5sb3F1YXQuY2hhdC52MS5VbmFyY2hpdmVSb29tUmVxdWVzdBolLmxvcXVhdC5jaGF0LnYxLlVuYXJjaGl2ZVJvb21SZXNwb25zZRJKCgdHZXRSb29tEh4ubG9xdWF0LmNoYXQudjEuR2V0Um9vbVJlcXVlc3QaHy5sb3F1YXQuY2hhdC52MS5HZXRSb29tUmVzcG9uc2USUAoJTGlzdFJvb21zEiAubG9xdWF0LmNoYXQudjEuTGlzdFJvb21zUmVxdWVzdBohLmxvcXVhdC5jaGF0LnYxLkxpc3RSb29tc1Jlc3BvbnNlEk0KCEpvaW5Sb29tEh8ubG9xdWF0LmNoYXQudjEuSm9pblJvb21SZXF1ZXN0GiAubG9xdWF0LmNoYXQudjEuSm9pblJvb21SZXNwb25zZRJQCglMZWF2ZVJvb20SIC5sb3F1YXQuY2hhdC52MS5MZWF2ZVJvb21SZXF1ZXN0GiEubG9xdWF0LmNoYXQudjEuTGVhdmVSb29tUmVzcG9uc2USUAoJQWRkTWVtYmVyEiAubG9xdWF0LmNoYXQudjEuQWRkTWVtYmVyUmVxdWVzdBohLmxvcXVhdC5jaGF0LnYxLkFkZE1lbWJlclJlc3BvbnNlElkKDFJlbW92ZU1lbWJlchIjLmxvcXVhdC5jaGF0LnYxLlJlbW92ZU1lbWJlclJlcXVlc3QaJC5sb3F1YXQuY2hhdC52MS5SZW1vdmVNZW1iZXJSZXNwb25zZRJcCg1TZXRNZW1iZXJSb2xlEiQubG9xdWF0LmNoYXQudjEuU2V0TWVtYmVyUm9sZVJlcXVlc3QaJS5sb3F1YXQuY2hhdC52MS5TZXRNZW1iZXJSb2xlUmVzcG9uc2USVgoLTGlzdE1lbWJlcnMSIi5sb3F1YXQuY2hhdC52MS5MaXN0TWVtYmVyc1JlcXVlc3QaIy5sb3F1YXQuY2hhdC52MS5MaXN0TWVtYmVyc1Jlc3BvbnNlEk0KCE1hcmtSZWFkEh8ubG9xdWF0LmNoYXQudjEuTWFya1JlYWRSZXF1ZXN0GiAubG9xdWF0LmNoYXQudjEuTWFya1JlYWRSZXNwb25zZRJTCgpNYXJrVW5yZWFkEiEubG9xdWF0LmNoYXQudjEuTWFya1VucmVhZFJlcXVlc3QaIi5sb3F1YXQuY2hhdC52MS5NYXJrVW5yZWFkUmVzcG9uc2USUAoJU2V0VHlwaW5nEiAubG9xdWF0LmNoYXQudjEuU2V0VHlwaW5nUmVxdWVzdBohLmxvcXVhdC5jaGF0LnYxLlNldFR5cGluZ1Jlc3BvbnNlYgZwcm90bzM", [file_loquat_chat_v1_room]);
 
 /**
  * Asks for a new room.
@@ -54,6 +54,13 @@ export type CreateRoomRequest = Message<"loquat.chat.v1.CreateRoomRequest"> & {
    * @generated from field: string op_id = 5;
    */
   opId: string;
+
+  /**
+   * What needs which role. A field that is unspecified means what it means at first.
+   *
+   * @generated from field: loquat.chat.v1.RoomPermissions permissions = 6;
+   */
+  permissions?: RoomPermissions | undefined;
 };
 
 /**
@@ -131,6 +138,13 @@ export type UpdateRoomRequest = Message<"loquat.chat.v1.UpdateRoomRequest"> & {
    * @generated from field: string op_id = 5;
    */
   opId: string;
+
+  /**
+   * What needs which role from now on. A field that is unspecified stays as it is.
+   *
+   * @generated from field: loquat.chat.v1.RoomPermissions permissions = 6;
+   */
+  permissions?: RoomPermissions | undefined;
 };
 
 /**
@@ -162,6 +176,104 @@ export const UpdateRoomResponseSchema: GenMessage<UpdateRoomResponse> = /*@__PUR
   messageDesc(file_loquat_chat_v1_room_service, 3);
 
 /**
+ * Archives a room.
+ *
+ * @generated from message loquat.chat.v1.ArchiveRoomRequest
+ */
+export type ArchiveRoomRequest = Message<"loquat.chat.v1.ArchiveRoomRequest"> & {
+  /**
+   * The room.
+   *
+   * @generated from field: string room_id = 1;
+   */
+  roomId: string;
+
+  /**
+   * A UUID made by the client; may stay empty.
+   *
+   * @generated from field: string op_id = 2;
+   */
+  opId: string;
+};
+
+/**
+ * Describes the message loquat.chat.v1.ArchiveRoomRequest.
+ * Use `create(ArchiveRoomRequestSchema)` to create a new message.
+ */
+export const ArchiveRoomRequestSchema: GenMessage<ArchiveRoomRequest> = /*@__PURE__*/
+  messageDesc(file_loquat_chat_v1_room_service, 4);
+
+/**
+ * The room is archived.
+ *
+ * @generated from message loquat.chat.v1.ArchiveRoomResponse
+ */
+export type ArchiveRoomResponse = Message<"loquat.chat.v1.ArchiveRoomResponse"> & {
+  /**
+   * The room.
+   *
+   * @generated from field: loquat.chat.v1.Room room = 1;
+   */
+  room?: Room | undefined;
+};
+
+/**
+ * Describes the message loquat.chat.v1.ArchiveRoomResponse.
+ * Use `create(ArchiveRoomResponseSchema)` to create a new message.
+ */
+export const ArchiveRoomResponseSchema: GenMessage<ArchiveRoomResponse> = /*@__PURE__*/
+  messageDesc(file_loquat_chat_v1_room_service, 5);
+
+/**
+ * Makes a room an ordinary one again.
+ *
+ * @generated from message loquat.chat.v1.UnarchiveRoomRequest
+ */
+export type UnarchiveRoomRequest = Message<"loquat.chat.v1.UnarchiveRoomRequest"> & {
+  /**
+   * The room.
+   *
+   * @generated from field: string room_id = 1;
+   */
+  roomId: string;
+
+  /**
+   * A UUID made by the client; may stay empty.
+   *
+   * @generated from field: string op_id = 2;
+   */
+  opId: string;
+};
+
+/**
+ * Describes the message loquat.chat.v1.UnarchiveRoomRequest.
+ * Use `create(UnarchiveRoomRequestSchema)` to create a new message.
+ */
+export const UnarchiveRoomRequestSchema: GenMessage<UnarchiveRoomRequest> = /*@__PURE__*/
+  messageDesc(file_loquat_chat_v1_room_service, 6);
+
+/**
+ * The room is not archived.
+ *
+ * @generated from message loquat.chat.v1.UnarchiveRoomResponse
+ */
+export type UnarchiveRoomResponse = Message<"loquat.chat.v1.UnarchiveRoomResponse"> & {
+  /**
+   * The room.
+   *
+   * @generated from field: loquat.chat.v1.Room room = 1;
+   */
+  room?: Room | undefined;
+};
+
+/**
+ * Describes the message loquat.chat.v1.UnarchiveRoomResponse.
+ * Use `create(UnarchiveRoomResponseSchema)` to create a new message.
+ */
+export const UnarchiveRoomResponseSchema: GenMessage<UnarchiveRoomResponse> = /*@__PURE__*/
+  messageDesc(file_loquat_chat_v1_room_service, 7);
+
+/**
  * Asks for one room.
  *
  * @generated from message loquat.chat.v1.GetRoomRequest
@@ -180,7 +292,7 @@ export type GetRoomRequest = Message<"loquat.chat.v1.GetRoomRequest"> & {
  * Use `create(GetRoomRequestSchema)` to create a new message.
  */
 export const GetRoomRequestSchema: GenMessage<GetRoomRequest> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_room_service, 4);
+  messageDesc(file_loquat_chat_v1_room_service, 8);
 
 /**
  * One room.
@@ -208,7 +320,7 @@ export type GetRoomResponse = Message<"loquat.chat.v1.GetRoomResponse"> & {
  * Use `create(GetRoomResponseSchema)` to create a new message.
  */
 export const GetRoomResponseSchema: GenMessage<GetRoomResponse> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_room_service, 5);
+  messageDesc(file_loquat_chat_v1_room_service, 9);
 
 /**
  * Asks for the rooms that the caller may see.
@@ -243,7 +355,7 @@ export type ListRoomsRequest = Message<"loquat.chat.v1.ListRoomsRequest"> & {
  * Use `create(ListRoomsRequestSchema)` to create a new message.
  */
 export const ListRoomsRequestSchema: GenMessage<ListRoomsRequest> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_room_service, 6);
+  messageDesc(file_loquat_chat_v1_room_service, 10);
 
 /**
  * Rooms by name.
@@ -278,7 +390,7 @@ export type ListRoomsResponse = Message<"loquat.chat.v1.ListRoomsResponse"> & {
  * Use `create(ListRoomsResponseSchema)` to create a new message.
  */
 export const ListRoomsResponseSchema: GenMessage<ListRoomsResponse> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_room_service, 7);
+  messageDesc(file_loquat_chat_v1_room_service, 11);
 
 /**
  * Enters a public room.
@@ -306,7 +418,7 @@ export type JoinRoomRequest = Message<"loquat.chat.v1.JoinRoomRequest"> & {
  * Use `create(JoinRoomRequestSchema)` to create a new message.
  */
 export const JoinRoomRequestSchema: GenMessage<JoinRoomRequest> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_room_service, 8);
+  messageDesc(file_loquat_chat_v1_room_service, 12);
 
 /**
  * The caller is in the room.
@@ -334,7 +446,7 @@ export type JoinRoomResponse = Message<"loquat.chat.v1.JoinRoomResponse"> & {
  * Use `create(JoinRoomResponseSchema)` to create a new message.
  */
 export const JoinRoomResponseSchema: GenMessage<JoinRoomResponse> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_room_service, 9);
+  messageDesc(file_loquat_chat_v1_room_service, 13);
 
 /**
  * Leaves a room.
@@ -362,7 +474,7 @@ export type LeaveRoomRequest = Message<"loquat.chat.v1.LeaveRoomRequest"> & {
  * Use `create(LeaveRoomRequestSchema)` to create a new message.
  */
 export const LeaveRoomRequestSchema: GenMessage<LeaveRoomRequest> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_room_service, 10);
+  messageDesc(file_loquat_chat_v1_room_service, 14);
 
 /**
  * The caller is not in the room.
@@ -377,7 +489,7 @@ export type LeaveRoomResponse = Message<"loquat.chat.v1.LeaveRoomResponse"> & {
  * Use `create(LeaveRoomResponseSchema)` to create a new message.
  */
 export const LeaveRoomResponseSchema: GenMessage<LeaveRoomResponse> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_room_service, 11);
+  messageDesc(file_loquat_chat_v1_room_service, 15);
 
 /**
  * Brings somebody into a room.
@@ -419,7 +531,7 @@ export type AddMemberRequest = Message<"loquat.chat.v1.AddMemberRequest"> & {
  * Use `create(AddMemberRequestSchema)` to create a new message.
  */
 export const AddMemberRequestSchema: GenMessage<AddMemberRequest> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_room_service, 12);
+  messageDesc(file_loquat_chat_v1_room_service, 16);
 
 /**
  * They are in the room.
@@ -440,7 +552,7 @@ export type AddMemberResponse = Message<"loquat.chat.v1.AddMemberResponse"> & {
  * Use `create(AddMemberResponseSchema)` to create a new message.
  */
 export const AddMemberResponseSchema: GenMessage<AddMemberResponse> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_room_service, 13);
+  messageDesc(file_loquat_chat_v1_room_service, 17);
 
 /**
  * Puts somebody out of a room.
@@ -475,7 +587,7 @@ export type RemoveMemberRequest = Message<"loquat.chat.v1.RemoveMemberRequest"> 
  * Use `create(RemoveMemberRequestSchema)` to create a new message.
  */
 export const RemoveMemberRequestSchema: GenMessage<RemoveMemberRequest> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_room_service, 14);
+  messageDesc(file_loquat_chat_v1_room_service, 18);
 
 /**
  * They are not in the room.
@@ -490,7 +602,7 @@ export type RemoveMemberResponse = Message<"loquat.chat.v1.RemoveMemberResponse"
  * Use `create(RemoveMemberResponseSchema)` to create a new message.
  */
 export const RemoveMemberResponseSchema: GenMessage<RemoveMemberResponse> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_room_service, 15);
+  messageDesc(file_loquat_chat_v1_room_service, 19);
 
 /**
  * Changes what somebody may do in a room.
@@ -532,7 +644,7 @@ export type SetMemberRoleRequest = Message<"loquat.chat.v1.SetMemberRoleRequest"
  * Use `create(SetMemberRoleRequestSchema)` to create a new message.
  */
 export const SetMemberRoleRequestSchema: GenMessage<SetMemberRoleRequest> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_room_service, 16);
+  messageDesc(file_loquat_chat_v1_room_service, 20);
 
 /**
  * Their role is changed.
@@ -553,7 +665,7 @@ export type SetMemberRoleResponse = Message<"loquat.chat.v1.SetMemberRoleRespons
  * Use `create(SetMemberRoleResponseSchema)` to create a new message.
  */
 export const SetMemberRoleResponseSchema: GenMessage<SetMemberRoleResponse> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_room_service, 17);
+  messageDesc(file_loquat_chat_v1_room_service, 21);
 
 /**
  * Asks who is in a room.
@@ -588,7 +700,7 @@ export type ListMembersRequest = Message<"loquat.chat.v1.ListMembersRequest"> & 
  * Use `create(ListMembersRequestSchema)` to create a new message.
  */
 export const ListMembersRequestSchema: GenMessage<ListMembersRequest> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_room_service, 18);
+  messageDesc(file_loquat_chat_v1_room_service, 22);
 
 /**
  * One page of members.
@@ -616,7 +728,7 @@ export type ListMembersResponse = Message<"loquat.chat.v1.ListMembersResponse"> 
  * Use `create(ListMembersResponseSchema)` to create a new message.
  */
 export const ListMembersResponseSchema: GenMessage<ListMembersResponse> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_room_service, 19);
+  messageDesc(file_loquat_chat_v1_room_service, 23);
 
 /**
  * Moves the read marker forward.
@@ -651,7 +763,7 @@ export type MarkReadRequest = Message<"loquat.chat.v1.MarkReadRequest"> & {
  * Use `create(MarkReadRequestSchema)` to create a new message.
  */
 export const MarkReadRequestSchema: GenMessage<MarkReadRequest> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_room_service, 20);
+  messageDesc(file_loquat_chat_v1_room_service, 24);
 
 /**
  * Where the marker is now.
@@ -679,7 +791,7 @@ export type MarkReadResponse = Message<"loquat.chat.v1.MarkReadResponse"> & {
  * Use `create(MarkReadResponseSchema)` to create a new message.
  */
 export const MarkReadResponseSchema: GenMessage<MarkReadResponse> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_room_service, 21);
+  messageDesc(file_loquat_chat_v1_room_service, 25);
 
 /**
  * Sets the read marker back.
@@ -695,7 +807,7 @@ export type MarkUnreadRequest = Message<"loquat.chat.v1.MarkUnreadRequest"> & {
   roomId: string;
 
   /**
-   * What follows this number counts as unread.
+   * What follows this number counts as unread, as far as the caller may read it.
    *
    * @generated from field: uint64 seq = 2;
    */
@@ -714,7 +826,7 @@ export type MarkUnreadRequest = Message<"loquat.chat.v1.MarkUnreadRequest"> & {
  * Use `create(MarkUnreadRequestSchema)` to create a new message.
  */
 export const MarkUnreadRequestSchema: GenMessage<MarkUnreadRequest> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_room_service, 22);
+  messageDesc(file_loquat_chat_v1_room_service, 26);
 
 /**
  * Where the marker is now.
@@ -742,7 +854,7 @@ export type MarkUnreadResponse = Message<"loquat.chat.v1.MarkUnreadResponse"> & 
  * Use `create(MarkUnreadResponseSchema)` to create a new message.
  */
 export const MarkUnreadResponseSchema: GenMessage<MarkUnreadResponse> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_room_service, 23);
+  messageDesc(file_loquat_chat_v1_room_service, 27);
 
 /**
  * The caller is typing.
@@ -763,7 +875,7 @@ export type SetTypingRequest = Message<"loquat.chat.v1.SetTypingRequest"> & {
  * Use `create(SetTypingRequestSchema)` to create a new message.
  */
 export const SetTypingRequestSchema: GenMessage<SetTypingRequest> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_room_service, 24);
+  messageDesc(file_loquat_chat_v1_room_service, 28);
 
 /**
  * Accepted; delivery is not promised.
@@ -778,12 +890,17 @@ export type SetTypingResponse = Message<"loquat.chat.v1.SetTypingResponse"> & {
  * Use `create(SetTypingResponseSchema)` to create a new message.
  */
 export const SetTypingResponseSchema: GenMessage<SetTypingResponse> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_room_service, 25);
+  messageDesc(file_loquat_chat_v1_room_service, 29);
 
 /**
  * Rooms and who is in them.
  *
  * A room that does not exist and a private room that the caller is not in look the same: NOT_FOUND `ROOM_NOT_FOUND`.
+ * In an archived room everything that changes it is FAILED_PRECONDITION `ROOM_ARCHIVED`, except `LeaveRoom`, `RemoveMember` and
+ * `UnarchiveRoom`. Owners and admins of the workspace may do in public rooms, also without being in them, what owners and
+ * admins of the room may; reading and posting need membership for them as well. A guest of the workspace counts as a member at
+ * most, and brings nobody in.
+ *
  * `op_id` makes a call safe to repeat: the same id gives the first answer for ever, the same id with other fields is
  * ALREADY_EXISTS `OP_ID_REUSED`. Where it may stay empty, an empty one means that a repeated call is a new call.
  *
@@ -793,7 +910,8 @@ export const RoomService: GenService<{
   /**
    * Makes a room with the caller as its owner and only member. Event: `room_created`, then `member_joined`.
    *
-   * Errors: INVALID_ARGUMENT for `name`, `kind`, `topic`, `op_id`.
+   * Errors: INVALID_ARGUMENT for `name`, `kind`, `topic`, `history`, `permissions`, `op_id`; PERMISSION_DENIED
+   * `ROLE_TOO_LOW` for guests of the workspace.
    *
    * @generated from rpc loquat.chat.v1.RoomService.CreateRoom
    */
@@ -803,7 +921,10 @@ export const RoomService: GenService<{
     output: typeof CreateRoomResponseSchema;
   },
   /**
-   * Changes name, topic or history. Event: `room_updated`. Needs the role admin or owner in the room.
+   * Changes name, topic, history or permissions. Event: `room_updated`. Name and topic need the permission `edit_room`, history
+   * and permissions the role admin.
+   *
+   * Errors: PERMISSION_DENIED `ROLE_TOO_LOW`; FAILED_PRECONDITION `ROOM_ARCHIVED`.
    *
    * @generated from rpc loquat.chat.v1.RoomService.UpdateRoom
    */
@@ -811,6 +932,28 @@ export const RoomService: GenService<{
     methodKind: "unary";
     input: typeof UpdateRoomRequestSchema;
     output: typeof UpdateRoomResponseSchema;
+  },
+  /**
+   * Archives a room: it can be read and left from now on, and nothing else. Event: `room_archived`. Needs the role admin.
+   * Archiving an archived room changes nothing and is not an error.
+   *
+   * @generated from rpc loquat.chat.v1.RoomService.ArchiveRoom
+   */
+  archiveRoom: {
+    methodKind: "unary";
+    input: typeof ArchiveRoomRequestSchema;
+    output: typeof ArchiveRoomResponseSchema;
+  },
+  /**
+   * Makes an archived room an ordinary one again. Event: `room_unarchived`. Needs the role admin. A room that is not archived
+   * stays as it is, and that is not an error.
+   *
+   * @generated from rpc loquat.chat.v1.RoomService.UnarchiveRoom
+   */
+  unarchiveRoom: {
+    methodKind: "unary";
+    input: typeof UnarchiveRoomRequestSchema;
+    output: typeof UnarchiveRoomResponseSchema;
   },
   /**
    * One room that the caller may see.
@@ -866,8 +1009,8 @@ export const RoomService: GenService<{
     output: typeof AddMemberResponseSchema;
   },
   /**
-   * Puts somebody out of a room: they see nothing numbered after it. Event: `member_left`. Needs admin or owner;
-   * an admin cannot remove an owner.
+   * Puts somebody out of a room: they see nothing numbered after it. Event: `member_left`. Needs the permission
+   * `remove_members`; nobody removes a role above their own.
    *
    * @generated from rpc loquat.chat.v1.RoomService.RemoveMember
    */
@@ -890,7 +1033,7 @@ export const RoomService: GenService<{
     output: typeof SetMemberRoleResponseSchema;
   },
   /**
-   * Who is in a room, in the order of joining. Needs membership.
+   * Who is in a room, in the order of joining. Needs membership, or a public room and the role owner or admin in the workspace.
    *
    * @generated from rpc loquat.chat.v1.RoomService.ListMembers
    */

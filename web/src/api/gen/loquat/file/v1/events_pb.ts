@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file loquat/file/v1/events.proto.
  */
 export const file_loquat_file_v1_events: GenFile = /*@__PURE__*/
-  fileDesc("Chtsb3F1YXQvZmlsZS92MS9ldmVudHMucHJvdG8SDmxvcXVhdC5maWxlLnYxImcKDEZpbGVVcGxvYWRlZBIPCgdmaWxlX2lkGAEgASgJEg8KB3Jvb21faWQYAiABKAkSDQoFb3BfaWQYAyABKAkSJgoCYXQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIi8KCUZpbGVSZWFkeRIiCgRmaWxlGAEgASgLMhQubG9xdWF0LmZpbGUudjEuRmlsZWIGcHJvdG8z", [file_google_protobuf_timestamp, file_loquat_file_v1_file]);
+  fileDesc("Chtsb3F1YXQvZmlsZS92MS9ldmVudHMucHJvdG8SDmxvcXVhdC5maWxlLnYxImcKDEZpbGVVcGxvYWRlZBIPCgdmaWxlX2lkGAEgASgJEg8KB3Jvb21faWQYAiABKAkSDQoFb3BfaWQYAyABKAkSJgoCYXQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIi8KCUZpbGVSZWFkeRIiCgRmaWxlGAEgASgLMhQubG9xdWF0LmZpbGUudjEuRmlsZSJBCgtGaWxlRGVsZXRlZBIPCgdmaWxlX2lkGAEgASgJEg8KB3Jvb21faWQYAiABKAkSEAoIYWN0b3JfaWQYAyABKAliBnByb3RvMw", [file_google_protobuf_timestamp, file_loquat_file_v1_file]);
 
 /**
  * Both halves of an upload are here; the worker has work. Sent between services on the bus.
@@ -78,4 +78,39 @@ export type FileReady = Message<"loquat.file.v1.FileReady"> & {
  */
 export const FileReadySchema: GenMessage<FileReady> = /*@__PURE__*/
   messageDesc(file_loquat_file_v1_events, 1);
+
+/**
+ * A file was taken out of its room. Sent between services on the bus.
+ *
+ * @generated from message loquat.file.v1.FileDeleted
+ */
+export type FileDeleted = Message<"loquat.file.v1.FileDeleted"> & {
+  /**
+   * The file.
+   *
+   * @generated from field: string file_id = 1;
+   */
+  fileId: string;
+
+  /**
+   * The room it belonged to.
+   *
+   * @generated from field: string room_id = 2;
+   */
+  roomId: string;
+
+  /**
+   * Who did it.
+   *
+   * @generated from field: string actor_id = 3;
+   */
+  actorId: string;
+};
+
+/**
+ * Describes the message loquat.file.v1.FileDeleted.
+ * Use `create(FileDeletedSchema)` to create a new message.
+ */
+export const FileDeletedSchema: GenMessage<FileDeleted> = /*@__PURE__*/
+  messageDesc(file_loquat_file_v1_events, 2);
 

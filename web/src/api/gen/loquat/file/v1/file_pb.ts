@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file loquat/file/v1/file.proto.
  */
 export const file_loquat_file_v1_file: GenFile = /*@__PURE__*/
-  fileDesc("Chlsb3F1YXQvZmlsZS92MS9maWxlLnByb3RvEg5sb3F1YXQuZmlsZS52MSLGAgoERmlsZRIKCgJpZBgBIAEoCRIPCgdyb29tX2lkGAIgASgJEhMKC3VwbG9hZGVyX2lkGAMgASgJEgwKBG5hbWUYBCABKAkSFAoMY29udGVudF90eXBlGAUgASgJEgwKBHNpemUYBiABKAQSDgoGc2hhMjU2GAcgASgMEi4KCmNyZWF0ZWRfYXQYCCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEigKBXN0YXRlGAkgASgOMhkubG9xdWF0LmZpbGUudjEuRmlsZVN0YXRlEg8KB2ZhaWx1cmUYCiABKAkSDQoFd2lkdGgYCyABKA0SDgoGaGVpZ2h0GAwgASgNEi0KCnRodW1ibmFpbHMYDSADKAsyGS5sb3F1YXQuZmlsZS52MS5UaHVtYm5haWwSEQoJcmVmZXJlbmNlGA4gASgJIl8KCVRodW1ibmFpbBIPCgd2YXJpYW50GAEgASgJEg0KBXdpZHRoGAIgASgNEg4KBmhlaWdodBgDIAEoDRIUCgxjb250ZW50X3R5cGUYBCABKAkSDAoEc2l6ZRgFIAEoBCqJAQoJRmlsZVN0YXRlEhoKFkZJTEVfU1RBVEVfVU5TUEVDSUZJRUQQABIYChRGSUxFX1NUQVRFX1JFQ0VJVklORxABEhkKFUZJTEVfU1RBVEVfUFJPQ0VTU0lORxACEhQKEEZJTEVfU1RBVEVfUkVBRFkQAxIVChFGSUxFX1NUQVRFX0ZBSUxFRBAEYgZwcm90bzM", [file_google_protobuf_timestamp]);
+  fileDesc("Chlsb3F1YXQvZmlsZS92MS9maWxlLnByb3RvEg5sb3F1YXQuZmlsZS52MSKXBQoERmlsZRIKCgJpZBgBIAEoCRIPCgdyb29tX2lkGAIgASgJEhMKC3VwbG9hZGVyX2lkGAMgASgJEgwKBG5hbWUYBCABKAkSFAoMY29udGVudF90eXBlGAUgASgJEgwKBHNpemUYBiABKAQSDgoGc2hhMjU2GAcgASgMEi4KCmNyZWF0ZWRfYXQYCCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEigKBXN0YXRlGAkgASgOMhkubG9xdWF0LmZpbGUudjEuRmlsZVN0YXRlEg8KB2ZhaWx1cmUYCiABKAkSDQoFd2lkdGgYCyABKA0SDgoGaGVpZ2h0GAwgASgNEi0KCnRodW1ibmFpbHMYDSADKAsyGS5sb3F1YXQuZmlsZS52MS5UaHVtYm5haWwSEQoJcmVmZXJlbmNlGA4gASgJEi0KB3ByZXZpZXcYDyABKA4yHC5sb3F1YXQuZmlsZS52MS5QcmV2aWV3U3RhdGUSFwoPcHJldmlld19mYWlsdXJlGBAgASgJEicKBHNjYW4YESABKA4yGS5sb3F1YXQuZmlsZS52MS5TY2FuU3RhdGUSEwoLZHVyYXRpb25fbXMYEiABKAQSOAoKYXR0cmlidXRlcxgTIAMoCzIkLmxvcXVhdC5maWxlLnYxLkZpbGUuQXR0cmlidXRlc0VudHJ5Ei4KBWZvdW5kGBQgAygLMh8ubG9xdWF0LmZpbGUudjEuRmlsZS5Gb3VuZEVudHJ5GjEKD0F0dHJpYnV0ZXNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBGiwKCkZvdW5kRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJfCglUaHVtYm5haWwSDwoHdmFyaWFudBgBIAEoCRINCgV3aWR0aBgCIAEoDRIOCgZoZWlnaHQYAyABKA0SFAoMY29udGVudF90eXBlGAQgASgJEgwKBHNpemUYBSABKAQqiQEKCUZpbGVTdGF0ZRIaChZGSUxFX1NUQVRFX1VOU1BFQ0lGSUVEEAASGAoURklMRV9TVEFURV9SRUNFSVZJTkcQARIZChVGSUxFX1NUQVRFX1BST0NFU1NJTkcQAhIUChBGSUxFX1NUQVRFX1JFQURZEAMSFQoRRklMRV9TVEFURV9GQUlMRUQQBCqSAQoMUHJldmlld1N0YXRlEh0KGVBSRVZJRVdfU1RBVEVfVU5TUEVDSUZJRUQQABIZChVQUkVWSUVXX1NUQVRFX1BFTkRJTkcQARIWChJQUkVWSUVXX1NUQVRFX05PTkUQAhIWChJQUkVWSUVXX1NUQVRFX01BREUQAxIYChRQUkVWSUVXX1NUQVRFX0ZBSUxFRBAEKoIBCglTY2FuU3RhdGUSGgoWU0NBTl9TVEFURV9VTlNQRUNJRklFRBAAEhIKDlNDQU5fU1RBVEVfT0ZGEAESFgoSU0NBTl9TVEFURV9QRU5ESU5HEAISFAoQU0NBTl9TVEFURV9DTEVBThADEhcKE1NDQU5fU1RBVEVfSU5GRUNURUQQBGIGcHJvdG8z", [file_google_protobuf_timestamp]);
 
 /**
  * A file in a room. Fetched with `GET /files/{id}` or `FileService/DownloadFile`.
@@ -56,14 +56,14 @@ export type File = Message<"loquat.file.v1.File"> & {
   contentType: string;
 
   /**
-   * Bytes.
+   * Bytes, as they are served: once READY, pictures have lost what their camera wrote into them.
    *
    * @generated from field: uint64 size = 6;
    */
   size: bigint;
 
   /**
-   * SHA-256 of its bytes, 32 bytes long.
+   * SHA-256 of these bytes, 32 bytes long.
    *
    * @generated from field: bytes sha256 = 7;
    */
@@ -117,6 +117,49 @@ export type File = Message<"loquat.file.v1.File"> & {
    * @generated from field: string reference = 14;
    */
   reference: string;
+
+  /**
+   * Whether there are smaller pictures.
+   *
+   * @generated from field: loquat.file.v1.PreviewState preview = 15;
+   */
+  preview: PreviewState;
+
+  /**
+   * Why there are none, for people; only with PREVIEW_STATE_FAILED.
+   *
+   * @generated from field: string preview_failure = 16;
+   */
+  previewFailure: string;
+
+  /**
+   * What the virus scanner says.
+   *
+   * @generated from field: loquat.file.v1.ScanState scan = 17;
+   */
+  scan: ScanState;
+
+  /**
+   * How long a sound or film lasts, in milliseconds; 0 if unknown.
+   *
+   * @generated from field: uint64 duration_ms = 18;
+   */
+  durationMs: bigint;
+
+  /**
+   * What the uploader said of it, such as `director`: at most 32 entries.
+   *
+   * @generated from field: map<string, string> attributes = 19;
+   */
+  attributes: { [key: string]: string };
+
+  /**
+   * What its bytes say of it, such as `title`, `artist`, `album`, `track`, `genre`, `year`, `author`, `pages`, `codec`: at
+   * most 32 entries, values of at most 1,024 bytes.
+   *
+   * @generated from field: map<string, string> found = 20;
+   */
+  found: { [key: string]: string };
 };
 
 /**
@@ -196,7 +239,7 @@ export enum FileState {
   RECEIVING = 1,
 
   /**
-   * Both halves are here; the worker is checking it. Its bytes can be fetched.
+   * Both halves are here; the worker is checking it. Until that is done only its uploader can fetch the bytes.
    *
    * @generated from enum value: FILE_STATE_PROCESSING = 2;
    */
@@ -222,4 +265,100 @@ export enum FileState {
  */
 export const FileStateSchema: GenEnum<FileState> = /*@__PURE__*/
   enumDesc(file_loquat_file_v1_file, 0);
+
+/**
+ * What is known of a file's smaller pictures.
+ *
+ * @generated from enum loquat.file.v1.PreviewState
+ */
+export enum PreviewState {
+  /**
+   * Never sent by the server.
+   *
+   * @generated from enum value: PREVIEW_STATE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * The worker has not looked yet.
+   *
+   * @generated from enum value: PREVIEW_STATE_PENDING = 1;
+   */
+  PENDING = 1,
+
+  /**
+   * Files of this kind have none.
+   *
+   * @generated from enum value: PREVIEW_STATE_NONE = 2;
+   */
+  NONE = 2,
+
+  /**
+   * They are in `thumbnails`.
+   *
+   * @generated from enum value: PREVIEW_STATE_MADE = 3;
+   */
+  MADE = 3,
+
+  /**
+   * They could not be made; `preview_failure` says why. The file itself is all right.
+   *
+   * @generated from enum value: PREVIEW_STATE_FAILED = 4;
+   */
+  FAILED = 4,
+}
+
+/**
+ * Describes the enum loquat.file.v1.PreviewState.
+ */
+export const PreviewStateSchema: GenEnum<PreviewState> = /*@__PURE__*/
+  enumDesc(file_loquat_file_v1_file, 1);
+
+/**
+ * What a virus scanner says of a file.
+ *
+ * @generated from enum loquat.file.v1.ScanState
+ */
+export enum ScanState {
+  /**
+   * Never sent by the server.
+   *
+   * @generated from enum value: SCAN_STATE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * The server has no scanner.
+   *
+   * @generated from enum value: SCAN_STATE_OFF = 1;
+   */
+  OFF = 1,
+
+  /**
+   * Waits for the scanner. Only the uploader can fetch the file until it is done.
+   *
+   * @generated from enum value: SCAN_STATE_PENDING = 2;
+   */
+  PENDING = 2,
+
+  /**
+   * Nothing was found.
+   *
+   * @generated from enum value: SCAN_STATE_CLEAN = 3;
+   */
+  CLEAN = 3,
+
+  /**
+   * Something was found: the file is FAILED, and `failure` names it.
+   *
+   * @generated from enum value: SCAN_STATE_INFECTED = 4;
+   */
+  INFECTED = 4,
+}
+
+/**
+ * Describes the enum loquat.file.v1.ScanState.
+ */
+export const ScanStateSchema: GenEnum<ScanState> = /*@__PURE__*/
+  enumDesc(file_loquat_file_v1_file, 2);
 

@@ -14,7 +14,134 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file loquat/file/v1/file_service.proto.
  */
 export const file_loquat_file_v1_file_service: GenFile = /*@__PURE__*/
-  fileDesc("CiFsb3F1YXQvZmlsZS92MS9maWxlX3NlcnZpY2UucHJvdG8SDmxvcXVhdC5maWxlLnYxIqcBCgxGaWxlTWV0YWRhdGESDAoEbmFtZRgBIAEoCRIUCgxjb250ZW50X3R5cGUYAiABKAkSQAoKYXR0cmlidXRlcxgDIAMoCzIsLmxvcXVhdC5maWxlLnYxLkZpbGVNZXRhZGF0YS5BdHRyaWJ1dGVzRW50cnkaMQoPQXR0cmlidXRlc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEi5wEKBlVwbG9hZBIKCgJpZBgBIAEoCRINCgVvcF9pZBgCIAEoCRIPCgdyb29tX2lkGAMgASgJEhEKBHNpemUYBCABKARIAIgBARIOCgZvZmZzZXQYBSABKAQSFgoOYnl0ZXNfcmVjZWl2ZWQYBiABKAgSGQoRbWV0YWRhdGFfcmVjZWl2ZWQYByABKAgSLgoKZXhwaXJlc19hdBgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASIgoEZmlsZRgJIAEoCzIULmxvcXVhdC5maWxlLnYxLkZpbGVCBwoFX3NpemUigQEKE0NyZWF0ZVVwbG9hZFJlcXVlc3QSDQoFb3BfaWQYASABKAkSDwoHcm9vbV9pZBgCIAEoCRIRCgRzaXplGAMgASgESACIAQESLgoIbWV0YWRhdGEYBCABKAsyHC5sb3F1YXQuZmlsZS52MS5GaWxlTWV0YWRhdGFCBwoFX3NpemUiPgoUQ3JlYXRlVXBsb2FkUmVzcG9uc2USJgoGdXBsb2FkGAEgASgLMhYubG9xdWF0LmZpbGUudjEuVXBsb2FkIlwKEVVwbG9hZEZpbGVSZXF1ZXN0Ei4KBmhlYWRlchgBIAEoCzIcLmxvcXVhdC5maWxlLnYxLlVwbG9hZEhlYWRlckgAEg8KBWNodW5rGAIgASgMSABCBgoEcGFydCKSAQoMVXBsb2FkSGVhZGVyEhMKCXVwbG9hZF9pZBgBIAEoCUgAEjUKBmNyZWF0ZRgCIAEoCzIjLmxvcXVhdC5maWxlLnYxLkNyZWF0ZVVwbG9hZFJlcXVlc3RIABIOCgZvZmZzZXQYAyABKAQSDAoEbGFzdBgEIAEoCBIOCgZzaGEyNTYYBSABKAxCCAoGdGFyZ2V0IjwKElVwbG9hZEZpbGVSZXNwb25zZRImCgZ1cGxvYWQYASABKAsyFi5sb3F1YXQuZmlsZS52MS5VcGxvYWQiZAoSUHV0TWV0YWRhdGFSZXF1ZXN0Eg0KBW9wX2lkGAEgASgJEg8KB3Jvb21faWQYAiABKAkSLgoIbWV0YWRhdGEYAyABKAsyHC5sb3F1YXQuZmlsZS52MS5GaWxlTWV0YWRhdGEiPQoTUHV0TWV0YWRhdGFSZXNwb25zZRImCgZ1cGxvYWQYASABKAsyFi5sb3F1YXQuZmlsZS52MS5VcGxvYWQiQgoQR2V0VXBsb2FkUmVxdWVzdBITCgl1cGxvYWRfaWQYASABKAlIABIPCgVvcF9pZBgCIAEoCUgAQggKBnRhcmdldCI7ChFHZXRVcGxvYWRSZXNwb25zZRImCgZ1cGxvYWQYASABKAsyFi5sb3F1YXQuZmlsZS52MS5VcGxvYWQiKAoTQ2FuY2VsVXBsb2FkUmVxdWVzdBIRCgl1cGxvYWRfaWQYASABKAkiFgoUQ2FuY2VsVXBsb2FkUmVzcG9uc2UiIQoOR2V0RmlsZVJlcXVlc3QSDwoHZmlsZV9pZBgBIAEoCSI1Cg9HZXRGaWxlUmVzcG9uc2USIgoEZmlsZRgBIAEoCzIULmxvcXVhdC5maWxlLnYxLkZpbGUiSgoQTGlzdEZpbGVzUmVxdWVzdBIPCgdyb29tX2lkGAEgASgJEhEKCXBhZ2Vfc2l6ZRgCIAEoDRISCgpwYWdlX3Rva2VuGAMgASgJIlEKEUxpc3RGaWxlc1Jlc3BvbnNlEiMKBWZpbGVzGAEgAygLMhQubG9xdWF0LmZpbGUudjEuRmlsZRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiZwoTRG93bmxvYWRGaWxlUmVxdWVzdBIPCgdmaWxlX2lkGAEgASgJEg8KB3ZhcmlhbnQYAiABKAkSDgoGb2Zmc2V0GAMgASgEEhMKBmxlbmd0aBgEIAEoBEgAiAEBQgkKB19sZW5ndGgiYQoURG93bmxvYWRGaWxlUmVzcG9uc2USMAoGaGVhZGVyGAEgASgLMh4ubG9xdWF0LmZpbGUudjEuRG93bmxvYWRIZWFkZXJIABIPCgVjaHVuaxgCIAEoDEgAQgYKBHBhcnQijAEKDkRvd25sb2FkSGVhZGVyEiIKBGZpbGUYASABKAsyFC5sb3F1YXQuZmlsZS52MS5GaWxlEhQKDGNvbnRlbnRfdHlwZRgCIAEoCRISCgp0b3RhbF9zaXplGAMgASgEEg4KBm9mZnNldBgEIAEoBBIOCgZsZW5ndGgYBSABKAQSDAoEZXRhZxgGIAEoCTK/BQoLRmlsZVNlcnZpY2USWQoMQ3JlYXRlVXBsb2FkEiMubG9xdWF0LmZpbGUudjEuQ3JlYXRlVXBsb2FkUmVxdWVzdBokLmxvcXVhdC5maWxlLnYxLkNyZWF0ZVVwbG9hZFJlc3BvbnNlElUKClVwbG9hZEZpbGUSIS5sb3F1YXQuZmlsZS52MS5VcGxvYWRGaWxlUmVxdWVzdBoiLmxvcXVhdC5maWxlLnYxLlVwbG9hZEZpbGVSZXNwb25zZSgBElYKC1B1dE1ldGFkYXRhEiIubG9xdWF0LmZpbGUudjEuUHV0TWV0YWRhdGFSZXF1ZXN0GiMubG9xdWF0LmZpbGUudjEuUHV0TWV0YWRhdGFSZXNwb25zZRJQCglHZXRVcGxvYWQSIC5sb3F1YXQuZmlsZS52MS5HZXRVcGxvYWRSZXF1ZXN0GiEubG9xdWF0LmZpbGUudjEuR2V0VXBsb2FkUmVzcG9uc2USWQoMQ2FuY2VsVXBsb2FkEiMubG9xdWF0LmZpbGUudjEuQ2FuY2VsVXBsb2FkUmVxdWVzdBokLmxvcXVhdC5maWxlLnYxLkNhbmNlbFVwbG9hZFJlc3BvbnNlEkoKB0dldEZpbGUSHi5sb3F1YXQuZmlsZS52MS5HZXRGaWxlUmVxdWVzdBofLmxvcXVhdC5maWxlLnYxLkdldEZpbGVSZXNwb25zZRJQCglMaXN0RmlsZXMSIC5sb3F1YXQuZmlsZS52MS5MaXN0RmlsZXNSZXF1ZXN0GiEubG9xdWF0LmZpbGUudjEuTGlzdEZpbGVzUmVzcG9uc2USWwoMRG93bmxvYWRGaWxlEiMubG9xdWF0LmZpbGUudjEuRG93bmxvYWRGaWxlUmVxdWVzdBokLmxvcXVhdC5maWxlLnYxLkRvd25sb2FkRmlsZVJlc3BvbnNlMAFiBnByb3RvMw", [file_google_protobuf_timestamp, file_loquat_file_v1_file]);
+  fileDesc("CiFsb3F1YXQvZmlsZS92MS9maWxlX3NlcnZpY2UucHJvdG8SDmxvcXVhdC5maWxlLnYxIhgKFkdldFVwbG9hZExpbWl0c1JlcXVlc3Qi2QEKF0dldFVwbG9hZExpbWl0c1Jlc3BvbnNlEhEKCW1heF9ieXRlcxgBIAEoBBIVCg1yZWZ1c2VkX3R5cGVzGAIgAygJEh0KFWV4cGlyZXNfYWZ0ZXJfc2Vjb25kcxgDIAEoBBIPCgdzY2FubmVkGAQgASgIEg4KBmRpcmVjdBgFIAEoCBIWCg5taW5fcGFydF9ieXRlcxgGIAEoBBIWCg5tYXhfcGFydF9ieXRlcxgHIAEoBBIkCgV1c2FnZRgIIAEoCzIVLmxvcXVhdC5maWxlLnYxLlVzYWdlImEKBVVzYWdlEhIKCnVzZXJfYnl0ZXMYASABKAQSEgoKdXNlcl9saW1pdBgCIAEoBBIXCg93b3Jrc3BhY2VfYnl0ZXMYAyABKAQSFwoPd29ya3NwYWNlX2xpbWl0GAQgASgEIqcBCgxGaWxlTWV0YWRhdGESDAoEbmFtZRgBIAEoCRIUCgxjb250ZW50X3R5cGUYAiABKAkSQAoKYXR0cmlidXRlcxgDIAMoCzIsLmxvcXVhdC5maWxlLnYxLkZpbGVNZXRhZGF0YS5BdHRyaWJ1dGVzRW50cnkaMQoPQXR0cmlidXRlc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEi5wEKBlVwbG9hZBIKCgJpZBgBIAEoCRINCgVvcF9pZBgCIAEoCRIPCgdyb29tX2lkGAMgASgJEhEKBHNpemUYBCABKARIAIgBARIOCgZvZmZzZXQYBSABKAQSFgoOYnl0ZXNfcmVjZWl2ZWQYBiABKAgSGQoRbWV0YWRhdGFfcmVjZWl2ZWQYByABKAgSLgoKZXhwaXJlc19hdBgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASIgoEZmlsZRgJIAEoCzIULmxvcXVhdC5maWxlLnYxLkZpbGVCBwoFX3NpemUigQEKE0NyZWF0ZVVwbG9hZFJlcXVlc3QSDQoFb3BfaWQYASABKAkSDwoHcm9vbV9pZBgCIAEoCRIRCgRzaXplGAMgASgESACIAQESLgoIbWV0YWRhdGEYBCABKAsyHC5sb3F1YXQuZmlsZS52MS5GaWxlTWV0YWRhdGFCBwoFX3NpemUiPgoUQ3JlYXRlVXBsb2FkUmVzcG9uc2USJgoGdXBsb2FkGAEgASgLMhYubG9xdWF0LmZpbGUudjEuVXBsb2FkIlwKEVVwbG9hZEZpbGVSZXF1ZXN0Ei4KBmhlYWRlchgBIAEoCzIcLmxvcXVhdC5maWxlLnYxLlVwbG9hZEhlYWRlckgAEg8KBWNodW5rGAIgASgMSABCBgoEcGFydCLVAQoMVXBsb2FkSGVhZGVyEhMKCXVwbG9hZF9pZBgBIAEoCUgAEjUKBmNyZWF0ZRgCIAEoCzIjLmxvcXVhdC5maWxlLnYxLkNyZWF0ZVVwbG9hZFJlcXVlc3RIABIOCgZvZmZzZXQYAyABKAQSDAoEbGFzdBgEIAEoCBIOCgZzaGEyNTYYBSABKAwSFQoLc3RyZWFtX3NoYTEYBiABKAxIARIXCg1zdHJlYW1fc2hhMjU2GAcgASgMSAFCCAoGdGFyZ2V0QhEKD3N0cmVhbV9jaGVja3N1bSI8ChJVcGxvYWRGaWxlUmVzcG9uc2USJgoGdXBsb2FkGAEgASgLMhYubG9xdWF0LmZpbGUudjEuVXBsb2FkImQKElB1dE1ldGFkYXRhUmVxdWVzdBINCgVvcF9pZBgBIAEoCRIPCgdyb29tX2lkGAIgASgJEi4KCG1ldGFkYXRhGAMgASgLMhwubG9xdWF0LmZpbGUudjEuRmlsZU1ldGFkYXRhIj0KE1B1dE1ldGFkYXRhUmVzcG9uc2USJgoGdXBsb2FkGAEgASgLMhYubG9xdWF0LmZpbGUudjEuVXBsb2FkIkIKEEdldFVwbG9hZFJlcXVlc3QSEwoJdXBsb2FkX2lkGAEgASgJSAASDwoFb3BfaWQYAiABKAlIAEIICgZ0YXJnZXQiOwoRR2V0VXBsb2FkUmVzcG9uc2USJgoGdXBsb2FkGAEgASgLMhYubG9xdWF0LmZpbGUudjEuVXBsb2FkIigKE0NhbmNlbFVwbG9hZFJlcXVlc3QSEQoJdXBsb2FkX2lkGAEgASgJIhYKFENhbmNlbFVwbG9hZFJlc3BvbnNlIioKClVwbG9hZFBhcnQSDgoGb2Zmc2V0GAEgASgEEgwKBHNpemUYAiABKAQiVQoVQ3JlYXRlUGFydFVybHNSZXF1ZXN0EhEKCXVwbG9hZF9pZBgBIAEoCRIpCgVwYXJ0cxgCIAMoCzIaLmxvcXVhdC5maWxlLnYxLlVwbG9hZFBhcnQiQAoWQ3JlYXRlUGFydFVybHNSZXNwb25zZRImCgVwYXJ0cxgBIAMoCzIXLmxvcXVhdC5maWxlLnYxLlBhcnRVcmwicAoHUGFydFVybBIoCgRwYXJ0GAEgASgLMhoubG9xdWF0LmZpbGUudjEuVXBsb2FkUGFydBILCgN1cmwYAiABKAkSLgoKZXhwaXJlc19hdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiUgoSQ29tbWl0UGFydHNSZXF1ZXN0EhEKCXVwbG9hZF9pZBgBIAEoCRIpCgVwYXJ0cxgCIAMoCzIaLmxvcXVhdC5maWxlLnYxLlVwbG9hZFBhcnQiPQoTQ29tbWl0UGFydHNSZXNwb25zZRImCgZ1cGxvYWQYASABKAsyFi5sb3F1YXQuZmlsZS52MS5VcGxvYWQiIQoOR2V0RmlsZVJlcXVlc3QSDwoHZmlsZV9pZBgBIAEoCSI1Cg9HZXRGaWxlUmVzcG9uc2USIgoEZmlsZRgBIAEoCzIULmxvcXVhdC5maWxlLnYxLkZpbGUiQwoQU2hhcmVGaWxlUmVxdWVzdBINCgVvcF9pZBgBIAEoCRIPCgdmaWxlX2lkGAIgASgJEg8KB3Jvb21faWQYAyABKAkiNwoRU2hhcmVGaWxlUmVzcG9uc2USIgoEZmlsZRgBIAEoCzIULmxvcXVhdC5maWxlLnYxLkZpbGUiJAoRRGVsZXRlRmlsZVJlcXVlc3QSDwoHZmlsZV9pZBgBIAEoCSIUChJEZWxldGVGaWxlUmVzcG9uc2UihAEKEExpc3RGaWxlc1JlcXVlc3QSDwoHcm9vbV9pZBgBIAEoCRIRCglwYWdlX3NpemUYAiABKA0SEgoKcGFnZV90b2tlbhgDIAEoCRINCgVxdWVyeRgEIAEoCRIUCgxjb250ZW50X3R5cGUYBSABKAkSEwoLdXBsb2FkZXJfaWQYBiABKAkiUQoRTGlzdEZpbGVzUmVzcG9uc2USIwoFZmlsZXMYASADKAsyFC5sb3F1YXQuZmlsZS52MS5GaWxlEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJ7ChNEb3dubG9hZEZpbGVSZXF1ZXN0Eg8KB2ZpbGVfaWQYASABKAkSDwoHdmFyaWFudBgCIAEoCRIOCgZvZmZzZXQYAyABKAQSEwoGbGVuZ3RoGAQgASgESACIAQESEgoKYWNjZXB0X3VybBgFIAEoCEIJCgdfbGVuZ3RoImEKFERvd25sb2FkRmlsZVJlc3BvbnNlEjAKBmhlYWRlchgBIAEoCzIeLmxvcXVhdC5maWxlLnYxLkRvd25sb2FkSGVhZGVySAASDwoFY2h1bmsYAiABKAxIAEIGCgRwYXJ0Iq4BCg5Eb3dubG9hZEhlYWRlchIiCgRmaWxlGAEgASgLMhQubG9xdWF0LmZpbGUudjEuRmlsZRIUCgxjb250ZW50X3R5cGUYAiABKAkSEgoKdG90YWxfc2l6ZRgDIAEoBBIOCgZvZmZzZXQYBCABKAQSDgoGbGVuZ3RoGAUgASgEEgwKBGV0YWcYBiABKAkSCwoDdXJsGAcgASgJEhMKC2Rpc3Bvc2l0aW9uGAggASgJIhEKD0dldFVzYWdlUmVxdWVzdCI4ChBHZXRVc2FnZVJlc3BvbnNlEiQKBXVzYWdlGAEgASgLMhUubG9xdWF0LmZpbGUudjEuVXNhZ2UiOQoQTGlzdFVzYWdlUmVxdWVzdBIRCglwYWdlX3NpemUYASABKA0SEgoKcGFnZV90b2tlbhgCIAEoCSJ8ChFMaXN0VXNhZ2VSZXNwb25zZRIoCgV1c2VycxgBIAMoCzIZLmxvcXVhdC5maWxlLnYxLlVzZXJVc2FnZRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkSJAoFdXNhZ2UYAyABKAsyFS5sb3F1YXQuZmlsZS52MS5Vc2FnZSIrCglVc2VyVXNhZ2USDwoHdXNlcl9pZBgBIAEoCRINCgVieXRlcxgCIAEoBDKkCgoLRmlsZVNlcnZpY2USYgoPR2V0VXBsb2FkTGltaXRzEiYubG9xdWF0LmZpbGUudjEuR2V0VXBsb2FkTGltaXRzUmVxdWVzdBonLmxvcXVhdC5maWxlLnYxLkdldFVwbG9hZExpbWl0c1Jlc3BvbnNlElkKDENyZWF0ZVVwbG9hZBIjLmxvcXVhdC5maWxlLnYxLkNyZWF0ZVVwbG9hZFJlcXVlc3QaJC5sb3F1YXQuZmlsZS52MS5DcmVhdGVVcGxvYWRSZXNwb25zZRJVCgpVcGxvYWRGaWxlEiEubG9xdWF0LmZpbGUudjEuVXBsb2FkRmlsZVJlcXVlc3QaIi5sb3F1YXQuZmlsZS52MS5VcGxvYWRGaWxlUmVzcG9uc2UoARJWCgtQdXRNZXRhZGF0YRIiLmxvcXVhdC5maWxlLnYxLlB1dE1ldGFkYXRhUmVxdWVzdBojLmxvcXVhdC5maWxlLnYxLlB1dE1ldGFkYXRhUmVzcG9uc2USUAoJR2V0VXBsb2FkEiAubG9xdWF0LmZpbGUudjEuR2V0VXBsb2FkUmVxdWVzdBohLmxvcXVhdC5maWxlLnYxLkdldFVwbG9hZFJlc3BvbnNlElkKDENhbmNlbFVwbG9hZBIjLmxvcXVhdC5maWxlLnYxLkNhbmNlbFVwbG9hZFJlcXVlc3QaJC5sb3F1YXQuZmlsZS52MS5DYW5jZWxVcGxvYWRSZXNwb25zZRJfCg5DcmVhdGVQYXJ0VXJscxIlLmxvcXVhdC5maWxlLnYxLkNyZWF0ZVBhcnRVcmxzUmVxdWVzdBomLmxvcXVhdC5maWxlLnYxLkNyZWF0ZVBhcnRVcmxzUmVzcG9uc2USVgoLQ29tbWl0UGFydHMSIi5sb3F1YXQuZmlsZS52MS5Db21taXRQYXJ0c1JlcXVlc3QaIy5sb3F1YXQuZmlsZS52MS5Db21taXRQYXJ0c1Jlc3BvbnNlEkoKB0dldEZpbGUSHi5sb3F1YXQuZmlsZS52MS5HZXRGaWxlUmVxdWVzdBofLmxvcXVhdC5maWxlLnYxLkdldEZpbGVSZXNwb25zZRJQCglTaGFyZUZpbGUSIC5sb3F1YXQuZmlsZS52MS5TaGFyZUZpbGVSZXF1ZXN0GiEubG9xdWF0LmZpbGUudjEuU2hhcmVGaWxlUmVzcG9uc2USUwoKRGVsZXRlRmlsZRIhLmxvcXVhdC5maWxlLnYxLkRlbGV0ZUZpbGVSZXF1ZXN0GiIubG9xdWF0LmZpbGUudjEuRGVsZXRlRmlsZVJlc3BvbnNlElAKCUxpc3RGaWxlcxIgLmxvcXVhdC5maWxlLnYxLkxpc3RGaWxlc1JlcXVlc3QaIS5sb3F1YXQuZmlsZS52MS5MaXN0RmlsZXNSZXNwb25zZRJbCgxEb3dubG9hZEZpbGUSIy5sb3F1YXQuZmlsZS52MS5Eb3dubG9hZEZpbGVSZXF1ZXN0GiQubG9xdWF0LmZpbGUudjEuRG93bmxvYWRGaWxlUmVzcG9uc2UwARJNCghHZXRVc2FnZRIfLmxvcXVhdC5maWxlLnYxLkdldFVzYWdlUmVxdWVzdBogLmxvcXVhdC5maWxlLnYxLkdldFVzYWdlUmVzcG9uc2USUAoJTGlzdFVzYWdlEiAubG9xdWF0LmZpbGUudjEuTGlzdFVzYWdlUmVxdWVzdBohLmxvcXVhdC5maWxlLnYxLkxpc3RVc2FnZVJlc3BvbnNlYgZwcm90bzM", [file_google_protobuf_timestamp, file_loquat_file_v1_file]);
+
+/**
+ * Asks what may be uploaded.
+ *
+ * @generated from message loquat.file.v1.GetUploadLimitsRequest
+ */
+export type GetUploadLimitsRequest = Message<"loquat.file.v1.GetUploadLimitsRequest"> & {
+};
+
+/**
+ * Describes the message loquat.file.v1.GetUploadLimitsRequest.
+ * Use `create(GetUploadLimitsRequestSchema)` to create a new message.
+ */
+export const GetUploadLimitsRequestSchema: GenMessage<GetUploadLimitsRequest> = /*@__PURE__*/
+  messageDesc(file_loquat_file_v1_file_service, 0);
+
+/**
+ * What may be uploaded.
+ *
+ * @generated from message loquat.file.v1.GetUploadLimitsResponse
+ */
+export type GetUploadLimitsResponse = Message<"loquat.file.v1.GetUploadLimitsResponse"> & {
+  /**
+   * The largest file, in bytes.
+   *
+   * @generated from field: uint64 max_bytes = 1;
+   */
+  maxBytes: bigint;
+
+  /**
+   * Types that are refused, such as `application/x-msdownload` or `video/*`.
+   *
+   * @generated from field: repeated string refused_types = 2;
+   */
+  refusedTypes: string[];
+
+  /**
+   * Seconds after which an upload is dropped to which nothing is added.
+   *
+   * @generated from field: uint64 expires_after_seconds = 3;
+   */
+  expiresAfterSeconds: bigint;
+
+  /**
+   * Files are looked at by a virus scanner before others can fetch them.
+   *
+   * @generated from field: bool scanned = 4;
+   */
+  scanned: boolean;
+
+  /**
+   * Parts can be put directly into the store: see CreatePartUrls.
+   *
+   * @generated from field: bool direct = 5;
+   */
+  direct: boolean;
+
+  /**
+   * The smallest part but the last of a direct upload, in bytes.
+   *
+   * @generated from field: uint64 min_part_bytes = 6;
+   */
+  minPartBytes: bigint;
+
+  /**
+   * The largest part of a direct upload, in bytes.
+   *
+   * @generated from field: uint64 max_part_bytes = 7;
+   */
+  maxPartBytes: bigint;
+
+  /**
+   * What the caller keeps and may keep.
+   *
+   * @generated from field: loquat.file.v1.Usage usage = 8;
+   */
+  usage?: Usage | undefined;
+};
+
+/**
+ * Describes the message loquat.file.v1.GetUploadLimitsResponse.
+ * Use `create(GetUploadLimitsResponseSchema)` to create a new message.
+ */
+export const GetUploadLimitsResponseSchema: GenMessage<GetUploadLimitsResponse> = /*@__PURE__*/
+  messageDesc(file_loquat_file_v1_file_service, 1);
+
+/**
+ * How much is kept, and how much may be.
+ *
+ * @generated from message loquat.file.v1.Usage
+ */
+export type Usage = Message<"loquat.file.v1.Usage"> & {
+  /**
+   * Bytes of the files, and of the uploads under way, that count for the caller.
+   *
+   * @generated from field: uint64 user_bytes = 1;
+   */
+  userBytes: bigint;
+
+  /**
+   * How many they may be; 0 if there is no limit.
+   *
+   * @generated from field: uint64 user_limit = 2;
+   */
+  userLimit: bigint;
+
+  /**
+   * The same for everybody together.
+   *
+   * @generated from field: uint64 workspace_bytes = 3;
+   */
+  workspaceBytes: bigint;
+
+  /**
+   * How many they may be; 0 if there is no limit.
+   *
+   * @generated from field: uint64 workspace_limit = 4;
+   */
+  workspaceLimit: bigint;
+};
+
+/**
+ * Describes the message loquat.file.v1.Usage.
+ * Use `create(UsageSchema)` to create a new message.
+ */
+export const UsageSchema: GenMessage<Usage> = /*@__PURE__*/
+  messageDesc(file_loquat_file_v1_file_service, 2);
 
 /**
  * The metadata half of an upload.
@@ -49,7 +176,7 @@ export type FileMetadata = Message<"loquat.file.v1.FileMetadata"> & {
  * Use `create(FileMetadataSchema)` to create a new message.
  */
 export const FileMetadataSchema: GenMessage<FileMetadata> = /*@__PURE__*/
-  messageDesc(file_loquat_file_v1_file_service, 0);
+  messageDesc(file_loquat_file_v1_file_service, 3);
 
 /**
  * An upload on its way.
@@ -126,7 +253,7 @@ export type Upload = Message<"loquat.file.v1.Upload"> & {
  * Use `create(UploadSchema)` to create a new message.
  */
 export const UploadSchema: GenMessage<Upload> = /*@__PURE__*/
-  messageDesc(file_loquat_file_v1_file_service, 1);
+  messageDesc(file_loquat_file_v1_file_service, 4);
 
 /**
  * Opens an upload.
@@ -168,7 +295,7 @@ export type CreateUploadRequest = Message<"loquat.file.v1.CreateUploadRequest"> 
  * Use `create(CreateUploadRequestSchema)` to create a new message.
  */
 export const CreateUploadRequestSchema: GenMessage<CreateUploadRequest> = /*@__PURE__*/
-  messageDesc(file_loquat_file_v1_file_service, 2);
+  messageDesc(file_loquat_file_v1_file_service, 5);
 
 /**
  * The upload.
@@ -189,7 +316,7 @@ export type CreateUploadResponse = Message<"loquat.file.v1.CreateUploadResponse"
  * Use `create(CreateUploadResponseSchema)` to create a new message.
  */
 export const CreateUploadResponseSchema: GenMessage<CreateUploadResponse> = /*@__PURE__*/
-  messageDesc(file_loquat_file_v1_file_service, 3);
+  messageDesc(file_loquat_file_v1_file_service, 6);
 
 /**
  * One message of an upload stream.
@@ -226,7 +353,7 @@ export type UploadFileRequest = Message<"loquat.file.v1.UploadFileRequest"> & {
  * Use `create(UploadFileRequestSchema)` to create a new message.
  */
 export const UploadFileRequestSchema: GenMessage<UploadFileRequest> = /*@__PURE__*/
-  messageDesc(file_loquat_file_v1_file_service, 4);
+  messageDesc(file_loquat_file_v1_file_service, 7);
 
 /**
  * What an upload stream carries.
@@ -278,6 +405,29 @@ export type UploadHeader = Message<"loquat.file.v1.UploadHeader"> & {
    * @generated from field: bytes sha256 = 5;
    */
   sha256: Uint8Array;
+
+  /**
+   * What the chunks of this stream alone hash to; nothing of the stream is kept otherwise.
+   *
+   * @generated from oneof loquat.file.v1.UploadHeader.stream_checksum
+   */
+  streamChecksum: {
+    /**
+     * SHA-1, 20 bytes.
+     *
+     * @generated from field: bytes stream_sha1 = 6;
+     */
+    value: Uint8Array;
+    case: "streamSha1";
+  } | {
+    /**
+     * SHA-256, 32 bytes.
+     *
+     * @generated from field: bytes stream_sha256 = 7;
+     */
+    value: Uint8Array;
+    case: "streamSha256";
+  } | { case: undefined; value?: undefined };
 };
 
 /**
@@ -285,7 +435,7 @@ export type UploadHeader = Message<"loquat.file.v1.UploadHeader"> & {
  * Use `create(UploadHeaderSchema)` to create a new message.
  */
 export const UploadHeaderSchema: GenMessage<UploadHeader> = /*@__PURE__*/
-  messageDesc(file_loquat_file_v1_file_service, 5);
+  messageDesc(file_loquat_file_v1_file_service, 8);
 
 /**
  * How far the upload is after the stream.
@@ -306,7 +456,7 @@ export type UploadFileResponse = Message<"loquat.file.v1.UploadFileResponse"> & 
  * Use `create(UploadFileResponseSchema)` to create a new message.
  */
 export const UploadFileResponseSchema: GenMessage<UploadFileResponse> = /*@__PURE__*/
-  messageDesc(file_loquat_file_v1_file_service, 6);
+  messageDesc(file_loquat_file_v1_file_service, 9);
 
 /**
  * Records the metadata half.
@@ -341,7 +491,7 @@ export type PutMetadataRequest = Message<"loquat.file.v1.PutMetadataRequest"> & 
  * Use `create(PutMetadataRequestSchema)` to create a new message.
  */
 export const PutMetadataRequestSchema: GenMessage<PutMetadataRequest> = /*@__PURE__*/
-  messageDesc(file_loquat_file_v1_file_service, 7);
+  messageDesc(file_loquat_file_v1_file_service, 10);
 
 /**
  * The upload with its metadata.
@@ -362,7 +512,7 @@ export type PutMetadataResponse = Message<"loquat.file.v1.PutMetadataResponse"> 
  * Use `create(PutMetadataResponseSchema)` to create a new message.
  */
 export const PutMetadataResponseSchema: GenMessage<PutMetadataResponse> = /*@__PURE__*/
-  messageDesc(file_loquat_file_v1_file_service, 8);
+  messageDesc(file_loquat_file_v1_file_service, 11);
 
 /**
  * Asks how far an upload is.
@@ -399,7 +549,7 @@ export type GetUploadRequest = Message<"loquat.file.v1.GetUploadRequest"> & {
  * Use `create(GetUploadRequestSchema)` to create a new message.
  */
 export const GetUploadRequestSchema: GenMessage<GetUploadRequest> = /*@__PURE__*/
-  messageDesc(file_loquat_file_v1_file_service, 9);
+  messageDesc(file_loquat_file_v1_file_service, 12);
 
 /**
  * How far an upload is.
@@ -420,7 +570,7 @@ export type GetUploadResponse = Message<"loquat.file.v1.GetUploadResponse"> & {
  * Use `create(GetUploadResponseSchema)` to create a new message.
  */
 export const GetUploadResponseSchema: GenMessage<GetUploadResponse> = /*@__PURE__*/
-  messageDesc(file_loquat_file_v1_file_service, 10);
+  messageDesc(file_loquat_file_v1_file_service, 13);
 
 /**
  * Gives an upload up.
@@ -441,7 +591,7 @@ export type CancelUploadRequest = Message<"loquat.file.v1.CancelUploadRequest"> 
  * Use `create(CancelUploadRequestSchema)` to create a new message.
  */
 export const CancelUploadRequestSchema: GenMessage<CancelUploadRequest> = /*@__PURE__*/
-  messageDesc(file_loquat_file_v1_file_service, 11);
+  messageDesc(file_loquat_file_v1_file_service, 14);
 
 /**
  * The upload is gone.
@@ -456,7 +606,168 @@ export type CancelUploadResponse = Message<"loquat.file.v1.CancelUploadResponse"
  * Use `create(CancelUploadResponseSchema)` to create a new message.
  */
 export const CancelUploadResponseSchema: GenMessage<CancelUploadResponse> = /*@__PURE__*/
-  messageDesc(file_loquat_file_v1_file_service, 12);
+  messageDesc(file_loquat_file_v1_file_service, 15);
+
+/**
+ * One part of a direct upload.
+ *
+ * @generated from message loquat.file.v1.UploadPart
+ */
+export type UploadPart = Message<"loquat.file.v1.UploadPart"> & {
+  /**
+   * Where it belongs in the file.
+   *
+   * @generated from field: uint64 offset = 1;
+   */
+  offset: bigint;
+
+  /**
+   * Its bytes: 5 MiB to 64 MiB; the last one may be shorter.
+   *
+   * @generated from field: uint64 size = 2;
+   */
+  size: bigint;
+};
+
+/**
+ * Describes the message loquat.file.v1.UploadPart.
+ * Use `create(UploadPartSchema)` to create a new message.
+ */
+export const UploadPartSchema: GenMessage<UploadPart> = /*@__PURE__*/
+  messageDesc(file_loquat_file_v1_file_service, 16);
+
+/**
+ * Asks where to put parts.
+ *
+ * @generated from message loquat.file.v1.CreatePartUrlsRequest
+ */
+export type CreatePartUrlsRequest = Message<"loquat.file.v1.CreatePartUrlsRequest"> & {
+  /**
+   * The upload, opened with its size.
+   *
+   * @generated from field: string upload_id = 1;
+   */
+  uploadId: string;
+
+  /**
+   * 1 to 100 parts.
+   *
+   * @generated from field: repeated loquat.file.v1.UploadPart parts = 2;
+   */
+  parts: UploadPart[];
+};
+
+/**
+ * Describes the message loquat.file.v1.CreatePartUrlsRequest.
+ * Use `create(CreatePartUrlsRequestSchema)` to create a new message.
+ */
+export const CreatePartUrlsRequestSchema: GenMessage<CreatePartUrlsRequest> = /*@__PURE__*/
+  messageDesc(file_loquat_file_v1_file_service, 17);
+
+/**
+ * Where to put them.
+ *
+ * @generated from message loquat.file.v1.CreatePartUrlsResponse
+ */
+export type CreatePartUrlsResponse = Message<"loquat.file.v1.CreatePartUrlsResponse"> & {
+  /**
+   * In the order of the request.
+   *
+   * @generated from field: repeated loquat.file.v1.PartUrl parts = 1;
+   */
+  parts: PartUrl[];
+};
+
+/**
+ * Describes the message loquat.file.v1.CreatePartUrlsResponse.
+ * Use `create(CreatePartUrlsResponseSchema)` to create a new message.
+ */
+export const CreatePartUrlsResponseSchema: GenMessage<CreatePartUrlsResponse> = /*@__PURE__*/
+  messageDesc(file_loquat_file_v1_file_service, 18);
+
+/**
+ * Where one part goes.
+ *
+ * @generated from message loquat.file.v1.PartUrl
+ */
+export type PartUrl = Message<"loquat.file.v1.PartUrl"> & {
+  /**
+   * The part.
+   *
+   * @generated from field: loquat.file.v1.UploadPart part = 1;
+   */
+  part?: UploadPart | undefined;
+
+  /**
+   * `PUT` the bytes there, with a `Content-Length` of exactly `part.size`.
+   *
+   * @generated from field: string url = 2;
+   */
+  url: string;
+
+  /**
+   * When the address ends: after 15 minutes.
+   *
+   * @generated from field: google.protobuf.Timestamp expires_at = 3;
+   */
+  expiresAt?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message loquat.file.v1.PartUrl.
+ * Use `create(PartUrlSchema)` to create a new message.
+ */
+export const PartUrlSchema: GenMessage<PartUrl> = /*@__PURE__*/
+  messageDesc(file_loquat_file_v1_file_service, 19);
+
+/**
+ * Says that parts were put.
+ *
+ * @generated from message loquat.file.v1.CommitPartsRequest
+ */
+export type CommitPartsRequest = Message<"loquat.file.v1.CommitPartsRequest"> & {
+  /**
+   * The upload.
+   *
+   * @generated from field: string upload_id = 1;
+   */
+  uploadId: string;
+
+  /**
+   * 1 to 100 parts.
+   *
+   * @generated from field: repeated loquat.file.v1.UploadPart parts = 2;
+   */
+  parts: UploadPart[];
+};
+
+/**
+ * Describes the message loquat.file.v1.CommitPartsRequest.
+ * Use `create(CommitPartsRequestSchema)` to create a new message.
+ */
+export const CommitPartsRequestSchema: GenMessage<CommitPartsRequest> = /*@__PURE__*/
+  messageDesc(file_loquat_file_v1_file_service, 20);
+
+/**
+ * How far the upload is now.
+ *
+ * @generated from message loquat.file.v1.CommitPartsResponse
+ */
+export type CommitPartsResponse = Message<"loquat.file.v1.CommitPartsResponse"> & {
+  /**
+   * The upload, with its file when both halves are here.
+   *
+   * @generated from field: loquat.file.v1.Upload upload = 1;
+   */
+  upload?: Upload | undefined;
+};
+
+/**
+ * Describes the message loquat.file.v1.CommitPartsResponse.
+ * Use `create(CommitPartsResponseSchema)` to create a new message.
+ */
+export const CommitPartsResponseSchema: GenMessage<CommitPartsResponse> = /*@__PURE__*/
+  messageDesc(file_loquat_file_v1_file_service, 21);
 
 /**
  * Asks what is known of a file.
@@ -477,7 +788,7 @@ export type GetFileRequest = Message<"loquat.file.v1.GetFileRequest"> & {
  * Use `create(GetFileRequestSchema)` to create a new message.
  */
 export const GetFileRequestSchema: GenMessage<GetFileRequest> = /*@__PURE__*/
-  messageDesc(file_loquat_file_v1_file_service, 13);
+  messageDesc(file_loquat_file_v1_file_service, 22);
 
 /**
  * What is known of a file.
@@ -498,7 +809,99 @@ export type GetFileResponse = Message<"loquat.file.v1.GetFileResponse"> & {
  * Use `create(GetFileResponseSchema)` to create a new message.
  */
 export const GetFileResponseSchema: GenMessage<GetFileResponse> = /*@__PURE__*/
-  messageDesc(file_loquat_file_v1_file_service, 14);
+  messageDesc(file_loquat_file_v1_file_service, 23);
+
+/**
+ * Puts a file into another room.
+ *
+ * @generated from message loquat.file.v1.ShareFileRequest
+ */
+export type ShareFileRequest = Message<"loquat.file.v1.ShareFileRequest"> & {
+  /**
+   * A UUID made by the client. Required.
+   *
+   * @generated from field: string op_id = 1;
+   */
+  opId: string;
+
+  /**
+   * The file.
+   *
+   * @generated from field: string file_id = 2;
+   */
+  fileId: string;
+
+  /**
+   * The other room.
+   *
+   * @generated from field: string room_id = 3;
+   */
+  roomId: string;
+};
+
+/**
+ * Describes the message loquat.file.v1.ShareFileRequest.
+ * Use `create(ShareFileRequestSchema)` to create a new message.
+ */
+export const ShareFileRequestSchema: GenMessage<ShareFileRequest> = /*@__PURE__*/
+  messageDesc(file_loquat_file_v1_file_service, 24);
+
+/**
+ * The file in the other room.
+ *
+ * @generated from message loquat.file.v1.ShareFileResponse
+ */
+export type ShareFileResponse = Message<"loquat.file.v1.ShareFileResponse"> & {
+  /**
+   * With a `reference` for a message there.
+   *
+   * @generated from field: loquat.file.v1.File file = 1;
+   */
+  file?: File | undefined;
+};
+
+/**
+ * Describes the message loquat.file.v1.ShareFileResponse.
+ * Use `create(ShareFileResponseSchema)` to create a new message.
+ */
+export const ShareFileResponseSchema: GenMessage<ShareFileResponse> = /*@__PURE__*/
+  messageDesc(file_loquat_file_v1_file_service, 25);
+
+/**
+ * Takes a file out of its room.
+ *
+ * @generated from message loquat.file.v1.DeleteFileRequest
+ */
+export type DeleteFileRequest = Message<"loquat.file.v1.DeleteFileRequest"> & {
+  /**
+   * The file.
+   *
+   * @generated from field: string file_id = 1;
+   */
+  fileId: string;
+};
+
+/**
+ * Describes the message loquat.file.v1.DeleteFileRequest.
+ * Use `create(DeleteFileRequestSchema)` to create a new message.
+ */
+export const DeleteFileRequestSchema: GenMessage<DeleteFileRequest> = /*@__PURE__*/
+  messageDesc(file_loquat_file_v1_file_service, 26);
+
+/**
+ * It is gone.
+ *
+ * @generated from message loquat.file.v1.DeleteFileResponse
+ */
+export type DeleteFileResponse = Message<"loquat.file.v1.DeleteFileResponse"> & {
+};
+
+/**
+ * Describes the message loquat.file.v1.DeleteFileResponse.
+ * Use `create(DeleteFileResponseSchema)` to create a new message.
+ */
+export const DeleteFileResponseSchema: GenMessage<DeleteFileResponse> = /*@__PURE__*/
+  messageDesc(file_loquat_file_v1_file_service, 27);
 
 /**
  * Asks for the files of a room.
@@ -526,6 +929,28 @@ export type ListFilesRequest = Message<"loquat.file.v1.ListFilesRequest"> & {
    * @generated from field: string page_token = 3;
    */
   pageToken: string;
+
+  /**
+   * Words that must all be in the name, in what the uploader said of it or in what its bytes say, in any case of letters; at
+   * most 200 bytes. Empty: all files.
+   *
+   * @generated from field: string query = 4;
+   */
+  query: string;
+
+  /**
+   * Only files of this type: `image/png`, or `image/*`. Empty: of any.
+   *
+   * @generated from field: string content_type = 5;
+   */
+  contentType: string;
+
+  /**
+   * Only files of this user. Empty: of anybody.
+   *
+   * @generated from field: string uploader_id = 6;
+   */
+  uploaderId: string;
 };
 
 /**
@@ -533,7 +958,7 @@ export type ListFilesRequest = Message<"loquat.file.v1.ListFilesRequest"> & {
  * Use `create(ListFilesRequestSchema)` to create a new message.
  */
 export const ListFilesRequestSchema: GenMessage<ListFilesRequest> = /*@__PURE__*/
-  messageDesc(file_loquat_file_v1_file_service, 15);
+  messageDesc(file_loquat_file_v1_file_service, 28);
 
 /**
  * One page of files.
@@ -561,7 +986,7 @@ export type ListFilesResponse = Message<"loquat.file.v1.ListFilesResponse"> & {
  * Use `create(ListFilesResponseSchema)` to create a new message.
  */
 export const ListFilesResponseSchema: GenMessage<ListFilesResponse> = /*@__PURE__*/
-  messageDesc(file_loquat_file_v1_file_service, 16);
+  messageDesc(file_loquat_file_v1_file_service, 29);
 
 /**
  * Asks for a file's bytes.
@@ -596,6 +1021,13 @@ export type DownloadFileRequest = Message<"loquat.file.v1.DownloadFileRequest"> 
    * @generated from field: optional uint64 length = 4;
    */
   length?: bigint | undefined;
+
+  /**
+   * An address to fetch the bytes from instead will do: see `DownloadHeader.url`.
+   *
+   * @generated from field: bool accept_url = 5;
+   */
+  acceptUrl: boolean;
 };
 
 /**
@@ -603,7 +1035,7 @@ export type DownloadFileRequest = Message<"loquat.file.v1.DownloadFileRequest"> 
  * Use `create(DownloadFileRequestSchema)` to create a new message.
  */
 export const DownloadFileRequestSchema: GenMessage<DownloadFileRequest> = /*@__PURE__*/
-  messageDesc(file_loquat_file_v1_file_service, 17);
+  messageDesc(file_loquat_file_v1_file_service, 30);
 
 /**
  * One message of a download stream.
@@ -640,7 +1072,7 @@ export type DownloadFileResponse = Message<"loquat.file.v1.DownloadFileResponse"
  * Use `create(DownloadFileResponseSchema)` to create a new message.
  */
 export const DownloadFileResponseSchema: GenMessage<DownloadFileResponse> = /*@__PURE__*/
-  messageDesc(file_loquat_file_v1_file_service, 18);
+  messageDesc(file_loquat_file_v1_file_service, 31);
 
 /**
  * What a download stream carries.
@@ -689,6 +1121,22 @@ export type DownloadHeader = Message<"loquat.file.v1.DownloadHeader"> & {
    * @generated from field: string etag = 6;
    */
   etag: string;
+
+  /**
+   * Where to fetch the whole file or thumbnail instead, with `GET`, and no chunks follow. Only when it was accepted and the
+   * server is configured to; ends within 60 seconds, and is for the caller alone.
+   *
+   * @generated from field: string url = 7;
+   */
+  url: string;
+
+  /**
+   * How to answer a browser: `Content-Disposition`, which says `inline` only for pictures, sounds and films whose bytes
+   * were checked to be such.
+   *
+   * @generated from field: string disposition = 8;
+   */
+  disposition: string;
 };
 
 /**
@@ -696,7 +1144,134 @@ export type DownloadHeader = Message<"loquat.file.v1.DownloadHeader"> & {
  * Use `create(DownloadHeaderSchema)` to create a new message.
  */
 export const DownloadHeaderSchema: GenMessage<DownloadHeader> = /*@__PURE__*/
-  messageDesc(file_loquat_file_v1_file_service, 19);
+  messageDesc(file_loquat_file_v1_file_service, 32);
+
+/**
+ * Asks how much is kept.
+ *
+ * @generated from message loquat.file.v1.GetUsageRequest
+ */
+export type GetUsageRequest = Message<"loquat.file.v1.GetUsageRequest"> & {
+};
+
+/**
+ * Describes the message loquat.file.v1.GetUsageRequest.
+ * Use `create(GetUsageRequestSchema)` to create a new message.
+ */
+export const GetUsageRequestSchema: GenMessage<GetUsageRequest> = /*@__PURE__*/
+  messageDesc(file_loquat_file_v1_file_service, 33);
+
+/**
+ * How much is kept.
+ *
+ * @generated from message loquat.file.v1.GetUsageResponse
+ */
+export type GetUsageResponse = Message<"loquat.file.v1.GetUsageResponse"> & {
+  /**
+   * Of the caller and the workspace.
+   *
+   * @generated from field: loquat.file.v1.Usage usage = 1;
+   */
+  usage?: Usage | undefined;
+};
+
+/**
+ * Describes the message loquat.file.v1.GetUsageResponse.
+ * Use `create(GetUsageResponseSchema)` to create a new message.
+ */
+export const GetUsageResponseSchema: GenMessage<GetUsageResponse> = /*@__PURE__*/
+  messageDesc(file_loquat_file_v1_file_service, 34);
+
+/**
+ * Asks who keeps how much.
+ *
+ * @generated from message loquat.file.v1.ListUsageRequest
+ */
+export type ListUsageRequest = Message<"loquat.file.v1.ListUsageRequest"> & {
+  /**
+   * 1 to 200; 0 means 50.
+   *
+   * @generated from field: uint32 page_size = 1;
+   */
+  pageSize: number;
+
+  /**
+   * `next_page_token` of the page before; empty for the first.
+   *
+   * @generated from field: string page_token = 2;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message loquat.file.v1.ListUsageRequest.
+ * Use `create(ListUsageRequestSchema)` to create a new message.
+ */
+export const ListUsageRequestSchema: GenMessage<ListUsageRequest> = /*@__PURE__*/
+  messageDesc(file_loquat_file_v1_file_service, 35);
+
+/**
+ * Who keeps how much.
+ *
+ * @generated from message loquat.file.v1.ListUsageResponse
+ */
+export type ListUsageResponse = Message<"loquat.file.v1.ListUsageResponse"> & {
+  /**
+   * Most first.
+   *
+   * @generated from field: repeated loquat.file.v1.UserUsage users = 1;
+   */
+  users: UserUsage[];
+
+  /**
+   * Empty when this is the last page.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+
+  /**
+   * Everybody together.
+   *
+   * @generated from field: loquat.file.v1.Usage usage = 3;
+   */
+  usage?: Usage | undefined;
+};
+
+/**
+ * Describes the message loquat.file.v1.ListUsageResponse.
+ * Use `create(ListUsageResponseSchema)` to create a new message.
+ */
+export const ListUsageResponseSchema: GenMessage<ListUsageResponse> = /*@__PURE__*/
+  messageDesc(file_loquat_file_v1_file_service, 36);
+
+/**
+ * How much one user keeps.
+ *
+ * @generated from message loquat.file.v1.UserUsage
+ */
+export type UserUsage = Message<"loquat.file.v1.UserUsage"> & {
+  /**
+   * The user.
+   *
+   * @generated from field: string user_id = 1;
+   */
+  userId: string;
+
+  /**
+   * Bytes of their files and of their uploads under way.
+   *
+   * @generated from field: uint64 bytes = 2;
+   */
+  bytes: bigint;
+};
+
+/**
+ * Describes the message loquat.file.v1.UserUsage.
+ * Use `create(UserUsageSchema)` to create a new message.
+ */
+export const UserUsageSchema: GenMessage<UserUsage> = /*@__PURE__*/
+  messageDesc(file_loquat_file_v1_file_service, 37);
 
 /**
  * Files in rooms: uploaded in two halves, bytes and metadata, which may come in either order or together under one
@@ -709,10 +1284,20 @@ export const DownloadHeaderSchema: GenMessage<DownloadHeader> = /*@__PURE__*/
  */
 export const FileService: GenService<{
   /**
+   * What may be uploaded, so that a client can refuse a file before it sends a byte.
+   *
+   * @generated from rpc loquat.file.v1.FileService.GetUploadLimits
+   */
+  getUploadLimits: {
+    methodKind: "unary";
+    input: typeof GetUploadLimitsRequestSchema;
+    output: typeof GetUploadLimitsResponseSchema;
+  },
+  /**
    * Opens an upload, or finds the one that was opened under the same `op_id`. Nothing is received yet.
    *
-   * Errors: INVALID_ARGUMENT naming the field; NOT_FOUND `ROOM_NOT_FOUND`; RESOURCE_EXHAUSTED `FILE_TOO_LARGE`;
-   * ALREADY_EXISTS `OP_ID_REUSED` when the room or the size differ.
+   * Errors: INVALID_ARGUMENT naming the field; NOT_FOUND `ROOM_NOT_FOUND`; RESOURCE_EXHAUSTED `FILE_TOO_LARGE`,
+   * `USER_QUOTA_EXCEEDED` or `WORKSPACE_QUOTA_EXCEEDED`; FAILED_PRECONDITION `TYPE_REFUSED`; ALREADY_EXISTS `OP_ID_REUSED` when the room or the size differ.
    *
    * @generated from rpc loquat.file.v1.FileService.CreateUpload
    */
@@ -726,8 +1311,10 @@ export const FileService: GenService<{
    * has arrived is kept when the stream breaks: `GetUpload` tells the offset to go on from. Answers when the client
    * closes its side.
    *
-   * Errors: ABORTED `OFFSET_MISMATCH` (the details tell the offset); INVALID_ARGUMENT `SIZE_EXCEEDED`; FAILED_PRECONDITION
-   * `CHECKSUM_MISMATCH` when `sha256` was given and differs.
+   * Errors: ABORTED `OFFSET_MISMATCH` (the details tell the offset), `UPLOAD_BUSY` or `BROKEN_OFF`; INVALID_ARGUMENT
+   * `SIZE_EXCEEDED`; RESOURCE_EXHAUSTED as CreateUpload; FAILED_PRECONDITION `CHECKSUM_MISMATCH` when `sha256` was given and
+   * differs, and the upload is dropped; FAILED_PRECONDITION `STREAM_CHECKSUM_MISMATCH` when that of the stream differs, and
+   * nothing of the stream is kept.
    *
    * @generated from rpc loquat.file.v1.FileService.UploadFile
    */
@@ -768,6 +1355,32 @@ export const FileService: GenService<{
     output: typeof CancelUploadResponseSchema;
   },
   /**
+   * Where to put parts of an opened upload directly, past this server. Only when GetUploadLimits says `direct`.
+   *
+   * Errors: FAILED_PRECONDITION `DIRECT_UPLOAD_OFF`; INVALID_ARGUMENT naming `parts`; NOT_FOUND `UPLOAD_NOT_FOUND`.
+   *
+   * @generated from rpc loquat.file.v1.FileService.CreatePartUrls
+   */
+  createPartUrls: {
+    methodKind: "unary";
+    input: typeof CreatePartUrlsRequestSchema;
+    output: typeof CreatePartUrlsResponseSchema;
+  },
+  /**
+   * Takes parts that were put directly into the upload. They must begin at its offset and follow each other; they are read
+   * once, to be hashed. The last ones complete the bytes half. Repeating it is harmless.
+   *
+   * Errors: those of CreatePartUrls and UploadFile; FAILED_PRECONDITION `PART_MISSING` when a part is not there or has another
+   * length.
+   *
+   * @generated from rpc loquat.file.v1.FileService.CommitParts
+   */
+  commitParts: {
+    methodKind: "unary";
+    input: typeof CommitPartsRequestSchema;
+    output: typeof CommitPartsResponseSchema;
+  },
+  /**
    * What is known of a file.
    *
    * @generated from rpc loquat.file.v1.FileService.GetFile
@@ -778,7 +1391,34 @@ export const FileService: GenService<{
     output: typeof GetFileResponseSchema;
   },
   /**
-   * The files of a room, newest first.
+   * Puts a file that one may read into another room that one may post in: a new file there, on the same bytes. Counts
+   * towards the caller's quota.
+   *
+   * Errors: NOT_FOUND `FILE_NOT_FOUND`, `ROOM_NOT_FOUND`; UNAVAILABLE `FILE_NOT_READY`; FAILED_PRECONDITION `FILE_BROKEN`;
+   * RESOURCE_EXHAUSTED as CreateUpload; ALREADY_EXISTS `OP_ID_REUSED`.
+   *
+   * @generated from rpc loquat.file.v1.FileService.ShareFile
+   */
+  shareFile: {
+    methodKind: "unary";
+    input: typeof ShareFileRequestSchema;
+    output: typeof ShareFileResponseSchema;
+  },
+  /**
+   * Takes a file out of its room, for ever. Its uploader may, and who may delete others' messages there. Its bytes are
+   * deleted a day after the last file on them.
+   *
+   * Errors: NOT_FOUND `FILE_NOT_FOUND`; PERMISSION_DENIED `ROLE_TOO_LOW`.
+   *
+   * @generated from rpc loquat.file.v1.FileService.DeleteFile
+   */
+  deleteFile: {
+    methodKind: "unary";
+    input: typeof DeleteFileRequestSchema;
+    output: typeof DeleteFileResponseSchema;
+  },
+  /**
+   * The files of a room, newest first, or those of them that are looked for.
    *
    * @generated from rpc loquat.file.v1.FileService.ListFiles
    */
@@ -790,7 +1430,8 @@ export const FileService: GenService<{
   /**
    * The bytes of a file: first a header, then chunks of at most 256 KiB.
    *
-   * Errors: OUT_OF_RANGE `RANGE_NOT_SATISFIABLE` when `offset` is not below the size.
+   * Errors: OUT_OF_RANGE `RANGE_NOT_SATISFIABLE` when `offset` is not below the size; UNAVAILABLE `FILE_NOT_READY` to others than
+   * its uploader while it is being checked; FAILED_PRECONDITION `FILE_BROKEN` when it is FAILED.
    *
    * @generated from rpc loquat.file.v1.FileService.DownloadFile
    */
@@ -798,6 +1439,28 @@ export const FileService: GenService<{
     methodKind: "server_streaming";
     input: typeof DownloadFileRequestSchema;
     output: typeof DownloadFileResponseSchema;
+  },
+  /**
+   * How much the caller and the workspace keep here, and how much they may.
+   *
+   * @generated from rpc loquat.file.v1.FileService.GetUsage
+   */
+  getUsage: {
+    methodKind: "unary";
+    input: typeof GetUsageRequestSchema;
+    output: typeof GetUsageResponseSchema;
+  },
+  /**
+   * Who keeps how much, most first. For owners and admins of the workspace.
+   *
+   * Errors: PERMISSION_DENIED `ROLE_TOO_LOW`.
+   *
+   * @generated from rpc loquat.file.v1.FileService.ListUsage
+   */
+  listUsage: {
+    methodKind: "unary";
+    input: typeof ListUsageRequestSchema;
+    output: typeof ListUsageResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_loquat_file_v1_file_service, 0);
