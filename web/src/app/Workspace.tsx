@@ -20,6 +20,8 @@ const SettingsPage = lazy(async () => ({
   default: (await import('../features/settings/SettingsPage')).SettingsPage,
 }));
 
+const AdminPage = lazy(async () => ({ default: (await import('../features/admin/AdminPage')).AdminPage }));
+
 /** A room on the screen is being read: it does not count. */
 function unreadElsewhere(state: State, roomId: string | undefined, looking: boolean): number {
   const rooms = Object.keys(state.rooms).filter((id) => !(looking && id === roomId));
@@ -126,6 +128,8 @@ export function Workspace({ onSignOut }: { onSignOut: () => void }) {
           <Suspense fallback={<div className="flex-1" />}>
             {where.page === 'settings' ? (
               <SettingsPage tab={where.tab} onClose={() => openRoom(undefined)} onSidebar={showSidebar} />
+            ) : where.page === 'admin' ? (
+              <AdminPage tab={where.tab} onClose={() => openRoom(undefined)} onSidebar={showSidebar} />
             ) : roomState ? (
               <RoomView
                 key={roomState.room.id}

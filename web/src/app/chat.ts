@@ -8,7 +8,12 @@ import * as decode from '../model/decode';
 import type { Action, State } from '../model/state';
 import type { Room, RoomKind, RoomRole, User } from '../model/types';
 
-const WIRE_ROLES = { owner: WireRole.OWNER, admin: WireRole.ADMIN, member: WireRole.MEMBER } as const;
+const WIRE_ROLES: Readonly<Record<RoomRole, WireRole>> = {
+  owner: WireRole.OWNER,
+  admin: WireRole.ADMIN,
+  moderator: WireRole.MODERATOR,
+  member: WireRole.MEMBER,
+};
 const PAGE = 50;
 const TYPING_EVERY_MS = 3000;
 

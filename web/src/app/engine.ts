@@ -10,6 +10,7 @@ import { reduce } from '../model/reducer';
 import { type Action, initialState, type ResetReason, type State, type StreamAction } from '../model/state';
 import type { Attachment, User } from '../model/types';
 import { type Account, accountOver } from './account';
+import { type Admin, adminOver } from './admin';
 import { type Chat, chatOver, newOpId } from './chat';
 import { Directory } from './directory';
 import { restore, save } from './outbox_storage';
@@ -35,6 +36,7 @@ export interface Engine {
   readonly directory: Pick<Directory, 'users' | 'want' | 'learn'>;
   readonly chat: Chat;
   readonly account: Account;
+  readonly admin: Admin;
   readonly uploads: Pick<Uploads, 'items' | 'add' | 'once' | 'retry' | 'remove' | 'take'>;
   dispatch(action: Action): void;
   send(roomId: string, text: string, attachments: readonly Attachment[]): void;
@@ -141,7 +143,8 @@ export function startEngine(session: Session, onSessionEnded: () => void): Engin
   const call = renewing(callOver(socket), async () => void (await tokens.renew()));
   const directory = new Directory(call);
   const sender = new Sender(call, state.get, dispatch);
-  directory.learn([me]);
+  const learn = (users: readonly User[]) => directory.learn(users);
+  learn([me]);
   const mend = resubscriber(state, () => socket.subscribe());
   const unsubscribe = state.subscribe(mend);
   const tick = setInterval(() => dispatch({ type: 'tick', now: Date.now() }), TICK_MS);
@@ -157,7 +160,8 @@ export function startEngine(session: Session, onSessionEnded: () => void): Engin
     connection,
     directory,
     chat: chatOver(call, state.get, dispatch),
-    account: accountOver(call, (users) => directory.learn(users)),
+    account: accountOver(call, learn),
+    admin: adminOver(call, learn),
     uploads: new Uploads(() => tokens.token()),
     dispatch: (action) => {
       dispatch(action);

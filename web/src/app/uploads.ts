@@ -1,6 +1,7 @@
 /** Files on their way to a room. They go on while another room is open. */
 import { describeError } from '../api/errors';
 import { upload } from '../api/files';
+import { unknownFile } from '../model/messages';
 import type { Attachment, FileInfo } from '../model/types';
 import { newOpId } from './chat';
 import { cell } from './store';
@@ -20,8 +21,7 @@ export interface UploadItem {
 
 function described(id: string, item: UploadItem): FileInfo {
   const { name, type: contentType, size } = item.file;
-  const unknown = { failure: '', width: 0, height: 0, thumbnails: [] };
-  return { id, roomId: item.roomId, name, contentType, size, state: 'processing', ...unknown };
+  return { ...unknownFile(id, item.roomId), name, contentType, size, state: 'processing' };
 }
 
 export class Uploads {

@@ -14,8 +14,13 @@ import { Menu, MenuItem } from '../../ui/Menu';
 import { OnlineDot } from '../../ui/OnlineDot';
 import { AddMember } from './AddMember';
 
-const ROLES = { owner: 'Owner', admin: 'Admin', member: '' } as const;
-const MAKE = { owner: 'Make owner', admin: 'Make admin', member: 'Make member' } as const;
+const ROLES = { owner: 'Owner', admin: 'Admin', moderator: 'Moderator', member: '' } as const;
+const MAKE = {
+  owner: 'Make owner',
+  admin: 'Make admin',
+  moderator: 'Make moderator',
+  member: 'Make member',
+} as const;
 
 export function MembersPanel({ roomState, onClose }: { roomState: RoomState; onClose: () => void }) {
   const { me, chat } = useEngine();

@@ -18,7 +18,7 @@ export function sizeText(bytes: number): string {
 
 /** What the browser can be shown without harm; the server sends anything else as a download. */
 function isPicture(file: FileInfo): boolean {
-  return /^image\/(png|jpeg|gif|webp)$/.test(file.contentType) && file.state !== 'failed';
+  return /^image\/(png|jpeg|gif|webp)$/.test(file.contentType) && file.state !== 'failed' && file.state !== 'removed';
 }
 
 /** The space a picture takes before it is there, so that nothing jumps. */
@@ -88,6 +88,13 @@ function Picture({ file, onOpen }: { file: FileInfo; onOpen: () => void }) {
 }
 
 function FileChip({ file }: { file: FileInfo }) {
+  if (file.state === 'removed') {
+    return (
+      <p data-testid="message-file" data-state="removed" className="text-ink-faint text-sm italic">
+        {file.name || 'A file'} was taken out of the room.
+      </p>
+    );
+  }
   if (file.state === 'failed') {
     return (
       <div className="flex max-w-sm items-center gap-2.5 rounded-xl border border-line px-3 py-2 text-danger text-sm">
