@@ -124,7 +124,11 @@ export function startEngine(session: Session, onSessionEnded: () => void): Engin
   const onEnded = () => running && onSessionEnded();
   const { state, dispatch } = storeOf(me.id);
   const connection = cell<Connection>({ phase: 'connecting' });
-  const tokens = new Tokens(session, (token) => socket.renewToken(token), onEnded);
+  const renewed = ({ accessToken, user }: Session) => {
+    socket.renewToken(accessToken);
+    directory.learn([user]);
+  };
+  const tokens = new Tokens(session, renewed, onEnded);
   const socket = new Socket({
     url: socketUrl(),
     position: () => state.get(),
@@ -141,7 +145,7 @@ export function startEngine(session: Session, onSessionEnded: () => void): Engin
     renew: async () => void (await tokens.renew()),
   });
   const call = renewing(callOver(socket), async () => void (await tokens.renew()));
-  const directory = new Directory(call);
+  const directory = new Directory(call, me.id);
   const sender = new Sender(call, state.get, dispatch);
   const learn = (users: readonly User[]) => directory.learn(users);
   learn([me]);

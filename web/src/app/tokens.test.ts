@@ -41,7 +41,7 @@ describe('tokens', () => {
   it('are renewed when four fifths of their life are over, again and again', async () => {
     const fetch = answers([200, renewed('second')], [200, renewed('third')]);
     const told: string[] = [];
-    const tokens = new Tokens(session('first'), (token) => told.push(token), vi.fn());
+    const tokens = new Tokens(session('first'), ({ accessToken }) => told.push(accessToken), vi.fn());
     await vi.advanceTimersByTimeAsync(LIFETIME_MS * 0.8 - 1);
     expect(await tokens.token()).toBe('first');
     expect(fetch).not.toHaveBeenCalled();

@@ -13,6 +13,7 @@ import { Confirm } from '../../ui/Confirm';
 import { Menu, MenuItem } from '../../ui/Menu';
 import { OnlineDot } from '../../ui/OnlineDot';
 import { AddMember } from './AddMember';
+import { useRights } from './useRights';
 
 const ROLES = { owner: 'Owner', admin: 'Admin', moderator: 'Moderator', member: '' } as const;
 const MAKE = {
@@ -24,7 +25,7 @@ const MAKE = {
 
 export function MembersPanel({ roomState, onClose }: { roomState: RoomState; onClose: () => void }) {
   const { me, chat } = useEngine();
-  const { room, membership } = roomState;
+  const { room } = roomState;
   const list = useMemo(() => members(roomState), [roomState]);
   const presence = useModel((state) => presenceIn(state, room.id));
   const live = useConnection().phase === 'live';
@@ -34,9 +35,7 @@ export function MembersPanel({ roomState, onClose }: { roomState: RoomState; onC
   useEffect(() => {
     if (live) void telling(chat.loadMembers(room.id));
   }, [chat, room.id, live, generation]);
-  const moderates = membership.role !== 'member';
-  const removable = (member: Member) =>
-    moderates && member.userId !== me.id && (membership.role === 'owner' || member.role !== 'owner');
+  const rights = useRights(roomState);
   return (
     <aside
       aria-label="Members"
@@ -49,7 +48,7 @@ export function MembersPanel({ roomState, onClose }: { roomState: RoomState; onC
           <X size={17} />
         </IconButton>
       </div>
-      {(moderates || room.kind === 'public') && <AddMember room={room} members={list} />}
+      {rights.addMembers && <AddMember room={room} members={list} />}
       <ul className="min-h-0 flex-1 overflow-y-auto px-2.5 py-2">
         {list.map((member) => (
           <MemberItem
@@ -57,12 +56,13 @@ export function MembersPanel({ roomState, onClose }: { roomState: RoomState; onC
             member={member}
             mine={member.userId === me.id}
             online={presence?.userIds.has(member.userId) ?? false}
-            onRole={
-              membership.role === 'owner' && member.userId !== me.id
-                ? (role) => void telling(chat.setRole(room.id, member.userId, role))
+            roles={member.userId === me.id ? [] : rights.promote(member.role)}
+            onRole={(role) => void telling(chat.setRole(room.id, member.userId, role))}
+            onRemove={
+              member.userId !== me.id && rights.remove(member.role)
+                ? (name) => setRemoving({ id: member.userId, name })
                 : undefined
             }
-            onRemove={removable(member) ? (name) => setRemoving({ id: member.userId, name }) : undefined}
           />
         ))}
       </ul>
@@ -83,11 +83,13 @@ interface MemberItemProps {
   member: Member;
   mine: boolean;
   online: boolean;
-  onRole?: (role: RoomRole) => void;
+  /** What can be made of them. */
+  roles: readonly RoomRole[];
+  onRole: (role: RoomRole) => void;
   onRemove?: (name: string) => void;
 }
 
-function MemberItem({ member, mine, online, onRole, onRemove }: MemberItemProps) {
+function MemberItem({ member, mine, online, roles, onRole, onRemove }: MemberItemProps) {
   const user = useUser(member.userId);
   const name = nameOf(user);
   return (
@@ -116,7 +118,7 @@ function MemberItem({ member, mine, online, onRole, onRemove }: MemberItemProps)
           {ROLES[member.role] && ` · ${ROLES[member.role]}`}
         </span>
       </span>
-      {onRole && <RoleMenu name={name} role={member.role} onRole={onRole} />}
+      {roles.length > 0 && <RoleMenu name={name} roles={roles} onRole={onRole} />}
       {onRemove && (
         <IconButton
           label={`Remove ${name}`}
@@ -134,13 +136,12 @@ function MemberItem({ member, mine, online, onRole, onRemove }: MemberItemProps)
 
 interface RoleMenuProps {
   name: string;
-  role: RoomRole;
+  roles: readonly RoomRole[];
   onRole: (role: RoomRole) => void;
 }
 
-/** What an owner can make of somebody. */
-function RoleMenu({ name, role, onRole }: RoleMenuProps) {
-  const others = (['owner', 'admin', 'member'] as const).filter((other) => other !== role);
+/** What can be made of somebody. */
+function RoleMenu({ name, roles, onRole }: RoleMenuProps) {
   return (
     <Menu
       trigger={
@@ -153,7 +154,7 @@ function RoleMenu({ name, role, onRole }: RoleMenuProps) {
         </IconButton>
       }
     >
-      {others.map((other) => (
+      {roles.map((other) => (
         <MenuItem key={other} testId={`make-${other}`} icon={<ShieldCheck size={15} />} onSelect={() => onRole(other)}>
           {MAKE[other]}
         </MenuItem>

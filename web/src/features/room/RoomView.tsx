@@ -2,12 +2,15 @@
 import { type DragEvent, useCallback, useEffect, useRef, useState } from 'react';
 import { useEngine, useKey } from '../../app/hooks';
 import { visible } from '../../model/messages';
+import { whyNotPost } from '../../model/policy';
 import type { RoomState } from '../../model/state';
 import { Composer, useAttach } from '../composer/Composer';
+import { NoComposer } from '../composer/NoComposer';
 import { TypingLine } from '../composer/TypingLine';
 import { Timeline } from '../timeline/Timeline';
 import { MembersPanel } from './MembersPanel';
 import { RoomHeader } from './RoomHeader';
+import { useAsker, useRights } from './useRights';
 
 interface RoomViewProps {
   roomState: RoomState;
@@ -31,7 +34,9 @@ export function RoomView({ roomState, membersOpen, onMembers, onSidebar, onLeft 
   const { room } = roomState;
   const field = useRef<HTMLTextAreaElement>(null);
   const [editing, setEditing] = useState<string>();
-  const drop = useDropZone(useAttach(room.id));
+  const rights = useRights(roomState);
+  const whyNot = whyNotPost(room, useAsker(roomState));
+  const drop = useDropZone(useAttach(room.id), rights.post);
   useEffect(() => {
     // On a touch screen this would open the keyboard.
     if (matchMedia('(pointer: fine)').matches) field.current?.focus();
@@ -65,8 +70,12 @@ export function RoomView({ roomState, membersOpen, onMembers, onSidebar, onLeft 
           onSidebar={onSidebar}
           onLeft={onLeft}
         />
-        <Timeline roomState={roomState} editing={editing} onEdit={edit} />
-        <Composer room={room} field={field} onEditLast={editLast} />
+        <Timeline roomState={roomState} rights={rights} editing={rights.post ? editing : undefined} onEdit={edit} />
+        {whyNot ? (
+          <NoComposer room={room} why={whyNot} mayUnarchive={rights.archive} />
+        ) : (
+          <Composer room={room} field={field} onEditLast={editLast} />
+        )}
         <TypingLine roomId={room.id} />
         {drop.active && (
           <div className="pointer-events-none absolute inset-3 z-20 grid place-items-center rounded-2xl border-2 border-loquat border-dashed bg-paper/85 font-display font-semibold text-lg">
@@ -79,9 +88,9 @@ export function RoomView({ roomState, membersOpen, onMembers, onSidebar, onLeft 
   );
 }
 
-function useDropZone(attach: (files: Iterable<File>) => void) {
+function useDropZone(attach: (files: Iterable<File>) => void, open: boolean) {
   const [depth, setDepth] = useState(0);
-  const files = (event: DragEvent) => event.dataTransfer.types.includes('Files');
+  const files = (event: DragEvent) => open && event.dataTransfer.types.includes('Files');
   return {
     active: depth > 0,
     enter: (event: DragEvent) => files(event) && setDepth((now) => now + 1),

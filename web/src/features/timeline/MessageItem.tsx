@@ -24,18 +24,19 @@ interface MessageItemProps {
   message: Message;
   first: boolean;
   mine: boolean;
+  mayEdit: boolean;
   mayDelete: boolean;
   editing: boolean;
   actions: MessageActions;
 }
 
 export const MessageItem = memo(function MessageItem(props: MessageItemProps) {
-  const { message, first, mine, mayDelete, editing, actions } = props;
+  const { message, first, mine, mayEdit, mayDelete, editing, actions } = props;
   const author = useUser(message.authorId);
   const deleted = message.deletedAt > 0;
   const press = (event: KeyboardEvent<HTMLElement>) => {
     if (event.target !== event.currentTarget || event.ctrlKey || event.metaKey || deleted) return;
-    if (event.key === 'e' && mine) {
+    if (event.key === 'e' && mayEdit) {
       event.preventDefault();
       actions.edit(message);
     } else if (event.key === 'Delete' && mayDelete) actions.remove(message);
@@ -153,10 +154,10 @@ function AuthorPicture({ id, name }: { id: string; name: string }) {
   return <Avatar id={id} name={name} pictures={avatarUrls(useUser(id)?.avatarFileId)} />;
 }
 
-function Toolbar({ message, mine, mayDelete, actions }: MessageItemProps) {
+function Toolbar({ message, mayEdit, mayDelete, actions }: MessageItemProps) {
   return (
     <div className="absolute -top-4 right-5 flex items-center rounded-lg border border-line bg-raised p-0.5 shadow-sm">
-      {mine && (
+      {mayEdit && (
         <IconButton label="Edit message" data-testid="message-edit" size="small" onClick={() => actions.edit(message)}>
           <Pencil size={15} />
         </IconButton>
@@ -173,7 +174,7 @@ function Toolbar({ message, mine, mayDelete, actions }: MessageItemProps) {
             Copy text
           </MenuItem>
         )}
-        {mine && (
+        {mayEdit && (
           <MenuItem icon={<Pencil size={15} />} onSelect={() => actions.edit(message)}>
             Edit
           </MenuItem>
