@@ -13,6 +13,7 @@ import { type Account, accountOver } from './account';
 import { type Admin, adminOver } from './admin';
 import { type Chat, chatOver, newOpId } from './chat';
 import { Directory } from './directory';
+import { type Jobs, jobsOver, listenOver } from './jobs';
 import { restore, save } from './outbox_storage';
 import { Sender } from './sender';
 import { type Cell, cell, type Readable } from './store';
@@ -37,6 +38,7 @@ export interface Engine {
   readonly chat: Chat;
   readonly account: Account;
   readonly admin: Admin;
+  readonly jobs: Jobs;
   readonly uploads: Pick<Uploads, 'items' | 'add' | 'once' | 'retry' | 'remove' | 'take'>;
   dispatch(action: Action): void;
   send(roomId: string, text: string, attachments: readonly Attachment[]): void;
@@ -166,6 +168,10 @@ export function startEngine(session: Session, onSessionEnded: () => void): Engin
     chat: chatOver(call, state.get, dispatch),
     account: accountOver(call, learn),
     admin: adminOver(call, learn),
+    jobs: jobsOver(
+      call,
+      listenOver(() => tokens.token()),
+    ),
     uploads: new Uploads(() => tokens.token()),
     dispatch: (action) => {
       dispatch(action);

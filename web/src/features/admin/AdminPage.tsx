@@ -1,10 +1,12 @@
 /** What owners and administrators of the workspace see. */
-import { Bot, Mails, ScrollText, UsersRound } from 'lucide-react';
+import { Bot, ListChecks, Mails, ScrollText, UsersRound, Webhook } from 'lucide-react';
 import { useMe } from '../../app/hooks';
 import { type AdminTab, go, pathOf } from '../../app/route';
 import { administers } from '../../model/admin';
 import { Empty } from '../../ui/Notices';
 import { Page } from '../../ui/Page';
+import { Jobs } from '../jobs/Jobs';
+import { Webhooks } from '../jobs/Webhooks';
 import { Audit } from './Audit';
 import { Bots } from './Bots';
 import { Invites } from './Invites';
@@ -15,6 +17,8 @@ const TABS = [
   ['invites', 'Invitations', Mails, Invites],
   ['bots', 'Bots', Bot, Bots],
   ['audit', 'Audit log', ScrollText, Audit],
+  ['jobs', 'Jobs', ListChecks, Jobs],
+  ['webhooks', 'Webhooks', Webhook, Webhooks],
 ] as const;
 
 interface AdminPageProps {
