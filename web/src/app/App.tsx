@@ -47,6 +47,7 @@ function useScreen() {
     } catch (cause) {
       return notify(describeError(cause), 'error');
     }
+    engine.uploads.forget();
     engine.stop();
     dropDrafts();
     openRoom(undefined, true);

@@ -2,7 +2,7 @@
 import { lazy, Suspense, useEffect, useState } from 'react';
 import { AcceptInvite } from '../features/auth/AcceptInvite';
 import { Banner } from '../features/connection/Banner';
-import { RoomView } from '../features/room/RoomView';
+import { type RoomPanel, RoomView } from '../features/room/RoomView';
 import { BrowseRooms } from '../features/sidebar/BrowseRooms';
 import { CreateRoom } from '../features/sidebar/CreateRoom';
 import { RoomSwitcher } from '../features/sidebar/RoomSwitcher';
@@ -80,7 +80,7 @@ export function Workspace({ onSignOut }: { onSignOut: () => void }) {
   const roomState = useModel((state) => (roomId ? state.rooms[roomId] : undefined));
   const [sidebarOpen, setSidebarOpen] = useState(false);
   const [dialog, setDialog] = useState<'create' | 'browse' | 'switch'>();
-  const [membersOpen, setMembersOpen] = useState(false);
+  const [panel, setPanel] = useState<RoomPanel>();
   useTitle(roomId);
   useFirstRoom({ page: where.page, roomId });
   useLook(roomId);
@@ -134,8 +134,8 @@ export function Workspace({ onSignOut }: { onSignOut: () => void }) {
               <RoomView
                 key={roomState.room.id}
                 roomState={roomState}
-                membersOpen={membersOpen}
-                onMembers={() => setMembersOpen((now) => !now)}
+                panel={panel}
+                onPanel={(wanted) => setPanel((now) => (now === wanted ? undefined : wanted))}
                 onSidebar={showSidebar}
                 onLeft={() => openRoom(undefined)}
               />

@@ -2,6 +2,7 @@
 
 import { type Call, callOver } from '../api/client';
 import { ApiError } from '../api/errors';
+import { upload } from '../api/files';
 import { type ServerFrame, ResetReason as WireReset } from '../api/gen/loquat/edge/v1/frame_pb';
 import type { Session } from '../api/session';
 import { type Connection, Socket } from '../api/socket';
@@ -13,11 +14,13 @@ import { type Account, accountOver } from './account';
 import { type Admin, adminOver } from './admin';
 import { type Chat, chatOver, newOpId } from './chat';
 import { Directory } from './directory';
+import { type Files, filesOver } from './files';
 import { type Jobs, jobsOver, listenOver } from './jobs';
 import { restore, save } from './outbox_storage';
 import { Sender } from './sender';
 import { type Cell, cell, type Readable } from './store';
 import { Tokens } from './tokens';
+import { BrowserUploadStore, tabId } from './upload_storage';
 import { Uploads } from './uploads';
 
 const RESUBSCRIBE_MS = 1000;
@@ -39,7 +42,8 @@ export interface Engine {
   readonly account: Account;
   readonly admin: Admin;
   readonly jobs: Jobs;
-  readonly uploads: Pick<Uploads, 'items' | 'add' | 'once' | 'retry' | 'remove' | 'take'>;
+  readonly files: Files;
+  readonly uploads: Omit<Uploads, 'restore' | 'connected' | 'stop'>;
   dispatch(action: Action): void;
   send(roomId: string, text: string, attachments: readonly Attachment[]): void;
   retryNow(): void;
@@ -142,12 +146,22 @@ export function startEngine(session: Session, onSessionEnded: () => void): Engin
     onConnection: (next) => {
       connection.set(next);
       sender.connection(next.phase === 'live' || next.phase === 'catching-up');
+      if (next.phase === 'live') uploads.connected();
       if (next.phase === 'ended') onEnded();
     },
     renew: async () => void (await tokens.renew()),
   });
   const call = renewing(callOver(socket), async () => void (await tokens.renew()));
   const directory = new Directory(call, me.id);
+  const files = filesOver(call);
+  const uploads = new Uploads({
+    userId: me.id,
+    tab: tabId(),
+    token: () => tokens.token(),
+    upload,
+    store: new BrowserUploadStore(me.id),
+    refused: (file) => files.refused(file),
+  });
   const sender = new Sender(call, state.get, dispatch);
   const learn = (users: readonly User[]) => directory.learn(users);
   learn([me]);
@@ -159,6 +173,7 @@ export function startEngine(session: Session, onSessionEnded: () => void): Engin
   addEventListener('online', online);
   addEventListener('offline', offline);
   socket.start();
+  void uploads.restore();
 
   return {
     me,
@@ -172,7 +187,8 @@ export function startEngine(session: Session, onSessionEnded: () => void): Engin
       call,
       listenOver(() => tokens.token()),
     ),
-    uploads: new Uploads(() => tokens.token()),
+    files,
+    uploads,
     dispatch: (action) => {
       dispatch(action);
       sender.run();
@@ -193,6 +209,7 @@ export function startEngine(session: Session, onSessionEnded: () => void): Engin
       removeEventListener('offline', offline);
       clearInterval(tick);
       unsubscribe();
+      uploads.stop();
       tokens.stop();
       socket.stop();
     },

@@ -1,7 +1,7 @@
 /** The address of the page: a room, one's settings, what administrators see, or the page behind a link that was sent. */
 import { cell } from './store';
 
-export const SETTINGS_TABS = ['profile', 'security', 'sessions', 'tokens'] as const;
+export const SETTINGS_TABS = ['profile', 'security', 'sessions', 'tokens', 'storage'] as const;
 export const ADMIN_TABS = ['users', 'invites', 'bots', 'audit', 'jobs', 'webhooks', 'storage'] as const;
 export type SettingsTab = (typeof SETTINGS_TABS)[number];
 export type AdminTab = (typeof ADMIN_TABS)[number];

@@ -1,5 +1,5 @@
 /** What owners and administrators of the workspace see. */
-import { Bot, ListChecks, Mails, ScrollText, UsersRound, Webhook } from 'lucide-react';
+import { Bot, HardDrive, ListChecks, Mails, ScrollText, UsersRound, Webhook } from 'lucide-react';
 import { useMe } from '../../app/hooks';
 import { type AdminTab, go, pathOf } from '../../app/route';
 import { administers } from '../../model/admin';
@@ -10,6 +10,7 @@ import { Webhooks } from '../jobs/Webhooks';
 import { Audit } from './Audit';
 import { Bots } from './Bots';
 import { Invites } from './Invites';
+import { Storage } from './Storage';
 import { Users } from './Users';
 
 const TABS = [
@@ -19,6 +20,7 @@ const TABS = [
   ['audit', 'Audit log', ScrollText, Audit],
   ['jobs', 'Jobs', ListChecks, Jobs],
   ['webhooks', 'Webhooks', Webhook, Webhooks],
+  ['storage', 'Storage', HardDrive, Storage],
 ] as const;
 
 interface AdminPageProps {

@@ -1,5 +1,5 @@
 /** Who is in the room, and the way to add and remove somebody. */
-import { MoreHorizontal, ShieldCheck, UserMinus, X } from 'lucide-react';
+import { MoreHorizontal, ShieldCheck, UserMinus } from 'lucide-react';
 import { useEffect, useMemo, useState } from 'react';
 import { avatarUrls } from '../../api/files';
 import { nameOf, useConnection, useEngine, useModel, useUser } from '../../app/hooks';
@@ -13,6 +13,7 @@ import { Confirm } from '../../ui/Confirm';
 import { Menu, MenuItem } from '../../ui/Menu';
 import { OnlineDot } from '../../ui/OnlineDot';
 import { AddMember } from './AddMember';
+import { Panel } from './Panel';
 import { useRights } from './useRights';
 
 const ROLES = { owner: 'Owner', admin: 'Admin', moderator: 'Moderator', member: '' } as const;
@@ -37,17 +38,7 @@ export function MembersPanel({ roomState, onClose }: { roomState: RoomState; onC
   }, [chat, room.id, live, generation]);
   const rights = useRights(roomState);
   return (
-    <aside
-      aria-label="Members"
-      data-testid="members-panel"
-      className="flex w-72 shrink-0 flex-col border-line border-l bg-paper max-lg:absolute max-lg:inset-y-0 max-lg:right-0 max-lg:z-20 max-lg:shadow-float"
-    >
-      <div className="flex h-14 shrink-0 items-center justify-between border-line border-b pr-3 pl-5">
-        <h3 className="font-display font-semibold text-[15px]">Members</h3>
-        <IconButton label="Hide members" onClick={onClose}>
-          <X size={17} />
-        </IconButton>
-      </div>
+    <Panel title="Members" testId="members-panel" onClose={onClose}>
       {rights.addMembers && <AddMember room={room} members={list} />}
       <ul className="min-h-0 flex-1 overflow-y-auto px-2.5 py-2">
         {list.map((member) => (
@@ -75,7 +66,7 @@ export function MembersPanel({ roomState, onClose }: { roomState: RoomState; onC
           onClose={() => setRemoving(undefined)}
         />
       )}
-    </aside>
+    </Panel>
   );
 }
 

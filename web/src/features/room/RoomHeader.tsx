@@ -1,4 +1,4 @@
-import { Archive, ArchiveRestore, Ellipsis, LogOut, Menu as MenuIcon, Settings2, Users } from 'lucide-react';
+import { Archive, ArchiveRestore, Ellipsis, Files, LogOut, Menu as MenuIcon, Settings2, Users } from 'lucide-react';
 import { useState } from 'react';
 import { useEngine, useModel } from '../../app/hooks';
 import { telling } from '../../app/toasts';
@@ -12,23 +12,26 @@ import { OnlineDot } from '../../ui/OnlineDot';
 import { Tag } from '../../ui/Table';
 import { RoomIcon } from '../sidebar/RoomItem';
 import { RoomSettings } from './RoomSettings';
+import type { RoomPanel } from './RoomView';
 import { useRights } from './useRights';
 
 interface RoomHeaderProps {
   roomState: RoomState;
-  membersOpen: boolean;
-  onMembers: () => void;
+  panel: RoomPanel | undefined;
+  onPanel: (panel: RoomPanel) => void;
   onSidebar: () => void;
   onLeft: () => void;
 }
 
-export function RoomHeader({ roomState, membersOpen, onMembers, onSidebar, onLeft }: RoomHeaderProps) {
+export function RoomHeader({ roomState, panel, onPanel, onSidebar, onLeft }: RoomHeaderProps) {
   const { room, membership } = roomState;
   const { chat } = useEngine();
   const online = useModel((state) => presenceIn(state, room.id)?.count);
   const [dialog, setDialog] = useState<'leave' | 'settings' | 'archive'>();
   const rights = useRights(roomState);
   const archived = room.archivedAt > 0;
+  const membersOpen = panel === 'members';
+  const onMembers = () => onPanel('members');
   const close = () => setDialog(undefined);
   const archive = (next: boolean) => telling(chat.setArchived(room.id, next));
   const leave = async () => {
@@ -73,6 +76,15 @@ export function RoomHeader({ roomState, membersOpen, onMembers, onSidebar, onLef
             </span>
           )}
         </button>
+        <IconButton
+          label="Files of this room"
+          data-testid="files-toggle"
+          aria-pressed={panel === 'files'}
+          className={panel === 'files' ? 'bg-sunken text-ink' : undefined}
+          onClick={() => onPanel('files')}
+        >
+          <Files size={18} />
+        </IconButton>
         <Menu
           trigger={
             <IconButton label="Room menu" data-testid="room-menu">

@@ -8,14 +8,19 @@ import { Composer, useAttach } from '../composer/Composer';
 import { NoComposer } from '../composer/NoComposer';
 import { TypingLine } from '../composer/TypingLine';
 import { Timeline } from '../timeline/Timeline';
+import { FilesPanel } from './FilesPanel';
 import { MembersPanel } from './MembersPanel';
 import { RoomHeader } from './RoomHeader';
 import { useAsker, useRights } from './useRights';
 
+/** What is shown beside the conversation. */
+export type RoomPanel = 'members' | 'files';
+
 interface RoomViewProps {
   roomState: RoomState;
-  membersOpen: boolean;
-  onMembers: () => void;
+  panel: RoomPanel | undefined;
+  /** Opens it, or closes it when it is open. */
+  onPanel: (panel: RoomPanel) => void;
   onSidebar: () => void;
   onLeft: () => void;
 }
@@ -29,7 +34,7 @@ function typesText(event: KeyboardEvent): boolean {
   return !taken && event.key.length === 1 && event.key !== ' ' && !event.ctrlKey && !event.metaKey && !event.altKey;
 }
 
-export function RoomView({ roomState, membersOpen, onMembers, onSidebar, onLeft }: RoomViewProps) {
+export function RoomView({ roomState, panel, onPanel, onSidebar, onLeft }: RoomViewProps) {
   const { me, state } = useEngine();
   const { room } = roomState;
   const field = useRef<HTMLTextAreaElement>(null);
@@ -63,13 +68,7 @@ export function RoomView({ roomState, membersOpen, onMembers, onSidebar, onLeft 
         onDragLeave={drop.leave}
         onDrop={drop.drop}
       >
-        <RoomHeader
-          roomState={roomState}
-          membersOpen={membersOpen}
-          onMembers={onMembers}
-          onSidebar={onSidebar}
-          onLeft={onLeft}
-        />
+        <RoomHeader roomState={roomState} panel={panel} onPanel={onPanel} onSidebar={onSidebar} onLeft={onLeft} />
         <Timeline roomState={roomState} rights={rights} editing={rights.post ? editing : undefined} onEdit={edit} />
         {whyNot ? (
           <NoComposer room={room} why={whyNot} mayUnarchive={rights.archive} />
@@ -83,7 +82,8 @@ export function RoomView({ roomState, membersOpen, onMembers, onSidebar, onLeft 
           </div>
         )}
       </section>
-      {membersOpen && <MembersPanel roomState={roomState} onClose={onMembers} />}
+      {panel === 'members' && <MembersPanel roomState={roomState} onClose={() => onPanel('members')} />}
+      {panel === 'files' && <FilesPanel roomState={roomState} rights={rights} onClose={() => onPanel('files')} />}
     </div>
   );
 }

@@ -1,10 +1,11 @@
 /** One's own account: profile, password and mail, where one is signed in, tokens of one's programs. */
-import { KeyRound, MonitorSmartphone, ShieldCheck, UserRound } from 'lucide-react';
+import { HardDrive, KeyRound, MonitorSmartphone, ShieldCheck, UserRound } from 'lucide-react';
 import { go, pathOf, type SettingsTab } from '../../app/route';
 import { Page } from '../../ui/Page';
 import { Profile } from './Profile';
 import { Security } from './Security';
 import { Sessions } from './Sessions';
+import { StorageUsed } from './StorageUsed';
 import { Tokens } from './Tokens';
 
 const TABS = [
@@ -12,6 +13,7 @@ const TABS = [
   ['security', 'Password and mail', ShieldCheck, Security],
   ['sessions', 'Sessions', MonitorSmartphone, Sessions],
   ['tokens', 'Access tokens', KeyRound, Tokens],
+  ['storage', 'Storage', HardDrive, StorageUsed],
 ] as const;
 
 interface SettingsPageProps {

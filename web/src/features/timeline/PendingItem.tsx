@@ -1,9 +1,9 @@
 /** A message of one's own that the server has not acknowledged. */
 import { Clock3, TriangleAlert } from 'lucide-react';
 import { useEngine, useMe } from '../../app/hooks';
+import { sizeText } from '../../model/files';
 import type { OutboxEntry } from '../../model/types';
 import { Button } from '../../ui/Button';
-import { sizeText } from './Attachments';
 import { MessageFrame } from './MessageItem';
 import { MessageText } from './MessageText';
 
