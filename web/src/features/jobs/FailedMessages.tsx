@@ -17,11 +17,11 @@ interface FailedMessagesProps {
   queue: string;
   queues: readonly string[];
   /** How many there are in all queues: when it changes, the list is asked for again. */
-  count: number;
+  count: number | undefined;
   onQueue: (queue: string) => void;
 }
 
-function useFailed(queue: string, count: number) {
+function useFailed(queue: string, count: number | undefined) {
   const { jobs } = useEngine();
   const pages = usePages(useCallback((from?: string) => jobs.failed(queue, from), [jobs, queue]));
   const { reload } = pages;
@@ -31,7 +31,7 @@ function useFailed(queue: string, count: number) {
   });
   const first = useRef(count);
   useEffect(() => {
-    if (first.current !== count) latest.current();
+    if (first.current !== undefined && first.current !== count) latest.current();
     first.current = count;
   }, [count]);
   const gone = (id: string) => pages.change((items) => items.filter((item) => item.id !== id));

@@ -32,7 +32,7 @@ export function Jobs() {
   const { watched, samples, trouble } = useWatched();
   const [queue, setQueue] = useState('');
   const broken = trouble || (watched && !watched.available ? watched.problem || 'The bus does not answer.' : '');
-  const failedCount = watched?.queues.reduce((sum, { failed, skipped }) => sum + failed + skipped, 0) ?? 0;
+  const failedCount = watched?.queues.reduce((sum, { failed, skipped }) => sum + failed + skipped, 0);
   return (
     <>
       <Section title="Queues" text="Messages between the services, as they are now.">

@@ -25,11 +25,7 @@ export function Player({ file, film }: { file: FileInfo; film: boolean }) {
       data-testid={film ? 'message-video' : 'message-audio'}
       className="w-fit max-w-full overflow-hidden rounded-xl border border-line bg-raised"
     >
-      {film ? (
-        <Film file={file} shared={shared} />
-      ) : (
-        <audio {...shared} className="w-[340px] max-w-full p-1.5" />
-      )}
+      {film ? <Film file={file} shared={shared} /> : <audio {...shared} className="w-[340px] max-w-full p-1.5" />}
       <figcaption className="flex items-center gap-2 px-3 py-1.5 text-[12.5px] text-ink-faint">
         <span className="min-w-0 flex-1 truncate">
           <span className="font-medium text-ink-soft">{titleText(file) || file.name}</span>
@@ -60,7 +56,5 @@ function Film({ file, shared }: FilmProps) {
   const scale = width && height ? Math.min(1, MOST_WIDTH / width, MOST_HEIGHT / height) : 1;
   const shown =
     width && height ? { width: Math.max(240, width * scale), aspectRatio: `${width} / ${height}` } : { width: 360 };
-  return (
-    <video {...shared} playsInline style={shown} className="max-w-full bg-black" />
-  );
+  return <video {...shared} playsInline style={shown} className="max-w-full bg-black" />;
 }
