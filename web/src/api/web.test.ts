@@ -28,5 +28,7 @@ describe('errors over gRPC-Web', () => {
 
   it('say that nobody answered when fetch failed', () => {
     expect(fromConnect(new TypeError('Failed to fetch'))).toMatchObject({ code: 'unavailable', reason: 'CONNECTION' });
+    const cut = fromConnect(new ConnectError('missing trailer', Code.Internal));
+    expect(cut).toMatchObject({ code: 'unavailable', message: 'The server cannot be reached.' });
   });
 });

@@ -14,13 +14,16 @@ import { StatusSchema } from './gen/google/rpc/status_pb';
 
 const DEADLINE_MS = 20_000;
 
+const BROKEN_OFF = /^(missing trailer|premature (EOF|end of)|missing message)/;
+
 const transport = createGrpcWebTransport({ baseUrl: location.origin });
 
 /** The same error as over the socket, details included. */
 export function fromConnect(cause: unknown): ApiError {
   const error = ConnectError.from(cause);
-  // Fetch itself failed: nobody answered.
-  if (error.cause instanceof TypeError) return unavailable('The server cannot be reached.');
+  // Fetch itself failed, or the answer ended before it was over: nobody refused anything.
+  if (error.cause instanceof TypeError || BROKEN_OFF.test(error.rawMessage))
+    return unavailable('The server cannot be reached.');
   const incoming = error.details.flatMap((detail) => ('type' in detail && 'value' in detail ? [detail] : []));
   const details = incoming.map(({ type, value }) => ({ typeUrl: `type.googleapis.com/${type}`, value }));
   return fromStatus(create(StatusSchema, { code: error.code, message: error.rawMessage, details }));

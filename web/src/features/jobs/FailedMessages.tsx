@@ -132,8 +132,8 @@ function FailedRow({ message, onShow, onRetry }: FailedRowProps) {
         <When at={message.failedAt} />
       </Cell>
       <Cell className="font-mono text-[13px]">{message.queue}</Cell>
-      <Cell className="max-w-56 truncate">{message.type.replace(/^urn:message:/, '') || '—'}</Cell>
-      <Cell className="max-w-72">
+      <Cell className="max-w-48 truncate">{message.type.replace(/^urn:message:/, '') || '—'}</Cell>
+      <Cell className="max-w-48">
         <span className="block truncate text-danger" title={message.error}>
           {message.skipped ? <Tag tone="warn">Not understood</Tag> : message.error || '—'}
         </span>
