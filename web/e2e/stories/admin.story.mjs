@@ -187,3 +187,18 @@ test('what was done stands in the audit log, whose chain is whole', async () => 
   assert.equal(await verdict.getAttribute('data-intact'), 'true');
   assert.match(await verdict.textContent(), /[0-9a-f]{64}/);
 });
+
+test('what was done to rooms stands in a log of its own', async () => {
+  const room = unique('records');
+  await owner.page.goto('/');
+  await owner.createsRoom(room);
+  await owner.get('room-menu').click();
+  await owner.get('archive-room').click();
+  await owner.get('confirm').click();
+  await owner.get('no-composer').waitFor();
+  await opens('audit');
+  await owner.get('audit-log').selectOption('rooms');
+  await owner.page.locator('[data-testid=audit-row][data-action="room.archived"]').filter({ hasText: room }).waitFor();
+  await owner.get('audit-verify').click();
+  await owner.page.locator('[data-testid=audit-verdict][data-intact=true]').waitFor();
+});

@@ -6,6 +6,7 @@ import { ListUsersResponseSchema } from '../api/gen/loquat/auth/v1/admin_service
 import { AuditServiceListResponseSchema } from '../api/gen/loquat/auth/v1/audit_service_pb';
 import { CreateInviteResponseSchema } from '../api/gen/loquat/auth/v1/invite_service_pb';
 import { WorkspaceRole } from '../api/gen/loquat/auth/v1/user_pb';
+import { AuditServiceListResponseSchema as RoomAuditListResponseSchema } from '../api/gen/loquat/chat/v1/audit_service_pb';
 import type { User } from '../model/types';
 import { absolute, adminOver } from './admin';
 
@@ -39,9 +40,16 @@ describe('administration', () => {
     const { admin } = world({
       List: create(AuditServiceListResponseSchema, { entries: [{ seq: 1n, action: 'a.b' }] }),
     });
-    const { items, next } = await admin.audit({ actorId: '', subjectId: '', action: '' });
+    const { items, next } = await admin.audit('accounts', { actorId: '', subjectId: '', action: '' });
     expect(next).toBeUndefined();
     expect(items).toMatchObject([{ seq: 1, action: 'a.b', hash: '' }]);
+  });
+
+  it('asks the log of rooms for a room', async () => {
+    const { admin, asked } = world({ List: create(RoomAuditListResponseSchema, { nextBeforeSeq: 5n }) });
+    const { next } = await admin.audit('rooms', { actorId: 'u1', subjectId: 'r1', action: 'member.' }, 9n);
+    expect(next).toBe(5n);
+    expect(asked).toEqual([['List', { actorId: 'u1', roomId: 'r1', action: 'member.', beforeSeq: 9n }]]);
   });
 
   it('makes links that can be passed on', async () => {

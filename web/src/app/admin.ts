@@ -4,11 +4,13 @@ import { AdminService } from '../api/gen/loquat/auth/v1/admin_service_pb';
 import { AuditService } from '../api/gen/loquat/auth/v1/audit_service_pb';
 import { BotService } from '../api/gen/loquat/auth/v1/bot_service_pb';
 import { InviteService } from '../api/gen/loquat/auth/v1/invite_service_pb';
+import { AuditService as RoomAuditService } from '../api/gen/loquat/chat/v1/audit_service_pb';
 import { type AccessToken, accessToken, type NewToken, type TokenWish } from '../model/account';
 import {
   type AdminUser,
   type AuditEntry,
   type AuditFilter,
+  type AuditLog,
   adminUser,
   auditEntry,
   hex,
@@ -37,8 +39,8 @@ export interface Admin {
   botTokens(botId: string): Promise<readonly AccessToken[]>;
   createBotToken(botId: string, wish: TokenWish): Promise<NewToken>;
   revokeBotToken(botId: string, tokenId: string): Promise<void>;
-  audit(filter: AuditFilter, before?: bigint): Promise<Page<AuditEntry, bigint>>;
-  verify(): Promise<Verdict>;
+  audit(log: AuditLog, filter: AuditFilter, before?: bigint): Promise<Page<AuditEntry, bigint>>;
+  verify(log: AuditLog): Promise<Verdict>;
 }
 
 /** Without `public_url` the server only knows the path of a link. */
@@ -135,15 +137,21 @@ function botsOver(call: Call, known: Known, once: Once): Pick<Admin, Bots> {
   };
 }
 
+/** Each service keeps its own log; they are asked and answer alike. */
 function auditOver(call: Call): Pick<Admin, 'audit' | 'verify'> {
-  const { list, verify } = AuditService.method;
+  const [accounts, rooms] = [AuditService.method, RoomAuditService.method];
   return {
-    async audit(filter, before) {
-      const { entries, nextBeforeSeq } = await call(list, { ...filter, beforeSeq: before });
+    async audit(log, { actorId, subjectId, action }, before) {
+      const filter = { actorId, action, beforeSeq: before };
+      const { entries, nextBeforeSeq } =
+        log === 'rooms'
+          ? await call(rooms.list, { ...filter, roomId: subjectId })
+          : await call(accounts.list, { ...filter, subjectId });
       return { items: entries.map(auditEntry), next: nextBeforeSeq || undefined };
     },
-    async verify() {
-      const { intact, firstBrokenSeq, entries, headSeq, headHash } = await call(verify, {});
+    async verify(log) {
+      const answer = log === 'rooms' ? await call(rooms.verify, {}) : await call(accounts.verify, {});
+      const { intact, firstBrokenSeq, entries, headSeq, headHash } = answer;
       const numbers = { firstBrokenSeq: Number(firstBrokenSeq), entries: Number(entries), headSeq: Number(headSeq) };
       return { intact, ...numbers, headHash: hex(headHash) };
     },

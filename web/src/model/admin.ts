@@ -49,6 +49,9 @@ export interface AuditEntry {
   readonly hash: string;
 }
 
+/** What was done to accounts, and what was done to rooms. */
+export type AuditLog = 'accounts' | 'rooms';
+
 export interface AuditFilter {
   readonly actorId: string;
   readonly subjectId: string;

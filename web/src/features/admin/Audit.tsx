@@ -4,7 +4,7 @@ import { useEngine } from '../../app/hooks';
 import { usePages } from '../../app/loading';
 import { telling } from '../../app/toasts';
 import { useSettled } from '../../app/useSettled';
-import type { AuditFilter, Verdict } from '../../model/admin';
+import type { AuditFilter, AuditLog, Verdict } from '../../model/admin';
 import { Button } from '../../ui/Button';
 import { ListState, More } from '../../ui/Notices';
 import { Section } from '../../ui/Page';
@@ -13,49 +13,88 @@ import { Select } from '../../ui/Select';
 import { Table } from '../../ui/Table';
 import { AuditRow } from './AuditRow';
 
-const KINDS = [
-  ['', 'Everything'],
-  ['user.', 'Accounts'],
-  ['session.', 'Sessions'],
-  ['login.', 'Failed sign-ins'],
-  ['password.', 'Passwords'],
-  ['email.', 'Mail addresses'],
-  ['token.', 'Access tokens'],
-  ['invite.', 'Invitations'],
-  ['bot.', 'Bots'],
+const LOGS = [
+  ['accounts', 'Accounts'],
+  ['rooms', 'Rooms'],
 ] as const;
 
+const KINDS = {
+  accounts: [
+    ['', 'Everything'],
+    ['user.', 'Accounts'],
+    ['session.', 'Sessions'],
+    ['login.', 'Failed sign-ins'],
+    ['password.', 'Passwords'],
+    ['email.', 'Mail addresses'],
+    ['token.', 'Access tokens'],
+    ['invite.', 'Invitations'],
+    ['bot.', 'Bots'],
+  ],
+  rooms: [
+    ['', 'Everything'],
+    ['room.', 'Rooms'],
+    ['member.', 'Members'],
+    ['message.', 'Messages'],
+  ],
+} as const;
+
+const TEXTS = {
+  accounts: 'What was done to accounts, sessions, tokens and invitations.',
+  rooms: 'What was done to rooms and their members by those who manage them. What people say is not in it.',
+} as const;
+
+const NOBODY = { actorId: '', subjectId: '' };
+
 export function Audit() {
-  const { admin } = useEngine();
-  const [kind, setKind] = useState('');
-  const [text, setText] = useState('');
-  const [people, setPeople] = useState({ actorId: '', subjectId: '' });
-  const action = useSettled(text.trim()) || kind;
-  const filter = useMemo<AuditFilter>(() => ({ ...people, action }), [people, action]);
-  const pages = usePages(useCallback((before?: bigint) => admin.audit(filter, before), [admin, filter]));
-  const filtered = Boolean(people.actorId || people.subjectId);
+  const [log, setLog] = useState<AuditLog>('accounts');
+  const choice = (
+    <Select
+      label="Log"
+      bare
+      data-testid="audit-log"
+      value={log}
+      options={LOGS}
+      onChange={(event) => setLog(event.target.value as AuditLog)}
+    />
+  );
   return (
     <Section
       title="Audit log"
-      text="What was done to accounts, sessions, tokens and invitations. Entries are never changed, and each is chained to the one before."
+      text={`${TEXTS[log]} Entries are never changed, and each is chained to the one before.`}
+      actions={choice}
     >
-      <Verification />
+      <Verification key={`chain-${log}`} log={log} />
+      <Entries key={log} log={log} />
+    </Section>
+  );
+}
+
+function Entries({ log }: { log: AuditLog }) {
+  const { admin } = useEngine();
+  const [kind, setKind] = useState('');
+  const [text, setText] = useState('');
+  const [people, setPeople] = useState(NOBODY);
+  const action = useSettled(text.trim()) || kind;
+  const filter = useMemo<AuditFilter>(() => ({ ...people, action }), [people, action]);
+  const pages = usePages(useCallback((before?: bigint) => admin.audit(log, filter, before), [admin, log, filter]));
+  return (
+    <>
       <div className="flex flex-wrap items-center gap-2">
         <Select
           label="Kind"
           bare
           data-testid="audit-kind"
           value={kind}
-          options={KINDS}
+          options={KINDS[log]}
           onChange={(event) => {
             setKind(event.target.value);
             setText('');
           }}
         />
         <Search label="Action begins with…" testId="audit-action" value={text} onChange={setText} className="w-52" />
-        {filtered && (
-          <Button size="small" data-testid="audit-everybody" onClick={() => setPeople({ actorId: '', subjectId: '' })}>
-            {people.actorId ? 'By everybody' : 'To everybody'}
+        {(people.actorId || people.subjectId) && (
+          <Button size="small" data-testid="audit-everybody" onClick={() => setPeople(NOBODY)}>
+            {people.actorId ? 'By everybody' : 'To everything'}
           </Button>
         )}
         <Button size="small" tone="quiet" className="ml-auto" busy={pages.busy} onClick={pages.reload}>
@@ -76,25 +115,25 @@ export function Audit() {
             <AuditRow
               key={entry.seq}
               entry={entry}
-              onActor={() => setPeople({ actorId: entry.actorId, subjectId: '' })}
-              onSubject={() => setPeople({ actorId: '', subjectId: entry.subjectId })}
+              onActor={() => setPeople({ ...NOBODY, actorId: entry.actorId })}
+              onSubject={() => setPeople({ ...NOBODY, subjectId: entry.subjectId })}
             />
           ))}
         </Table>
         <More shown={pages.more} busy={pages.busy} onMore={pages.loadMore} />
       </ListState>
-    </Section>
+    </>
   );
 }
 
-function Verification() {
+function Verification({ log }: { log: AuditLog }) {
   const { admin } = useEngine();
   const [busy, setBusy] = useState(false);
   const [verdict, setVerdict] = useState<Verdict>();
   const verify = async () => {
     setBusy(true);
     setVerdict(undefined);
-    setVerdict(await telling(admin.verify()));
+    setVerdict(await telling(admin.verify(log)));
     setBusy(false);
   };
   return (

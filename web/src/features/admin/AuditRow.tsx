@@ -1,3 +1,4 @@
+import { useModel } from '../../app/hooks';
 import type { AuditEntry } from '../../model/admin';
 import { Cell } from '../../ui/Table';
 import { NameOf } from '../shared/Person';
@@ -7,6 +8,14 @@ interface AuditRowProps {
   entry: AuditEntry;
   onActor: () => void;
   onSubject: () => void;
+}
+
+const AN_ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
+/** A room that we are in by its name, somebody by theirs, anything else by its id. */
+function Named({ id }: { id: string }) {
+  const room = useModel((state) => state.rooms[id]?.room.name);
+  return room ?? <NameOf id={id} />;
 }
 
 const LINK = 'rounded text-left underline-offset-2 hover:underline';
@@ -36,7 +45,7 @@ export function AuditRow({ entry, onActor, onSubject }: AuditRowProps) {
       <Cell>
         {subjectId ? (
           <button type="button" title="Only what was done to this" className={LINK} onClick={onSubject}>
-            <NameOf id={subjectId} />
+            <Named id={subjectId} />
           </button>
         ) : (
           '—'
@@ -45,7 +54,8 @@ export function AuditRow({ entry, onActor, onSubject }: AuditRowProps) {
       <Cell className="max-w-72 text-[13px] text-ink-soft">
         {details.map(([name, value]) => (
           <span key={name} className="mr-2 inline-block max-w-full truncate align-bottom" title={`${name}: ${value}`}>
-            <span className="text-ink-faint">{name.replaceAll('_', ' ')}</span> {value}
+            <span className="text-ink-faint">{name.replaceAll('_', ' ')}</span>{' '}
+            {AN_ID.test(value) ? <Named id={value} /> : value}
           </span>
         ))}
       </Cell>

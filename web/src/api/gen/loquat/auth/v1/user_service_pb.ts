@@ -261,7 +261,8 @@ export const UserService: GenService<{
     output: typeof UpdateMeResponseSchema;
   },
   /**
-   * Accounts by id, in no promised order. Unknown ids are left out.
+   * Accounts by id, in no promised order. Unknown ids are left out; for a guest also everybody else, whom
+   * `loquat.chat.v1.PeopleService` knows as far as they share a room.
    *
    * Errors: INVALID_ARGUMENT when `user_ids` is longer than 200 or holds something that is not an id.
    *

@@ -1088,7 +1088,8 @@ export type DownloadHeader = Message<"loquat.file.v1.DownloadHeader"> & {
   file?: File | undefined;
 
   /**
-   * What the bytes are: that of the file or of the thumbnail.
+   * What the bytes are to be served as: what they were found to be, if browsers may show that in place; else
+   * `application/octet-stream`.
    *
    * @generated from field: string content_type = 2;
    */
@@ -1394,7 +1395,7 @@ export const FileService: GenService<{
    * Puts a file that one may read into another room that one may post in: a new file there, on the same bytes. Counts
    * towards the caller's quota.
    *
-   * Errors: NOT_FOUND `FILE_NOT_FOUND`, `ROOM_NOT_FOUND`; UNAVAILABLE `FILE_NOT_READY`; FAILED_PRECONDITION `FILE_BROKEN`;
+   * Errors: NOT_FOUND `FILE_NOT_FOUND`, `ROOM_NOT_FOUND`; FAILED_PRECONDITION `FILE_NOT_READY` or `FILE_BROKEN`;
    * RESOURCE_EXHAUSTED as CreateUpload; ALREADY_EXISTS `OP_ID_REUSED`.
    *
    * @generated from rpc loquat.file.v1.FileService.ShareFile
@@ -1430,8 +1431,8 @@ export const FileService: GenService<{
   /**
    * The bytes of a file: first a header, then chunks of at most 256 KiB.
    *
-   * Errors: OUT_OF_RANGE `RANGE_NOT_SATISFIABLE` when `offset` is not below the size; UNAVAILABLE `FILE_NOT_READY` to others than
-   * its uploader while it is being checked; FAILED_PRECONDITION `FILE_BROKEN` when it is FAILED.
+   * Errors: OUT_OF_RANGE `RANGE_NOT_SATISFIABLE` when `offset` is not below the size; FAILED_PRECONDITION `FILE_NOT_READY` (with a
+   * time to try again) to others than its uploader while it is being checked, `FILE_BROKEN` when it is FAILED.
    *
    * @generated from rpc loquat.file.v1.FileService.DownloadFile
    */
