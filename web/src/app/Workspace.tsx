@@ -1,5 +1,5 @@
 /** The screen of somebody who is signed in. */
-import { lazy, Suspense, useEffect, useState } from 'react';
+import { lazy, Suspense, useEffect, useRef, useState } from 'react';
 import { AcceptInvite } from '../features/auth/AcceptInvite';
 import { Banner } from '../features/connection/Banner';
 import { type RoomPanel, RoomView } from '../features/room/RoomView';
@@ -81,6 +81,16 @@ export function Workspace({ onSignOut }: { onSignOut: () => void }) {
   const [sidebarOpen, setSidebarOpen] = useState(false);
   const [dialog, setDialog] = useState<'create' | 'browse' | 'switch'>();
   const [panel, setPanel] = useState<RoomPanel>();
+  // Whoever closes a page is back where they were.
+  const lastRoom = useRef(roomId);
+  useEffect(() => {
+    if (roomId) lastRoom.current = roomId;
+  }, [roomId]);
+  const { state } = useEngine();
+  const back = () => {
+    const last = lastRoom.current;
+    openRoom(last && last in state.get().rooms ? last : undefined);
+  };
   useTitle(roomId);
   useFirstRoom({ page: where.page, roomId });
   useLook(roomId);
@@ -127,9 +137,9 @@ export function Workspace({ onSignOut }: { onSignOut: () => void }) {
         <main className="flex min-w-0 flex-1">
           <Suspense fallback={<div className="flex-1" />}>
             {where.page === 'settings' ? (
-              <SettingsPage tab={where.tab} onClose={() => openRoom(undefined)} onSidebar={showSidebar} />
+              <SettingsPage tab={where.tab} onClose={back} onSidebar={showSidebar} />
             ) : where.page === 'admin' ? (
-              <AdminPage tab={where.tab} onClose={() => openRoom(undefined)} onSidebar={showSidebar} />
+              <AdminPage tab={where.tab} onClose={back} onSidebar={showSidebar} />
             ) : roomState ? (
               <RoomView
                 key={roomState.room.id}

@@ -22,13 +22,22 @@ interface PageProps {
 }
 
 export function Page({ title, tabs, wide, onClose, onSidebar, children }: PageProps) {
+  const head = useRef<HTMLHeadingElement>(null);
+  // The keyboard is where the page is, and its name is read out.
+  useEffect(() => head.current?.focus(), []);
   return (
     <section aria-label={title} data-testid="page" className="flex min-w-0 flex-1 flex-col">
       <header className="flex h-14 shrink-0 items-center gap-2 border-line border-b px-3 sm:px-5">
         <IconButton label="Show rooms" data-testid="open-sidebar" onClick={onSidebar} className="-ml-1 md:hidden">
           <MenuIcon size={20} />
         </IconButton>
-        <h2 className="min-w-0 flex-1 truncate font-display font-semibold text-[17px]">{title}</h2>
+        <h2
+          ref={head}
+          tabIndex={-1}
+          className="quiet-focus min-w-0 flex-1 truncate font-display font-semibold text-[17px]"
+        >
+          {title}
+        </h2>
         <IconButton label="Back to the rooms" data-testid="page-close" onClick={onClose}>
           <X size={19} />
         </IconButton>
