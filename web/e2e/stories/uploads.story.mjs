@@ -145,6 +145,7 @@ test('the files of a room are listed, looked for, looked at, and taken out', asy
   await alice.get('files-toggle').click();
   await eventually('all three are listed', async () => (await rows.count()) === 3);
   await alice.get('file-kind').selectOption('image/*');
+  await alice.get('gallery').waitFor();
   await eventually('two are pictures', async () => (await rows.count()) === 2);
   await rows.filter({ hasText: 'tree.png' }).getByTestId('file-open').click();
   const large = alice.get('lightbox').locator('img');

@@ -14,6 +14,7 @@ import { Search } from '../../ui/Search';
 import { Select } from '../../ui/Select';
 import { Lightbox } from '../timeline/Lightbox';
 import { FileRow } from './FileRow';
+import { Gallery } from './Gallery';
 import { Panel } from './Panel';
 
 interface FilesPanelProps {
@@ -94,20 +95,24 @@ export function FilesPanel({ roomState, rights, onClose }: FilesPanelProps) {
           onRetry={pages.reload}
           empty={filtered ? 'No file is like this.' : 'Nothing was shared here yet.'}
         >
-          <ul className="flex flex-col gap-px px-2 py-2">
-            {pages.items?.map((file) => (
-              <FileRow
-                key={file.id}
-                file={file}
-                onOpen={kindOf(file) === 'picture' ? () => setOpen(file) : undefined}
-                onDelete={
-                  (file.uploaderId === me.id ? rights.deleteOwn : rights.deleteOthers)
-                    ? () => setAsking(file)
-                    : undefined
-                }
-              />
-            ))}
-          </ul>
+          {kind === 'image/*' ? (
+            <Gallery files={pictures} onOpen={setOpen} />
+          ) : (
+            <ul className="flex flex-col gap-px px-2 py-2">
+              {pages.items?.map((file) => (
+                <FileRow
+                  key={file.id}
+                  file={file}
+                  onOpen={kindOf(file) === 'picture' ? () => setOpen(file) : undefined}
+                  onDelete={
+                    (file.uploaderId === me.id ? rights.deleteOwn : rights.deleteOthers)
+                      ? () => setAsking(file)
+                      : undefined
+                  }
+                />
+              ))}
+            </ul>
+          )}
           <More shown={pages.more} busy={pages.busy} onMore={pages.loadMore} />
         </ListState>
       </div>
