@@ -25,11 +25,13 @@ process.on('exit', () => {
 });
 for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(1));
 
-export async function startServer() {
+/** `settings` are further ones, by the name of their variable. */
+export async function startServer(settings = {}) {
   const folder = await mkdtemp(join(tmpdir(), 'loquat-e2e-'));
   const [port, ops] = [await freePort(), await freePort()];
   const url = `http://localhost:${port}`;
   let child;
+  let log = '';
   const start = async () => {
     // The server refuses settings that it does not know, such as ours.
     const others = Object.entries(process.env).filter(([name]) => !name.startsWith('LOQUAT_'));
@@ -39,9 +41,14 @@ export async function startServer() {
       LOQUAT_OPS__LISTEN: `127.0.0.1:${ops}`,
       LOQUAT_DATA_DIR: folder,
       LOQUAT_CHAT__PRESENCE_SECONDS: '1',
+      ...settings,
     };
-    child = spawn(BINARY, ['serve'], { cwd: folder, env, stdio: ['ignore', 'ignore', 'inherit'] });
+    child = spawn(BINARY, ['serve'], { cwd: folder, env, stdio: ['ignore', 'ignore', 'pipe'] });
     const started = child;
+    started.stderr.on('data', (chunk) => {
+      log += chunk;
+      process.stderr.write(chunk);
+    });
     running.add(started);
     started.once('exit', () => running.delete(started));
     const gone = once(child, 'exit').then(([code]) => {
@@ -61,6 +68,8 @@ export async function startServer() {
   return {
     url,
     start,
+    /** What it has said so far, such as links where there is no mail. */
+    log: () => log,
     /** As a crash would. */
     kill: () => end('SIGKILL'),
     /** As an update would. */

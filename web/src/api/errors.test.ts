@@ -2,7 +2,7 @@ import { create } from '@bufbuild/protobuf';
 import { anyPack } from '@bufbuild/protobuf/wkt';
 import { describe, expect, it } from 'vitest';
 import { backoff } from './backoff';
-import { ApiError, describeError, fromResponse, fromStatus, sentence } from './errors';
+import { ApiError, describeError, fromBody, fromResponse, fromStatus, sentence } from './errors';
 import { BadRequestSchema, ErrorInfoSchema, RetryInfoSchema } from './gen/google/rpc/error_details_pb';
 import { StatusSchema } from './gen/google/rpc/status_pb';
 
@@ -34,6 +34,12 @@ describe('errors', () => {
     expect(await fromResponse(new Response('<h1>Bad gateway</h1>', { status: 502 }))).toMatchObject({
       code: 'unavailable',
     });
+  });
+
+  it('are read from a body that is there already', () => {
+    const body = JSON.stringify({ code: 'resource_exhausted', reason: 'FILE_TOO_LARGE', message: 'Too large.' });
+    expect(fromBody(body, 413)).toMatchObject({ code: 'resource_exhausted', reason: 'FILE_TOO_LARGE' });
+    expect(fromBody('', 503)).toMatchObject({ code: 'unavailable', message: 'The server answered 503.' });
   });
 
   it('name the field that is wrong, as a sentence', () => {

@@ -96,12 +96,24 @@ interface ErrorDocument {
   retry_after_ms?: number;
 }
 
+function fromDocument(document: ErrorDocument | undefined, status: number): ApiError {
+  const fallback: Code = status >= 500 ? 'unavailable' : status === 401 ? 'unauthenticated' : 'unknown';
+  const code = CODES.find((known) => known === document?.code) ?? fallback;
+  const message = document?.message || `The server answered ${status}.`;
+  return new ApiError(code, message, document?.reason, document?.violations, document?.retry_after_ms);
+}
+
 /** The error of an HTTP answer; bodies that are not ours (a proxy's page) count as unavailable from status 500 on. */
 export async function fromResponse(response: Response): Promise<ApiError> {
   const document = (await response.json().catch(() => undefined)) as ErrorDocument | undefined;
-  const fallback: Code =
-    response.status >= 500 ? 'unavailable' : response.status === 401 ? 'unauthenticated' : 'unknown';
-  const code = CODES.find((known) => known === document?.code) ?? fallback;
-  const message = document?.message || `The server answered ${response.status}.`;
-  return new ApiError(code, message, document?.reason, document?.violations, document?.retry_after_ms);
+  return fromDocument(document, response.status);
+}
+
+/** The same where the body is there already. */
+export function fromBody(body: string, status: number): ApiError {
+  try {
+    return fromDocument(JSON.parse(body) as ErrorDocument, status);
+  } catch {
+    return fromDocument(undefined, status);
+  }
 }

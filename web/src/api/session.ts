@@ -18,6 +18,8 @@ export interface Registration {
   readonly password: string;
   readonly displayName: string;
   readonly setupToken?: string;
+  readonly inviteToken?: string;
+  readonly email?: string;
 }
 
 async function post(path: string, body: unknown): Promise<Response> {
@@ -41,9 +43,13 @@ async function started(response: Response): Promise<Session> {
   };
 }
 
-export async function register({ username, password, displayName, setupToken }: Registration): Promise<Session> {
-  const optional = setupToken ? { setup_token: setupToken } : {};
-  return started(await post('/session/register', { username, password, display_name: displayName, ...optional }));
+export async function register(registration: Registration): Promise<Session> {
+  const { username, password, displayName, setupToken, inviteToken, email } = registration;
+  const optional = Object.entries({ setup_token: setupToken, invite_token: inviteToken, email }).filter(
+    ([, value]) => value,
+  );
+  const body = { username, password, display_name: displayName, ...Object.fromEntries(optional) };
+  return started(await post('/session/register', body));
 }
 
 export async function login(username: string, password: string): Promise<Session> {

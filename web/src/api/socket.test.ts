@@ -126,6 +126,17 @@ describe('the stream', () => {
     expect(FakeWebSocket.all).toHaveLength(2);
   });
 
+  it('renews the session before coming back when rights have changed', async () => {
+    const renew = vi.fn(() => Promise.resolve());
+    opened({ renew });
+    FakeWebSocket.last.onopen?.();
+    FakeWebSocket.last.catchesUp();
+    FakeWebSocket.last.onclose?.({ code: 4403 });
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(renew).toHaveBeenCalledOnce();
+    expect(FakeWebSocket.all).toHaveLength(2);
+  });
+
   it('ends with the session', async () => {
     const { phase } = opened();
     FakeWebSocket.last.onopen?.();

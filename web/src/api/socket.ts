@@ -23,6 +23,8 @@ const MISSED_PONGS = 2;
 const OPEN_MS = 15_000;
 /** The server's close code for a session that has ended. */
 const SESSION_ENDED = 4401;
+/** And the one for an account that may do more or less than its token says. */
+const RIGHTS_CHANGED = 4403;
 
 export type Connection =
   | { readonly phase: 'connecting' }
@@ -45,7 +47,7 @@ export interface SocketOptions {
   readonly onConnection: (connection: Connection) => void;
   /** The stream was asked for from `position`. */
   readonly onSubscribed: () => void;
-  /** Called before coming back after an upgrade was refused: resolves when the session is good, rejects when it ended. */
+  /** Called before coming back after an upgrade was refused or rights changed: resolves when the session is good, rejects when it ended. */
   readonly renew: () => Promise<void>;
   readonly random?: () => number;
 }
@@ -183,7 +185,7 @@ export class Socket {
     this.calls.closed();
     if (code === SESSION_ENDED) return this.stop(new ApiError('unauthenticated', 'The session has ended.'));
     // A browser does not tell why an upgrade was refused; the session is what may be wrong with it.
-    this.renewFirst = !wasOpen;
+    this.renewFirst = !wasOpen || code === RIGHTS_CHANGED;
     const after = this.goAwayMs || backoff(this.attempt, this.options.random ?? Math.random);
     this.goAwayMs = 0;
     this.attempt += 1;

@@ -2,6 +2,8 @@
 import { lazy, Suspense, useCallback, useEffect, useState } from 'react';
 import { ApiError, describeError } from '../api/errors';
 import { logout, refresh, type Session } from '../api/session';
+import { Invitation } from '../features/auth/Invitation';
+import { ResetPassword } from '../features/auth/ResetPassword';
 import { SignIn } from '../features/auth/SignIn';
 import { Button } from '../ui/Button';
 import { Logo } from '../ui/Logo';
@@ -9,7 +11,7 @@ import { Toasts } from '../ui/Toasts';
 import { dropDrafts } from './drafts';
 import { type Engine, startEngine } from './engine';
 import { EngineContext, useCell } from './hooks';
-import { openRoom } from './route';
+import { openRoom, route } from './route';
 import { dismiss, notify, toasts } from './toasts';
 
 // On its way while we ask whether somebody is signed in; the door does not wait for it.
@@ -45,6 +47,7 @@ function useScreen() {
     } catch (cause) {
       return notify(describeError(cause), 'error');
     }
+    engine.uploads.forget();
     engine.stop();
     dropDrafts();
     openRoom(undefined, true);
@@ -56,15 +59,30 @@ function useScreen() {
 export function App() {
   const { screen, signedIn, start, signOut } = useScreen();
   const shown = useCell(toasts);
+  const where = useCell(route);
+  const [hasAccount, setHasAccount] = useState(false);
+  // Whoever sets a new password is signed out everywhere: it matters to nobody who is signed in here.
+  const resetting = where.page === 'reset';
   useEffect(() => void start(), [start]);
   useEffect(() => {
     if (screen.type !== 'signed-in') document.title = 'Loquat';
   }, [screen.type]);
+  const registered = (session: Session) => {
+    openRoom(undefined, true);
+    signedIn(session);
+  };
+  const door =
+    where.page === 'invite' && !hasAccount ? (
+      <Invitation token={where.token} onSignedIn={registered} onSignIn={() => setHasAccount(true)} />
+    ) : (
+      <SignIn notice={screen.type === 'signed-out' ? screen.notice : undefined} onSignedIn={signedIn} />
+    );
   return (
     <>
-      {screen.type === 'starting' && <Starting problem={screen.problem} onRetry={() => void start()} />}
-      {screen.type === 'signed-out' && <SignIn notice={screen.notice} onSignedIn={signedIn} />}
-      {screen.type === 'signed-in' && (
+      {resetting && <ResetPassword token={where.token} onDone={() => openRoom(undefined, true)} />}
+      {!resetting && screen.type === 'starting' && <Starting problem={screen.problem} onRetry={() => void start()} />}
+      {!resetting && screen.type === 'signed-out' && door}
+      {!resetting && screen.type === 'signed-in' && (
         <EngineContext value={screen.engine}>
           <Suspense fallback={<Starting onRetry={() => {}} />}>
             <Workspace onSignOut={() => void signOut(screen.engine)} />

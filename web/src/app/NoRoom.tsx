@@ -3,7 +3,7 @@ import { Compass, Plus } from 'lucide-react';
 import { useEffect, useState } from 'react';
 import { Button } from '../ui/Button';
 import { Logo } from '../ui/Logo';
-import { useEngine, useModel } from './hooks';
+import { useMe, useModel } from './hooks';
 
 const PATIENCE_MS = 2500;
 
@@ -34,7 +34,9 @@ export function NoRoom({ roomId, onSidebar, onCreate, onBrowse }: NoRoomProps) {
 }
 
 function Welcome({ onCreate, onBrowse }: Pick<NoRoomProps, 'onCreate' | 'onBrowse'>) {
-  const { me } = useEngine();
+  const me = useMe();
+  if (me.role === 'guest')
+    return <p className="max-w-sm">Welcome, {me.displayName}. Somebody has to add you to a room.</p>;
   return (
     <>
       <div>

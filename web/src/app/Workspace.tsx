@@ -1,7 +1,8 @@
 /** The screen of somebody who is signed in. */
-import { useEffect, useState } from 'react';
+import { lazy, Suspense, useEffect, useRef, useState } from 'react';
+import { AcceptInvite } from '../features/auth/AcceptInvite';
 import { Banner } from '../features/connection/Banner';
-import { RoomView } from '../features/room/RoomView';
+import { type RoomPanel, RoomView } from '../features/room/RoomView';
 import { BrowseRooms } from '../features/sidebar/BrowseRooms';
 import { CreateRoom } from '../features/sidebar/CreateRoom';
 import { RoomSwitcher } from '../features/sidebar/RoomSwitcher';
@@ -12,7 +13,14 @@ import { cx } from '../ui/cx';
 import { focused, shown } from './focus';
 import { useCell, useEngine, useKey, useModel } from './hooks';
 import { NoRoom } from './NoRoom';
-import { openRoom, openRoomId } from './route';
+import { openRoom, type Route, route } from './route';
+
+// Seldom opened: fetched when they are.
+const SettingsPage = lazy(async () => ({
+  default: (await import('../features/settings/SettingsPage')).SettingsPage,
+}));
+
+const AdminPage = lazy(async () => ({ default: (await import('../features/admin/AdminPage')).AdminPage }));
 
 /** A room on the screen is being read: it does not count. */
 function unreadElsewhere(state: State, roomId: string | undefined, looking: boolean): number {
@@ -30,15 +38,15 @@ function useTitle(roomId: string | undefined): void {
 }
 
 /** Nothing open: the first room that has something new, else the first. */
-function useFirstRoom(roomId: string | undefined): void {
+function useFirstRoom({ page, roomId }: { page: Route['page']; roomId?: string }): void {
   const { state } = useEngine();
   const caughtUp = useModel((now) => now.caughtUp);
   useEffect(() => {
-    if (roomId || !caughtUp) return;
+    if (page !== 'rooms' || roomId || !caughtUp) return;
     const rooms = roomsByName(state.get());
     const chosen = rooms.find(({ room }) => unread(state.get(), room.id) > 0) ?? rooms[0];
     if (chosen) openRoom(chosen.room.id, true);
-  }, [roomId, caughtUp, state]);
+  }, [page, roomId, caughtUp, state]);
 }
 
 /** Who is online is asked for while somebody may see it. */
@@ -67,18 +75,30 @@ function useRoomKeys(roomId: string | undefined, onSwitch: () => void): void {
 }
 
 export function Workspace({ onSignOut }: { onSignOut: () => void }) {
-  const roomId = useCell(openRoomId);
+  const where = useCell(route);
+  const roomId = where.page === 'rooms' ? where.roomId : undefined;
   const roomState = useModel((state) => (roomId ? state.rooms[roomId] : undefined));
   const [sidebarOpen, setSidebarOpen] = useState(false);
   const [dialog, setDialog] = useState<'create' | 'browse' | 'switch'>();
-  const [membersOpen, setMembersOpen] = useState(false);
+  const [panel, setPanel] = useState<RoomPanel>();
+  // Whoever closes a page is back where they were.
+  const lastRoom = useRef(roomId);
+  useEffect(() => {
+    if (roomId) lastRoom.current = roomId;
+  }, [roomId]);
+  const { state } = useEngine();
+  const back = () => {
+    const last = lastRoom.current;
+    openRoom(last && last in state.get().rooms ? last : undefined);
+  };
   useTitle(roomId);
-  useFirstRoom(roomId);
+  useFirstRoom({ page: where.page, roomId });
   useLook(roomId);
   useRoomKeys(roomId, () => setDialog((shown) => (shown ? undefined : 'switch')));
   useKey((event) => {
     if (event.key === 'Escape') setSidebarOpen(false);
   });
+  const showSidebar = () => setSidebarOpen(true);
   const close = () => setDialog(undefined);
   const create = () => setDialog('create');
   const browse = () => setDialog('browse');
@@ -115,20 +135,33 @@ export function Workspace({ onSignOut }: { onSignOut: () => void }) {
           />
         )}
         <main className="flex min-w-0 flex-1">
-          {roomState ? (
-            <RoomView
-              key={roomState.room.id}
-              roomState={roomState}
-              membersOpen={membersOpen}
-              onMembers={() => setMembersOpen((now) => !now)}
-              onSidebar={() => setSidebarOpen(true)}
-              onLeft={() => openRoom(undefined)}
-            />
-          ) : (
-            <NoRoom roomId={roomId} onSidebar={() => setSidebarOpen(true)} onCreate={create} onBrowse={browse} />
-          )}
+          <Suspense fallback={<div className="flex-1" />}>
+            {where.page === 'settings' ? (
+              <SettingsPage tab={where.tab} onClose={back} onSidebar={showSidebar} />
+            ) : where.page === 'admin' ? (
+              <AdminPage tab={where.tab} onClose={back} onSidebar={showSidebar} />
+            ) : roomState ? (
+              <RoomView
+                key={roomState.room.id}
+                roomState={roomState}
+                panel={panel}
+                onPanel={(wanted) => setPanel((now) => (now === wanted ? undefined : wanted))}
+                onSidebar={showSidebar}
+                onLeft={() => openRoom(undefined)}
+              />
+            ) : (
+              <NoRoom roomId={roomId} onSidebar={showSidebar} onCreate={create} onBrowse={browse} />
+            )}
+          </Suspense>
         </main>
       </div>
+      {where.page === 'invite' && (
+        <AcceptInvite
+          token={where.token}
+          onClose={() => openRoom(undefined, true)}
+          onAccepted={(id) => openRoom(id, true)}
+        />
+      )}
       <RoomSwitcher open={dialog === 'switch'} onClose={close} onOpen={open} />
       <CreateRoom open={dialog === 'create'} onClose={close} onCreated={open} />
       <BrowseRooms open={dialog === 'browse'} onClose={close} onJoined={open} />

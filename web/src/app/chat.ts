@@ -2,23 +2,53 @@
 import type { Call } from '../api/client';
 import { UserService } from '../api/gen/loquat/auth/v1/user_service_pb';
 import { MessageService } from '../api/gen/loquat/chat/v1/message_service_pb';
-import { RoomKind as WireKind, RoomRole as WireRole } from '../api/gen/loquat/chat/v1/room_pb';
+import {
+  RoomHistory as WireHistory,
+  RoomKind as WireKind,
+  RoomRole as WireRole,
+} from '../api/gen/loquat/chat/v1/room_pb';
 import { RoomService } from '../api/gen/loquat/chat/v1/room_service_pb';
 import * as decode from '../model/decode';
 import type { Action, State } from '../model/state';
-import type { Room, RoomKind, RoomRole, User } from '../model/types';
+import type { Room, RoomHistory, RoomKind, RoomPermissions, RoomRole, User } from '../model/types';
 
-const WIRE_ROLES = { owner: WireRole.OWNER, admin: WireRole.ADMIN, member: WireRole.MEMBER } as const;
+const WIRE_ROLES: Readonly<Record<RoomRole, WireRole>> = {
+  owner: WireRole.OWNER,
+  admin: WireRole.ADMIN,
+  moderator: WireRole.MODERATOR,
+  member: WireRole.MEMBER,
+};
+const WIRE_HISTORIES: Readonly<Record<RoomHistory, WireHistory>> = {
+  all: WireHistory.ALL,
+  'since-joined': WireHistory.SINCE_JOINED,
+};
 const PAGE = 50;
 const TYPING_EVERY_MS = 3000;
 
+export interface RoomWish {
+  readonly name: string;
+  readonly kind: RoomKind;
+  readonly topic: string;
+  /** Only those who run the room post in it. */
+  readonly announcements: boolean;
+}
+
+/** A field that is not there stays as it is. */
+export interface RoomChange {
+  readonly name?: string;
+  readonly topic?: string;
+  readonly history?: RoomHistory;
+  readonly permissions?: Partial<RoomPermissions>;
+}
+
 export interface Chat {
-  createRoom(name: string, kind: RoomKind, topic: string): Promise<string>;
+  createRoom(wish: RoomWish): Promise<string>;
   /** Public rooms and those one is in. */
   listRooms(): Promise<readonly Room[]>;
   join(roomId: string): Promise<void>;
   leave(roomId: string): Promise<void>;
-  update(roomId: string, name: string, topic: string): Promise<void>;
+  update(roomId: string, change: RoomChange): Promise<void>;
+  setArchived(roomId: string, archived: boolean): Promise<void>;
   addMember(roomId: string, userId: string): Promise<void>;
   removeMember(roomId: string, userId: string): Promise<void>;
   setRole(roomId: string, userId: string, role: RoomRole): Promise<void>;
@@ -57,9 +87,10 @@ export function chatOver(call: Call, state: () => State, dispatch: (action: Acti
   }
 
   return {
-    async createRoom(name, kind, topic) {
+    async createRoom({ name, kind, topic, announcements }) {
       const wire = kind === 'public' ? WireKind.PUBLIC : WireKind.PRIVATE;
-      const { room } = await call(rooms.createRoom, { name, kind: wire, topic, opId: newOpId() });
+      const permissions = announcements ? { post: WireRole.MODERATOR } : undefined;
+      const { room } = await call(rooms.createRoom, { name, kind: wire, topic, permissions, opId: newOpId() });
       return room?.id ?? '';
     },
     async listRooms() {
@@ -78,8 +109,16 @@ export function chatOver(call: Call, state: () => State, dispatch: (action: Acti
     async leave(roomId) {
       await call(rooms.leaveRoom, { roomId, opId: newOpId() });
     },
-    async update(roomId, name, topic) {
-      await call(rooms.updateRoom, { roomId, name, topic, opId: newOpId() });
+    async update(roomId, { name, topic, history, permissions }) {
+      const roles = Object.entries(permissions ?? {}).map(([permission, role]) => [permission, WIRE_ROLES[role]]);
+      const request = { roomId, name, topic, history: history && WIRE_HISTORIES[history], opId: newOpId() };
+      const changed = roles.length > 0 ? { ...request, permissions: Object.fromEntries(roles) } : request;
+      await call(rooms.updateRoom, changed);
+    },
+    async setArchived(roomId, archived) {
+      const request = { roomId, opId: newOpId() };
+      if (archived) await call(rooms.archiveRoom, request);
+      else await call(rooms.unarchiveRoom, request);
     },
     async addMember(roomId, userId) {
       await call(rooms.addMember, { roomId, userId, opId: newOpId() });

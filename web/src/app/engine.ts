@@ -2,6 +2,7 @@
 
 import { type Call, callOver } from '../api/client';
 import { ApiError } from '../api/errors';
+import { upload } from '../api/files';
 import { type ServerFrame, ResetReason as WireReset } from '../api/gen/loquat/edge/v1/frame_pb';
 import type { Session } from '../api/session';
 import { type Connection, Socket } from '../api/socket';
@@ -9,12 +10,17 @@ import * as decode from '../model/decode';
 import { reduce } from '../model/reducer';
 import { type Action, initialState, type ResetReason, type State, type StreamAction } from '../model/state';
 import type { Attachment, User } from '../model/types';
+import { type Account, accountOver } from './account';
+import { type Admin, adminOver } from './admin';
 import { type Chat, chatOver, newOpId } from './chat';
 import { Directory } from './directory';
+import { type Files, filesOver } from './files';
+import { type Jobs, jobsOver, listenOver } from './jobs';
 import { restore, save } from './outbox_storage';
 import { Sender } from './sender';
 import { type Cell, cell, type Readable } from './store';
 import { Tokens } from './tokens';
+import { BrowserUploadStore, tabId } from './upload_storage';
 import { Uploads } from './uploads';
 
 const RESUBSCRIBE_MS = 1000;
@@ -33,7 +39,11 @@ export interface Engine {
   readonly connection: Readable<Connection>;
   readonly directory: Pick<Directory, 'users' | 'want' | 'learn'>;
   readonly chat: Chat;
-  readonly uploads: Pick<Uploads, 'items' | 'add' | 'retry' | 'remove' | 'take'>;
+  readonly account: Account;
+  readonly admin: Admin;
+  readonly jobs: Jobs;
+  readonly files: Files;
+  readonly uploads: Omit<Uploads, 'restore' | 'connected' | 'stop'>;
   dispatch(action: Action): void;
   send(roomId: string, text: string, attachments: readonly Attachment[]): void;
   retryNow(): void;
@@ -120,7 +130,11 @@ export function startEngine(session: Session, onSessionEnded: () => void): Engin
   const onEnded = () => running && onSessionEnded();
   const { state, dispatch } = storeOf(me.id);
   const connection = cell<Connection>({ phase: 'connecting' });
-  const tokens = new Tokens(session, (token) => socket.renewToken(token), onEnded);
+  const renewed = ({ accessToken, user }: Session) => {
+    socket.renewToken(accessToken);
+    directory.learn([user]);
+  };
+  const tokens = new Tokens(session, renewed, onEnded);
   const socket = new Socket({
     url: socketUrl(),
     position: () => state.get(),
@@ -132,14 +146,25 @@ export function startEngine(session: Session, onSessionEnded: () => void): Engin
     onConnection: (next) => {
       connection.set(next);
       sender.connection(next.phase === 'live' || next.phase === 'catching-up');
+      if (next.phase === 'live') uploads.connected();
       if (next.phase === 'ended') onEnded();
     },
     renew: async () => void (await tokens.renew()),
   });
   const call = renewing(callOver(socket), async () => void (await tokens.renew()));
-  const directory = new Directory(call);
+  const directory = new Directory(call, me.id);
+  const files = filesOver(call);
+  const uploads = new Uploads({
+    userId: me.id,
+    tab: tabId(),
+    token: () => tokens.token(),
+    upload,
+    store: new BrowserUploadStore(me.id),
+    refused: (file) => files.refused(file),
+  });
   const sender = new Sender(call, state.get, dispatch);
-  directory.learn([me]);
+  const learn = (users: readonly User[]) => directory.learn(users);
+  learn([me]);
   const mend = resubscriber(state, () => socket.subscribe());
   const unsubscribe = state.subscribe(mend);
   const tick = setInterval(() => dispatch({ type: 'tick', now: Date.now() }), TICK_MS);
@@ -148,6 +173,7 @@ export function startEngine(session: Session, onSessionEnded: () => void): Engin
   addEventListener('online', online);
   addEventListener('offline', offline);
   socket.start();
+  void uploads.restore();
 
   return {
     me,
@@ -155,7 +181,14 @@ export function startEngine(session: Session, onSessionEnded: () => void): Engin
     connection,
     directory,
     chat: chatOver(call, state.get, dispatch),
-    uploads: new Uploads(() => tokens.token()),
+    account: accountOver(call, learn),
+    admin: adminOver(call, learn),
+    jobs: jobsOver(
+      call,
+      listenOver(() => tokens.token()),
+    ),
+    files,
+    uploads,
     dispatch: (action) => {
       dispatch(action);
       sender.run();
@@ -176,6 +209,7 @@ export function startEngine(session: Session, onSessionEnded: () => void): Engin
       removeEventListener('offline', offline);
       clearInterval(tick);
       unsubscribe();
+      uploads.stop();
       tokens.stop();
       socket.stop();
     },

@@ -34,6 +34,12 @@ export function useUser(id: string): User | undefined {
   return useSyncExternalStore(directory.users.subscribe, () => directory.users.get()[id]);
 }
 
+/** The own account as it is now: name and picture may have been changed since signing in. */
+export function useMe(): User {
+  const { me } = useEngine();
+  return useUser(me.id) ?? me;
+}
+
 /** What to call somebody whose name is still on its way. */
 export function nameOf(user: User | undefined): string {
   return user?.displayName ?? '…';

@@ -2,7 +2,17 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Session } from '../api/session';
 import { Tokens } from './tokens';
 
-const USER = { id: 'me', username: 'me', displayName: 'Me', bot: false, disabled: false };
+const USER = {
+  id: 'me',
+  username: 'me',
+  displayName: 'Me',
+  role: 'member',
+  bot: false,
+  disabled: false,
+  title: '',
+  about: '',
+  avatarFileId: '',
+} as const;
 const LIFETIME_MS = 600_000;
 
 function session(accessToken: string): Session {
@@ -31,7 +41,7 @@ describe('tokens', () => {
   it('are renewed when four fifths of their life are over, again and again', async () => {
     const fetch = answers([200, renewed('second')], [200, renewed('third')]);
     const told: string[] = [];
-    const tokens = new Tokens(session('first'), (token) => told.push(token), vi.fn());
+    const tokens = new Tokens(session('first'), ({ accessToken }) => told.push(accessToken), vi.fn());
     await vi.advanceTimersByTimeAsync(LIFETIME_MS * 0.8 - 1);
     expect(await tokens.token()).toBe('first');
     expect(fetch).not.toHaveBeenCalled();

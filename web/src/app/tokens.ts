@@ -10,7 +10,8 @@ export class Tokens {
 
   constructor(
     private session: Session,
-    private readonly onRenewed: (accessToken: string) => void,
+    /** Also tells what the account may do by now. */
+    private readonly onRenewed: (session: Session) => void,
     private readonly onEnded: () => void,
   ) {
     this.schedule(session.renewAt - Date.now());
@@ -43,7 +44,7 @@ export class Tokens {
       throw cause;
     }
     this.schedule(this.session.renewAt - Date.now());
-    this.onRenewed(this.session.accessToken);
+    this.onRenewed(this.session);
     return this.session;
   }
 

@@ -1,6 +1,6 @@
 /** Turns what the wire carries into the model's plain data. */
 import type { Timestamp } from '@bufbuild/protobuf/wkt';
-import type { User as WireUser } from '../api/gen/loquat/auth/v1/user_pb';
+import { type User as WireUser, WorkspaceRole as WireWorkspaceRole } from '../api/gen/loquat/auth/v1/user_pb';
 import type { Event, Snapshot as WireSnapshot } from '../api/gen/loquat/chat/v1/event_pb';
 import type { Message as WireMessage } from '../api/gen/loquat/chat/v1/message_pb';
 import {
@@ -8,10 +8,15 @@ import {
   RoomKind as WireKind,
   type Member as WireMember,
   type Membership as WireMembership,
+  type RoomPermissions as WirePermissions,
   RoomRole as WireRole,
   type Room as WireRoom,
 } from '../api/gen/loquat/chat/v1/room_pb';
-import { type File as WireFile, FileState as WireFileState } from '../api/gen/loquat/file/v1/file_pb';
+import {
+  type File as WireFile,
+  FileState as WireFileState,
+  PreviewState as WirePreview,
+} from '../api/gen/loquat/file/v1/file_pb';
 import type {
   EventBody,
   FeedEvent,
@@ -21,16 +26,29 @@ import type {
   Membership,
   Message,
   Room,
+  RoomPermissions,
   RoomRole,
   Snapshot,
   User,
+  WorkspaceRole,
 } from './types';
 
-function millis(at: Timestamp | undefined): number {
+export function millis(at: Timestamp | undefined): number {
   return at ? Number(at.seconds) * 1000 + Math.floor(at.nanos / 1e6) : 0;
 }
 
-const ROLES: Partial<Record<WireRole, RoomRole>> = { [WireRole.OWNER]: 'owner', [WireRole.ADMIN]: 'admin' };
+const ROLES: Partial<Record<WireRole, RoomRole>> = {
+  [WireRole.OWNER]: 'owner',
+  [WireRole.ADMIN]: 'admin',
+  [WireRole.MODERATOR]: 'moderator',
+  [WireRole.MEMBER]: 'member',
+};
+
+const WORKSPACE_ROLES: Partial<Record<WireWorkspaceRole, WorkspaceRole>> = {
+  [WireWorkspaceRole.OWNER]: 'owner',
+  [WireWorkspaceRole.ADMIN]: 'admin',
+  [WireWorkspaceRole.GUEST]: 'guest',
+};
 
 const FILE_STATES: Partial<Record<WireFileState, FileState>> = {
   [WireFileState.PROCESSING]: 'processing',
@@ -39,18 +57,38 @@ const FILE_STATES: Partial<Record<WireFileState, FileState>> = {
 };
 
 export function user(from: WireUser): User {
-  const { id, username, displayName, bot, disabled } = from;
-  return { id, username, displayName: displayName || username, bot, disabled };
+  const { id, username, displayName, bot, disabled, title, about, avatarFileId } = from;
+  const role = workspaceRole(from.role);
+  return { id, username, displayName: displayName || username, role, bot, disabled, title, about, avatarFileId };
+}
+
+export function workspaceRole(from: WireWorkspaceRole): WorkspaceRole {
+  return WORKSPACE_ROLES[from] ?? 'member';
 }
 
 export function room(from: WireRoom): Room {
+  const kind = from.kind === WireKind.PUBLIC ? 'public' : 'private';
   return {
     id: from.id,
     name: from.name,
-    kind: from.kind === WireKind.PUBLIC ? 'public' : 'private',
+    kind,
     topic: from.topic,
     history: from.history === WireHistory.SINCE_JOINED ? 'since-joined' : 'all',
     createdBy: from.createdBy,
+    permissions: permissions(from.permissions, kind),
+    archivedAt: millis(from.archivedAt),
+  };
+}
+
+/** What is not said means what it means in a new room. */
+function permissions(from: WirePermissions | undefined, kind: Room['kind']): RoomPermissions {
+  const role = (wire: WireRole | undefined, first: RoomRole) => ROLES[wire ?? WireRole.UNSPECIFIED] ?? first;
+  return {
+    post: role(from?.post, 'member'),
+    addMembers: role(from?.addMembers, kind === 'public' ? 'member' : 'admin'),
+    removeMembers: role(from?.removeMembers, 'admin'),
+    editRoom: role(from?.editRoom, 'admin'),
+    deleteMessages: role(from?.deleteMessages, 'moderator'),
   };
 }
 
@@ -81,6 +119,11 @@ export function file(from: WireFile): FileInfo {
     width: from.width,
     height: from.height,
     thumbnails: from.thumbnails.map(({ variant, width, height }) => ({ variant, width, height })),
+    uploaderId: from.uploaderId,
+    createdAt: millis(from.createdAt),
+    durationMs: Number(from.durationMs),
+    facts: { ...from.found, ...from.attributes },
+    previewFailure: from.preview === WirePreview.FAILED ? from.previewFailure : '',
   };
 }
 
@@ -126,6 +169,8 @@ function body(from: Event['body']): EventBody {
       return from.value.member ? { type: 'member_role_changed', member: member(from.value.member) } : { type: 'other' };
     case 'fileReady':
       return from.value.file ? { type: 'file_ready', file: file(from.value.file) } : { type: 'other' };
+    case 'fileRemoved':
+      return { type: 'file_removed', fileId: from.value.fileId };
     case 'roomJoined':
       if (!from.value.room) return { type: 'other' };
       return { type: 'room_joined', room: room(from.value.room), joinedSeq: Number(from.value.joinedSeq) };

@@ -84,11 +84,21 @@ export function putPage(messages: Messages, page: Page): Messages {
   return from < merged.from ? { ...merged, from } : merged;
 }
 
-const FILE_PROGRESS = { receiving: 0, processing: 1, failed: 2, ready: 3 } as const;
+/** A file of which nothing else is known yet. */
+export function unknownFile(id: string, roomId: string): FileInfo {
+  const looks = { width: 0, height: 0, thumbnails: [], durationMs: 0, facts: {}, previewFailure: '' };
+  const origin = { name: '', contentType: '', size: 0, uploaderId: '', createdAt: 0 };
+  return { id, roomId, state: 'receiving', failure: '', ...origin, ...looks };
+}
 
-/** A file only ever gets further. */
+const FILE_PROGRESS = { receiving: 0, processing: 1, failed: 2, ready: 3, removed: 4 } as const;
+
+/** A file only ever gets further. One that was heard of only by its removal takes its name from the other. */
 export function mergeFile(a: FileInfo, b: FileInfo): FileInfo {
-  return FILE_PROGRESS[b.state] > FILE_PROGRESS[a.state] ? b : a;
+  const [further, other] = FILE_PROGRESS[b.state] > FILE_PROGRESS[a.state] ? [b, a] : [a, b];
+  if (further.name || !other.name) return further;
+  const { name, contentType, size, uploaderId, createdAt } = other;
+  return { ...further, name, contentType, size, uploaderId, createdAt };
 }
 
 /** The message with what became known of its files since it was sent. */

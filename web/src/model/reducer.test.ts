@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { visible } from './messages';
 import { reduce, TYPING_MS } from './reducer';
 import { members, presenceIn, typingIn, unread } from './selectors';
-import { event, file, freshClient, fullHistory, ME, message, ROOM, randomFrom, Server } from './simulation';
+import { event, file, freshClient, fullHistory, ME, message, ROOM, randomFrom, room, Server } from './simulation';
 import { type Action, initialState, type State } from './state';
 import type { OutboxEntry } from './types';
 
@@ -39,6 +39,15 @@ function seen(state: State) {
 }
 
 describe('feeds', () => {
+  it('tell when a room is archived, and when it no longer is', () => {
+    const change = (seq: number, archivedAt: number): Action => {
+      return { type: 'event', event: event(seq, { type: 'room_updated', room: { ...room('x'), archivedAt } }) };
+    };
+    const archived = run([change(1, 77)], inRoom());
+    expect(archived.rooms[ROOM]?.room.archivedAt).toBe(77);
+    expect(run([change(2, 0)], archived).rooms[ROOM]?.room.archivedAt).toBe(0);
+  });
+
   it('applies each number once and moves the cursor', () => {
     const state = run([post(1), post(1), post(2), post(1)], inRoom());
     expect(texts(state)).toEqual(['text 1', 'text 2']);
@@ -149,6 +158,19 @@ describe('messages', () => {
   it('drops a page that was asked for before the room started anew', () => {
     const old = new Server().page(0, 0);
     expect(run([old], run(new Server().replay({}))).rooms[ROOM]?.messages.from).toBe(Number.POSITIVE_INFINITY);
+  });
+
+  it('keeps the name of a file that was taken out of the room, in whatever order that is heard', () => {
+    const taken: Action = { type: 'event', event: event(2, { type: 'file_removed', fileId: 'f1' }) };
+    const after = run([post(1, { files: [file('f1', 'ready')] }), taken], inRoom());
+    const late: Action = { type: 'event', event: event(3, { type: 'file_ready', file: file('f1', 'ready') }) };
+    for (const state of [after, run([late], after)]) {
+      const [message] = state.rooms[ROOM]?.messages.all ?? [];
+      expect(message?.files).toMatchObject([{ name: 'f1.png', state: 'removed', thumbnails: [] }]);
+    }
+    const first: Action = { type: 'event', event: event(1, { type: 'file_removed', fileId: 'f2' }) };
+    const told = run([first, post(2, { files: [file('f2', 'ready')] })], inRoom());
+    expect(told.rooms[ROOM]?.messages.all[0]?.files).toMatchObject([{ name: 'f2.png', state: 'removed' }]);
   });
 
   it('brings a finished file into its message, whichever comes first', () => {

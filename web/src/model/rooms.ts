@@ -1,5 +1,5 @@
 /** What the numbered events of a feed change. Whoever calls has checked that the event is the next one. */
-import { deleteMessage, mergeFile, noMessages, putFile, putMessage, withFiles } from './messages';
+import { deleteMessage, mergeFile, noMessages, putFile, putMessage, unknownFile, withFiles } from './messages';
 import { dropDelivered } from './outbox';
 import { type MemberFact, type RoomState, type State, without } from './state';
 import type { FeedEvent, FileInfo, Member, Membership, Message, RoomSnapshot, UserSnapshot } from './types';
@@ -82,6 +82,13 @@ function learnFile(state: State, file: FileInfo): State {
   return changeRoom(changed, file.roomId, (room) => ({ ...room, messages: putFile(room.messages, merged) }));
 }
 
+/** A file that was taken out: what else is known of it stays, so that messages can name it. */
+function removed(state: State, roomId: string, id: string): FileInfo {
+  const messages = state.rooms[roomId]?.messages.all ?? [];
+  const known = state.files[id] ?? messages.flatMap(({ files }) => files).find((file) => file.id === id);
+  return { ...(known ?? unknownFile(id, roomId)), state: 'removed', thumbnails: [] };
+}
+
 export function stopTyping(state: State, roomId: string, userId: string): State {
   const room = state.typing[roomId];
   if (!room || !(userId in room)) return state;
@@ -115,6 +122,8 @@ export function applyEvent(state: State, event: FeedEvent): State {
       return changeRoom(state, feedId, (room) => changeRole(room, body.member, seq, state.me));
     case 'file_ready':
       return learnFile(state, body.file);
+    case 'file_removed':
+      return learnFile(state, removed(state, feedId, body.fileId));
     case 'read':
       return { ...state, reads: { ...state.reads, [body.roomId]: { seq: body.seq, ordinal: body.ordinal } } };
     case 'room_left':

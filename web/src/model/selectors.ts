@@ -18,9 +18,11 @@ export function totalUnread(state: State): number {
   return Object.keys(state.rooms).reduce((sum, roomId) => sum + unread(state, roomId), 0);
 }
 
+/** Archived ones last. */
 export function roomsByName(state: Pick<State, 'rooms'>): RoomState[] {
+  const archived = ({ room }: RoomState) => Number(room.archivedAt > 0);
   return Object.values(state.rooms).sort(
-    (a, b) => a.room.name.localeCompare(b.room.name) || a.room.id.localeCompare(b.room.id),
+    (a, b) => archived(a) - archived(b) || a.room.name.localeCompare(b.room.name) || a.room.id.localeCompare(b.room.id),
   );
 }
 

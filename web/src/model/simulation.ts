@@ -1,8 +1,8 @@
 /** A small server and an unreliable network, for the tests of the reducer: seeded, so that a failure can be repeated. */
-import { mergeMessage } from './messages';
+import { mergeMessage, unknownFile } from './messages';
 import { reduce } from './reducer';
 import { type Action, initialState, type State } from './state';
-import type { EventBody, FeedEvent, FileInfo, Message, RoomSnapshot, UserSnapshot } from './types';
+import type { EventBody, FeedEvent, FileInfo, Message, Room, RoomSnapshot, UserSnapshot } from './types';
 
 export const ME = 'user-me';
 export const ROOM = 'room-1';
@@ -21,13 +21,26 @@ export function randomFrom(seed: number): () => number {
 export function file(id: string, state: FileInfo['state'] = 'processing'): FileInfo {
   const size = state === 'ready' ? 100 : 0;
   const thumbnails = state === 'ready' ? [{ variant: 'w320', width: 320, height: 200 }] : [];
-  const rest = { contentType: 'image/png', failure: '', width: size, height: size, thumbnails };
-  return { id, roomId: ROOM, name: `${id}.png`, size: 1, state, ...rest };
+  const rest = { contentType: 'image/png', width: size, height: size, thumbnails };
+  return { ...unknownFile(id, ROOM), name: `${id}.png`, size: 1, state, ...rest };
 }
 
 export function message(seq: number, fields: Partial<Message> = {}): Message {
   const base = { id: `m${seq}`, roomId: ROOM, seq, ordinal: seq, authorId: ME, text: `text ${seq}`, createdAt: seq };
   return { ...base, editedAt: 0, editedSeq: 0, deletedAt: 0, files: [], opId: `op${seq}`, ...fields };
+}
+
+/** A room as somebody just made it. */
+export function room(name: string): Room {
+  const role = 'member' as const;
+  const permissions = {
+    post: role,
+    addMembers: role,
+    removeMembers: 'admin',
+    editRoom: 'admin',
+    deleteMessages: 'moderator',
+  } as const;
+  return { id: ROOM, name, kind: 'public', topic: '', history: 'all', createdBy: ME, permissions, archivedAt: 0 };
 }
 
 export function event(seq: number, body: EventBody, feedId = ROOM): FeedEvent {
@@ -134,12 +147,10 @@ export class Server {
 
   private rename(): void {
     this.name = `name ${this.log.length + 1}`;
-    const fields = { kind: 'public', topic: '', history: 'all', createdBy: ME } as const;
-    this.append({ type: 'room_updated', room: { id: ROOM, name: this.name, ...fields } });
+    this.append({ type: 'room_updated', room: room(this.name) });
   }
 
   roomSnapshot(): RoomSnapshot {
-    const room = { id: ROOM, name: this.name, kind: 'public', topic: '', history: 'all', createdBy: ME } as const;
     const membership = {
       role: 'member',
       firstVisibleSeq: 1,
@@ -148,7 +159,7 @@ export class Server {
       readOrdinal: this.read.ordinal,
       memberCount: Object.keys(this.members).length,
     } as const;
-    return { type: 'room', feedId: ROOM, head: this.log.length, room, membership };
+    return { type: 'room', feedId: ROOM, head: this.log.length, room: room(this.name), membership };
   }
 
   userSnapshot(): UserSnapshot {

@@ -1,15 +1,32 @@
 /** The plain data that the app works with. Numbers of feeds fit a double; times are milliseconds since 1970. */
 
 export type RoomKind = 'public' | 'private';
-export type RoomRole = 'owner' | 'admin' | 'member';
+/** In falling order of what they may. */
+export const ROOM_ROLES = ['owner', 'admin', 'moderator', 'member'] as const;
+export type RoomRole = (typeof ROOM_ROLES)[number];
 export type RoomHistory = 'all' | 'since-joined';
+export type WorkspaceRole = 'owner' | 'admin' | 'member' | 'guest';
 
 export interface User {
   readonly id: string;
   readonly username: string;
   readonly displayName: string;
+  readonly role: WorkspaceRole;
   readonly bot: boolean;
   readonly disabled: boolean;
+  readonly title: string;
+  readonly about: string;
+  /** Of their picture; empty when there is none. */
+  readonly avatarFileId: string;
+}
+
+/** What needs which role: the lowest that may. */
+export interface RoomPermissions {
+  readonly post: RoomRole;
+  readonly addMembers: RoomRole;
+  readonly removeMembers: RoomRole;
+  readonly editRoom: RoomRole;
+  readonly deleteMessages: RoomRole;
 }
 
 export interface Room {
@@ -19,6 +36,9 @@ export interface Room {
   readonly topic: string;
   readonly history: RoomHistory;
   readonly createdBy: string;
+  readonly permissions: RoomPermissions;
+  /** Since when it can be read and left and nothing else; 0 when it is not archived. */
+  readonly archivedAt: number;
 }
 
 /** The caller's own standing in a room. */
@@ -37,7 +57,8 @@ export interface Member {
   readonly joinedSeq: number;
 }
 
-export type FileState = 'receiving' | 'processing' | 'ready' | 'failed';
+/** `removed` is final: taken out of the room. */
+export type FileState = 'receiving' | 'processing' | 'ready' | 'failed' | 'removed';
 
 export interface Thumbnail {
   readonly variant: string;
@@ -56,6 +77,15 @@ export interface FileInfo {
   readonly width: number;
   readonly height: number;
   readonly thumbnails: readonly Thumbnail[];
+  readonly uploaderId: string;
+  /** 0 while it is not complete. */
+  readonly createdAt: number;
+  /** Of a sound or film; 0 if unknown. */
+  readonly durationMs: number;
+  /** What its bytes and its uploader say of it. */
+  readonly facts: Readonly<Record<string, string>>;
+  /** Why there are no smaller pictures; empty unless making them failed. */
+  readonly previewFailure: string;
 }
 
 export interface Message {
@@ -84,6 +114,7 @@ export type EventBody =
   | { readonly type: 'member_left'; readonly userId: string }
   | { readonly type: 'member_role_changed'; readonly member: Member }
   | { readonly type: 'file_ready'; readonly file: FileInfo }
+  | { readonly type: 'file_removed'; readonly fileId: string }
   | { readonly type: 'room_joined'; readonly room: Room; readonly joinedSeq: number }
   | { readonly type: 'room_left'; readonly roomId: string; readonly leftSeq: number }
   | { readonly type: 'read'; readonly roomId: string; readonly seq: number; readonly ordinal: number }

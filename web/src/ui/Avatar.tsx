@@ -1,4 +1,5 @@
-/** Initials on a colour that belongs to the id for ever. */
+/** A picture, or initials on a colour that belongs to the id for ever. */
+import { useState } from 'react';
 import { cx } from './cx';
 
 const COLORS = [
@@ -30,17 +31,46 @@ export function initials(name: string): string {
   return (first + second).toLocaleUpperCase();
 }
 
-const SIZES = { small: 'size-6 rounded-md text-[10px]', medium: 'size-9 rounded-[10px] text-[13px]' } as const;
+const SIZES = {
+  small: 'size-6 rounded-md text-[10px]',
+  medium: 'size-9 rounded-[10px] text-[13px]',
+  large: 'size-20 rounded-2xl text-[26px]',
+} as const;
 
-export function Avatar({ id, name, size = 'medium' }: { id: string; name: string; size?: keyof typeof SIZES }) {
+interface AvatarProps {
+  id: string;
+  name: string;
+  /** Addresses to try, the best first; initials when none of them can be seen. */
+  pictures?: readonly string[];
+  size?: keyof typeof SIZES;
+}
+
+export function Avatar({ id, name, pictures = [], size = 'medium' }: AvatarProps) {
   const [background, color] = colorOf(id);
+  const key = pictures.join(' ');
+  const [failed, setFailed] = useState({ key, count: 0 });
+  const tried = failed.key === key ? failed.count : 0;
+  const picture = pictures[tried];
   return (
     <span
       aria-hidden="true"
-      className={cx('inline-flex shrink-0 select-none items-center justify-center font-bold', SIZES[size])}
+      className={cx(
+        'inline-flex shrink-0 select-none items-center justify-center overflow-hidden font-bold',
+        SIZES[size],
+      )}
       style={{ background, color }}
     >
-      {initials(name)}
+      {picture ? (
+        <img
+          key={picture}
+          src={picture}
+          alt=""
+          className="size-full object-cover"
+          onError={() => setFailed({ key, count: tried + 1 })}
+        />
+      ) : (
+        initials(name)
+      )}
     </span>
   );
 }

@@ -11,11 +11,12 @@ interface DialogProps {
   description?: string;
   /** The title is only read out. */
   bare?: boolean;
+  wide?: boolean;
   testId?: string;
   children: ReactNode;
 }
 
-export function Dialog({ open, onClose, title, description, bare, testId, children }: DialogProps) {
+export function Dialog({ open, onClose, title, description, bare, wide, testId, children }: DialogProps) {
   return (
     <Radix.Root open={open} onOpenChange={(next) => !next && onClose()}>
       <Radix.Portal>
@@ -24,8 +25,9 @@ export function Dialog({ open, onClose, title, description, bare, testId, childr
           data-testid={testId}
           aria-describedby={undefined}
           className={cx(
-            'fixed left-1/2 z-50 flex w-[calc(100vw-2rem)] max-w-md -translate-x-1/2 animate-rise flex-col overflow-hidden',
+            'fixed left-1/2 z-50 flex w-[calc(100vw-2rem)] -translate-x-1/2 animate-rise flex-col overflow-hidden',
             'quiet-focus rounded-2xl border border-line bg-paper text-ink shadow-float',
+            wide ? 'max-w-3xl' : 'max-w-md',
             bare ? 'top-[12vh] max-h-[70vh]' : 'top-1/2 max-h-[85vh] -translate-y-1/2',
           )}
         >

@@ -1,154 +1,183 @@
-/** The door: sign in, or make an account. */
-import { type FormEvent, useState } from 'react';
-import { ApiError, describeError, sentence } from '../../api/errors';
+/** The door: sign in, make an account, or ask for a link that resets the password. */
+import { useCallback, useState } from 'react';
 import { login, register, type Session } from '../../api/session';
+import { type SignInOptions, signInOptions } from '../../app/door';
+import { useForm } from '../../app/forms';
+import { useLoad } from '../../app/loading';
 import { Button } from '../../ui/Button';
 import { cx } from '../../ui/cx';
 import { Field } from '../../ui/Field';
-import { Logo } from '../../ui/Logo';
+import { FormError } from '../../ui/Notices';
+import { Door } from './Door';
+import { RequestReset } from './RequestReset';
 
-type Mode = 'in' | 'up';
+type Mode = 'in' | 'up' | 'forgotten';
 
-interface Problem {
-  readonly text: string;
-  readonly fields: Readonly<Record<string, string>>;
-  readonly reason: string;
+interface SignInProps {
+  notice?: string;
+  onSignedIn: (session: Session) => void;
 }
 
-function problemOf(cause: unknown): Problem {
-  if (!(cause instanceof ApiError)) return { text: describeError(cause), fields: {}, reason: '' };
-  const fields = Object.fromEntries(cause.violations.map((violation) => [violation.field, sentence(violation)]));
-  if (cause.reason === 'USERNAME_TAKEN') fields.username ??= cause.message;
-  return { text: Object.keys(fields).length > 0 ? '' : cause.message, fields, reason: cause.reason };
-}
-
-function useSignIn(mode: Mode, onSignedIn: (session: Session) => void) {
-  const [busy, setBusy] = useState(false);
-  const [problem, setProblem] = useState<Problem>();
-  const submit = async (event: FormEvent<HTMLFormElement>) => {
-    event.preventDefault();
-    const values = new FormData(event.currentTarget);
-    const value = (name: string) => String(values.get(name) ?? '');
-    setBusy(true);
-    setProblem(undefined);
-    try {
-      const username = value('username').trim();
-      const password = value('password');
-      const registration = { username, password, displayName: value('display_name').trim() };
-      const started =
-        mode === 'in'
-          ? login(username, password)
-          : register({ ...registration, setupToken: value('setup_token').trim() });
-      onSignedIn(await started);
-    } catch (cause) {
-      setProblem(problemOf(cause));
-      setBusy(false);
-    }
-  };
-  return { busy, problem, submit, clear: () => setProblem(undefined) };
-}
-
-export function SignIn({ notice, onSignedIn }: { notice?: string; onSignedIn: (session: Session) => void }) {
+export function SignIn({ notice, onSignedIn }: SignInProps) {
   const [mode, setMode] = useState<Mode>('in');
-  const { busy, problem, submit, clear } = useSignIn(mode, onSignedIn);
-  const [askForToken, setAskForToken] = useState(false);
-  if (problem?.reason === 'SETUP_TOKEN_REQUIRED' && !askForToken) setAskForToken(true);
-  const switchTo = (next: Mode) => {
-    clear();
-    setMode(next);
-  };
+  // The door works without this answer as well; it only says less.
+  const { value: options } = useLoad(useCallback(() => signInOptions(), []));
+  if (mode === 'forgotten') {
+    return (
+      <Door>
+        <RequestReset byMail={options?.resetByMail ?? true} onBack={() => setMode('in')} />
+      </Door>
+    );
+  }
   return (
-    <main className="relative isolate grid h-full place-items-center overflow-y-auto overflow-x-hidden bg-leaf p-4">
-      <Orchard />
-      <div className="w-full max-w-[400px]">
-        <div className="mb-6 flex items-center justify-center gap-2.5">
-          <Logo size={44} />
-          <h1 className="font-bold font-display text-[32px] text-leaf-ink tracking-tight">Loquat</h1>
-        </div>
-        <div className="rounded-2xl border border-line bg-paper p-6 shadow-float sm:p-7">
-          <ModeTabs mode={mode} onChange={switchTo} />
-          {notice && <p className="mb-4 rounded-lg bg-loquat-soft px-3 py-2 text-sm">{notice}</p>}
-          <form
-            key={mode}
-            onSubmit={submit}
-            data-testid={mode === 'in' ? 'signin-form' : 'signup-form'}
-            className="flex flex-col gap-4"
-          >
-            <Field
-              label="Username"
-              name="username"
-              data-testid="username"
-              autoComplete="username"
-              autoCapitalize="none"
-              spellCheck={false}
-              autoFocus
-              required
-              error={problem?.fields.username}
-            />
-            {mode === 'up' && (
-              <Field
-                label="Your name"
-                name="display_name"
-                data-testid="display-name"
-                autoComplete="name"
-                placeholder="As others see it"
-                error={problem?.fields.display_name}
-              />
-            )}
-            <Field
-              label="Password"
-              name="password"
-              type="password"
-              data-testid="password"
-              autoComplete={mode === 'in' ? 'current-password' : 'new-password'}
-              required
-              hint={mode === 'up' ? 'At least 8 characters.' : undefined}
-              error={problem?.fields.password}
-            />
-            {mode === 'up' && askForToken && (
-              <Field
-                label="Setup token"
-                name="setup_token"
-                data-testid="setup-token"
-                autoComplete="off"
-                hint="The server printed it when it started for the first time."
-                error={problem?.fields.setup_token}
-              />
-            )}
-            {problem?.text && (
-              <p
-                role="alert"
-                data-testid="form-error"
-                className="rounded-lg bg-danger-soft px-3 py-2 text-danger text-sm"
-              >
-                {problem.text}
-              </p>
-            )}
-            <Button type="submit" tone="primary" busy={busy} data-testid="submit" size="large" className="mt-1">
-              {mode === 'in' ? 'Sign in' : 'Create account'}
-            </Button>
-          </form>
-        </div>
-        <p className="mt-5 text-center text-[13.5px] text-leaf-ink-soft">
-          Your team's conversations, on your own server.
-        </p>
-      </div>
-    </main>
+    <Door>
+      <ModeTabs mode={mode} onChange={setMode} />
+      {notice && <p className="mb-4 rounded-lg bg-loquat-soft px-3 py-2 text-sm">{notice}</p>}
+      {mode === 'in' ? (
+        <SignInForm onSignedIn={onSignedIn} onForgotten={() => setMode('forgotten')} />
+      ) : (
+        <SignUpForm options={options} onSignedIn={onSignedIn} />
+      )}
+    </Door>
   );
 }
 
-/** Fruit at the edges, behind everything. */
-function Orchard() {
+function SignInForm({ onSignedIn, onForgotten }: Pick<SignInProps, 'onSignedIn'> & { onForgotten: () => void }) {
+  const form = useForm(['username', 'password'], async (values) => {
+    onSignedIn(await login(values.text('username'), values.raw('password')));
+  });
   return (
-    <div aria-hidden="true" className="pointer-events-none absolute inset-0 -z-10 overflow-hidden">
-      <span className="absolute -bottom-40 -left-32 rotate-[-14deg] opacity-20">
-        <Logo size={520} />
-      </span>
-      <span className="absolute -top-36 -right-28 rotate-[24deg] opacity-15 max-sm:hidden">
-        <Logo size={420} />
-      </span>
-    </div>
+    <form onSubmit={form.onSubmit} data-testid="signin-form" className="flex flex-col gap-4">
+      <Username error={form.fields.username} />
+      <Field
+        label="Password"
+        name="password"
+        type="password"
+        data-testid="password"
+        autoComplete="current-password"
+        required
+        error={form.fields.password}
+      />
+      <FormError text={form.problem?.text} />
+      <Button type="submit" tone="primary" busy={form.busy} data-testid="submit" size="large" className="mt-1">
+        Sign in
+      </Button>
+      <button
+        type="button"
+        data-testid="forgotten"
+        onClick={onForgotten}
+        className="self-center text-[13.5px] text-ink-soft underline-offset-2 hover:underline"
+      >
+        Forgot your password?
+      </button>
+    </form>
   );
+}
+
+interface SignUpFormProps {
+  options?: SignInOptions;
+  inviteToken?: string;
+  onSignedIn: (session: Session) => void;
+}
+
+const SIGN_UP = ['username', 'display_name', 'password', 'email', 'setup_token'];
+
+/** Also behind an invitation, whose token goes with it. */
+export function SignUpForm({ options, inviteToken, onSignedIn }: SignUpFormProps) {
+  const form = useForm(SIGN_UP, async (values) => {
+    const registration = {
+      username: values.text('username'),
+      password: values.raw('password'),
+      displayName: values.text('display_name'),
+      email: values.text('email'),
+      setupToken: values.text('setup_token'),
+    };
+    onSignedIn(await register({ ...registration, inviteToken }));
+  });
+  const asked = form.problem?.reason === 'SETUP_TOKEN_REQUIRED';
+  const [askForToken, setAskForToken] = useState(false);
+  if (asked && !askForToken) setAskForToken(true);
+  const { fields } = form;
+  return (
+    <form onSubmit={form.onSubmit} data-testid="signup-form" className="flex flex-col gap-4">
+      {!inviteToken && <Hint options={options} />}
+      <Username error={fields.username} />
+      <Field
+        label="Your name"
+        name="display_name"
+        data-testid="display-name"
+        autoComplete="name"
+        placeholder="As others see it"
+        error={fields.display_name}
+      />
+      <Field
+        label="Password"
+        name="password"
+        type="password"
+        data-testid="password"
+        autoComplete="new-password"
+        required
+        hint="At least 8 characters."
+        error={fields.password}
+      />
+      <Field
+        label="Mail address"
+        name="email"
+        type="email"
+        data-testid="signup-email"
+        autoComplete="email"
+        placeholder="Optional"
+        error={fields.email}
+      />
+      {(askForToken || options?.setupTokenRequired) && (
+        <Field
+          label="Setup token"
+          name="setup_token"
+          data-testid="setup-token"
+          autoComplete="off"
+          hint="The server printed it when it started for the first time."
+          error={fields.setup_token}
+        />
+      )}
+      <FormError text={form.problem?.text} />
+      <Button type="submit" tone="primary" busy={form.busy} data-testid="submit" size="large" className="mt-1">
+        Create account
+      </Button>
+    </form>
+  );
+}
+
+function Username({ error }: { error: string | undefined }) {
+  return (
+    <Field
+      label="Username"
+      name="username"
+      data-testid="username"
+      autoComplete="username"
+      autoCapitalize="none"
+      spellCheck={false}
+      autoFocus
+      required
+      error={error}
+    />
+  );
+}
+
+function Hint({ options }: { options: SignInOptions | undefined }) {
+  if (!options) return null;
+  const texts = {
+    open: '',
+    invite: 'You need an invitation to register here. If you have one, open its link.',
+    closed: 'Nobody can register here by themselves. Ask an administrator for an account.',
+  };
+  const text = options.firstAccount
+    ? 'There is no account yet: yours will own this workspace.'
+    : texts[options.registration];
+  return text ? (
+    <p data-testid="signup-hint" className="rounded-lg bg-loquat-soft px-3 py-2 text-sm">
+      {text}
+    </p>
+  ) : null;
 }
 
 function ModeTabs({ mode, onChange }: { mode: Mode; onChange: (mode: Mode) => void }) {

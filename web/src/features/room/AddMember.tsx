@@ -1,5 +1,6 @@
 import { UserPlus } from 'lucide-react';
 import { useEffect, useState } from 'react';
+import { avatarUrls } from '../../api/files';
 import { useEngine } from '../../app/hooks';
 import { telling } from '../../app/toasts';
 import type { Member, Room, User } from '../../model/types';
@@ -66,7 +67,7 @@ export function AddMember({ room, members }: { room: Room; members: readonly Mem
                   onClick={() => void add(user)}
                   className="flex w-full items-center gap-2.5 rounded-lg px-2 py-1.5 text-left hover:bg-sunken"
                 >
-                  <Avatar id={user.id} name={user.displayName} size="small" />
+                  <Avatar id={user.id} name={user.displayName} pictures={avatarUrls(user.avatarFileId)} size="small" />
                   <span className="min-w-0 flex-1 truncate text-sm">
                     {user.displayName} <span className="text-ink-faint">@{user.username}</span>
                   </span>

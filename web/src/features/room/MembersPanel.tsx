@@ -1,6 +1,7 @@
 /** Who is in the room, and the way to add and remove somebody. */
-import { MoreHorizontal, ShieldCheck, UserMinus, X } from 'lucide-react';
+import { MoreHorizontal, ShieldCheck, UserMinus } from 'lucide-react';
 import { useEffect, useMemo, useState } from 'react';
+import { avatarUrls } from '../../api/files';
 import { nameOf, useConnection, useEngine, useModel, useUser } from '../../app/hooks';
 import { telling } from '../../app/toasts';
 import { members, presenceIn } from '../../model/selectors';
@@ -12,13 +13,20 @@ import { Confirm } from '../../ui/Confirm';
 import { Menu, MenuItem } from '../../ui/Menu';
 import { OnlineDot } from '../../ui/OnlineDot';
 import { AddMember } from './AddMember';
+import { Panel } from './Panel';
+import { useRights } from './useRights';
 
-const ROLES = { owner: 'Owner', admin: 'Admin', member: '' } as const;
-const MAKE = { owner: 'Make owner', admin: 'Make admin', member: 'Make member' } as const;
+const ROLES = { owner: 'Owner', admin: 'Admin', moderator: 'Moderator', member: '' } as const;
+const MAKE = {
+  owner: 'Make owner',
+  admin: 'Make admin',
+  moderator: 'Make moderator',
+  member: 'Make member',
+} as const;
 
 export function MembersPanel({ roomState, onClose }: { roomState: RoomState; onClose: () => void }) {
   const { me, chat } = useEngine();
-  const { room, membership } = roomState;
+  const { room } = roomState;
   const list = useMemo(() => members(roomState), [roomState]);
   const presence = useModel((state) => presenceIn(state, room.id));
   const live = useConnection().phase === 'live';
@@ -28,22 +36,10 @@ export function MembersPanel({ roomState, onClose }: { roomState: RoomState; onC
   useEffect(() => {
     if (live) void telling(chat.loadMembers(room.id));
   }, [chat, room.id, live, generation]);
-  const moderates = membership.role !== 'member';
-  const removable = (member: Member) =>
-    moderates && member.userId !== me.id && (membership.role === 'owner' || member.role !== 'owner');
+  const rights = useRights(roomState);
   return (
-    <aside
-      aria-label="Members"
-      data-testid="members-panel"
-      className="flex w-72 shrink-0 flex-col border-line border-l bg-paper max-lg:absolute max-lg:inset-y-0 max-lg:right-0 max-lg:z-20 max-lg:shadow-float"
-    >
-      <div className="flex h-14 shrink-0 items-center justify-between border-line border-b pr-3 pl-5">
-        <h3 className="font-display font-semibold text-[15px]">Members</h3>
-        <IconButton label="Hide members" onClick={onClose}>
-          <X size={17} />
-        </IconButton>
-      </div>
-      {(moderates || room.kind === 'public') && <AddMember room={room} members={list} />}
+    <Panel title="Members" testId="members-panel" onClose={onClose}>
+      {rights.addMembers && <AddMember room={room} members={list} />}
       <ul className="min-h-0 flex-1 overflow-y-auto px-2.5 py-2">
         {list.map((member) => (
           <MemberItem
@@ -51,12 +47,13 @@ export function MembersPanel({ roomState, onClose }: { roomState: RoomState; onC
             member={member}
             mine={member.userId === me.id}
             online={presence?.userIds.has(member.userId) ?? false}
-            onRole={
-              membership.role === 'owner' && member.userId !== me.id
-                ? (role) => void telling(chat.setRole(room.id, member.userId, role))
+            roles={member.userId === me.id ? [] : rights.promote(member.role)}
+            onRole={(role) => void telling(chat.setRole(room.id, member.userId, role))}
+            onRemove={
+              member.userId !== me.id && rights.remove(member.role)
+                ? (name) => setRemoving({ id: member.userId, name })
                 : undefined
             }
-            onRemove={removable(member) ? (name) => setRemoving({ id: member.userId, name }) : undefined}
           />
         ))}
       </ul>
@@ -69,7 +66,7 @@ export function MembersPanel({ roomState, onClose }: { roomState: RoomState; onC
           onClose={() => setRemoving(undefined)}
         />
       )}
-    </aside>
+    </Panel>
   );
 }
 
@@ -77,11 +74,13 @@ interface MemberItemProps {
   member: Member;
   mine: boolean;
   online: boolean;
-  onRole?: (role: RoomRole) => void;
+  /** What can be made of them. */
+  roles: readonly RoomRole[];
+  onRole: (role: RoomRole) => void;
   onRemove?: (name: string) => void;
 }
 
-function MemberItem({ member, mine, online, onRole, onRemove }: MemberItemProps) {
+function MemberItem({ member, mine, online, roles, onRole, onRemove }: MemberItemProps) {
   const user = useUser(member.userId);
   const name = nameOf(user);
   return (
@@ -92,7 +91,7 @@ function MemberItem({ member, mine, online, onRole, onRemove }: MemberItemProps)
       className="group/member flex items-center gap-2.5 rounded-lg px-2.5 py-1.5 hover:bg-sunken"
     >
       <span className="relative shrink-0">
-        <Avatar id={member.userId} name={name} />
+        <Avatar id={member.userId} name={name} pictures={avatarUrls(user?.avatarFileId)} />
         {online && (
           <>
             <OnlineDot className="absolute -right-0.5 -bottom-0.5 ring-2 ring-paper" />
@@ -110,7 +109,7 @@ function MemberItem({ member, mine, online, onRole, onRemove }: MemberItemProps)
           {ROLES[member.role] && ` · ${ROLES[member.role]}`}
         </span>
       </span>
-      {onRole && <RoleMenu name={name} role={member.role} onRole={onRole} />}
+      {roles.length > 0 && <RoleMenu name={name} roles={roles} onRole={onRole} />}
       {onRemove && (
         <IconButton
           label={`Remove ${name}`}
@@ -128,13 +127,12 @@ function MemberItem({ member, mine, online, onRole, onRemove }: MemberItemProps)
 
 interface RoleMenuProps {
   name: string;
-  role: RoomRole;
+  roles: readonly RoomRole[];
   onRole: (role: RoomRole) => void;
 }
 
-/** What an owner can make of somebody. */
-function RoleMenu({ name, role, onRole }: RoleMenuProps) {
-  const others = (['owner', 'admin', 'member'] as const).filter((other) => other !== role);
+/** What can be made of somebody. */
+function RoleMenu({ name, roles, onRole }: RoleMenuProps) {
   return (
     <Menu
       trigger={
@@ -147,7 +145,7 @@ function RoleMenu({ name, role, onRole }: RoleMenuProps) {
         </IconButton>
       }
     >
-      {others.map((other) => (
+      {roles.map((other) => (
         <MenuItem key={other} testId={`make-${other}`} icon={<ShieldCheck size={15} />} onSelect={() => onRole(other)}>
           {MAKE[other]}
         </MenuItem>

@@ -1,4 +1,4 @@
-import { Ellipsis, LogOut, Menu as MenuIcon, Pencil, Users } from 'lucide-react';
+import { Archive, ArchiveRestore, Ellipsis, Files, LogOut, Menu as MenuIcon, Settings2, Users } from 'lucide-react';
 import { useState } from 'react';
 import { useEngine, useModel } from '../../app/hooks';
 import { telling } from '../../app/toasts';
@@ -9,23 +9,31 @@ import { Confirm } from '../../ui/Confirm';
 import { cx } from '../../ui/cx';
 import { Menu, MenuItem, MenuSeparator } from '../../ui/Menu';
 import { OnlineDot } from '../../ui/OnlineDot';
+import { Tag } from '../../ui/Table';
 import { RoomIcon } from '../sidebar/RoomItem';
 import { RoomSettings } from './RoomSettings';
+import type { RoomPanel } from './RoomView';
+import { useRights } from './useRights';
 
 interface RoomHeaderProps {
   roomState: RoomState;
-  membersOpen: boolean;
-  onMembers: () => void;
+  panel: RoomPanel | undefined;
+  onPanel: (panel: RoomPanel) => void;
   onSidebar: () => void;
   onLeft: () => void;
 }
 
-export function RoomHeader({ roomState, membersOpen, onMembers, onSidebar, onLeft }: RoomHeaderProps) {
+export function RoomHeader({ roomState, panel, onPanel, onSidebar, onLeft }: RoomHeaderProps) {
   const { room, membership } = roomState;
   const { chat } = useEngine();
   const online = useModel((state) => presenceIn(state, room.id)?.count);
-  const [dialog, setDialog] = useState<'leave' | 'settings'>();
+  const [dialog, setDialog] = useState<'leave' | 'settings' | 'archive'>();
+  const rights = useRights(roomState);
+  const archived = room.archivedAt > 0;
+  const membersOpen = panel === 'members';
+  const onMembers = () => onPanel('members');
   const close = () => setDialog(undefined);
+  const archive = (next: boolean) => telling(chat.setArchived(room.id, next));
   const leave = async () => {
     if (await telling(chat.leave(room.id).then(() => true))) onLeft();
   };
@@ -40,6 +48,7 @@ export function RoomHeader({ roomState, membersOpen, onMembers, onSidebar, onLef
       <h2 data-testid="room-title" className="min-w-0 shrink truncate font-display font-semibold text-[17px]">
         {room.name}
       </h2>
+      {archived && <Tag>Archived</Tag>}
       {room.topic && (
         <p title={room.topic} className="ml-1 min-w-0 flex-1 truncate text-[13.5px] text-ink-soft max-md:hidden">
           {room.topic}
@@ -67,6 +76,15 @@ export function RoomHeader({ roomState, membersOpen, onMembers, onSidebar, onLef
             </span>
           )}
         </button>
+        <IconButton
+          label="Files of this room"
+          data-testid="files-toggle"
+          aria-pressed={panel === 'files'}
+          className={panel === 'files' ? 'bg-sunken text-ink' : undefined}
+          onClick={() => onPanel('files')}
+        >
+          <Files size={18} />
+        </IconButton>
         <Menu
           trigger={
             <IconButton label="Room menu" data-testid="room-menu">
@@ -77,9 +95,19 @@ export function RoomHeader({ roomState, membersOpen, onMembers, onSidebar, onLef
           <MenuItem icon={<Users size={16} />} onSelect={onMembers}>
             {membersOpen ? 'Hide members' : 'Show members'}
           </MenuItem>
-          {membership.role !== 'member' && (
-            <MenuItem testId="rename-room" icon={<Pencil size={16} />} onSelect={() => setDialog('settings')}>
-              Name and topic…
+          {(rights.edit || rights.manage) && (
+            <MenuItem testId="rename-room" icon={<Settings2 size={16} />} onSelect={() => setDialog('settings')}>
+              Room settings…
+            </MenuItem>
+          )}
+          {rights.archive && !archived && (
+            <MenuItem testId="archive-room" icon={<Archive size={16} />} onSelect={() => setDialog('archive')}>
+              Archive…
+            </MenuItem>
+          )}
+          {rights.archive && archived && (
+            <MenuItem testId="unarchive-room" icon={<ArchiveRestore size={16} />} onSelect={() => void archive(false)}>
+              Open again
             </MenuItem>
           )}
           <MenuSeparator />
@@ -88,7 +116,16 @@ export function RoomHeader({ roomState, membersOpen, onMembers, onSidebar, onLef
           </MenuItem>
         </Menu>
       </div>
-      <RoomSettings room={room} open={dialog === 'settings'} onClose={close} />
+      {dialog === 'settings' && <RoomSettings room={room} rights={rights} onClose={close} />}
+      {dialog === 'archive' && (
+        <Confirm
+          title={`Archive ${room.name}?`}
+          text="It can be read and left from then on, and nothing else, until it is opened again."
+          action="Archive"
+          onConfirm={() => void archive(true)}
+          onClose={close}
+        />
+      )}
       {dialog === 'leave' && (
         <Confirm
           title={`Leave ${room.name}?`}

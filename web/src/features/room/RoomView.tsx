@@ -2,17 +2,25 @@
 import { type DragEvent, useCallback, useEffect, useRef, useState } from 'react';
 import { useEngine, useKey } from '../../app/hooks';
 import { visible } from '../../model/messages';
+import { whyNotPost } from '../../model/policy';
 import type { RoomState } from '../../model/state';
 import { Composer, useAttach } from '../composer/Composer';
+import { NoComposer } from '../composer/NoComposer';
 import { TypingLine } from '../composer/TypingLine';
 import { Timeline } from '../timeline/Timeline';
+import { FilesPanel } from './FilesPanel';
 import { MembersPanel } from './MembersPanel';
 import { RoomHeader } from './RoomHeader';
+import { useAsker, useRights } from './useRights';
+
+/** What is shown beside the conversation. */
+export type RoomPanel = 'members' | 'files';
 
 interface RoomViewProps {
   roomState: RoomState;
-  membersOpen: boolean;
-  onMembers: () => void;
+  panel: RoomPanel | undefined;
+  /** Opens it, or closes it when it is open. */
+  onPanel: (panel: RoomPanel) => void;
   onSidebar: () => void;
   onLeft: () => void;
 }
@@ -26,12 +34,14 @@ function typesText(event: KeyboardEvent): boolean {
   return !taken && event.key.length === 1 && event.key !== ' ' && !event.ctrlKey && !event.metaKey && !event.altKey;
 }
 
-export function RoomView({ roomState, membersOpen, onMembers, onSidebar, onLeft }: RoomViewProps) {
+export function RoomView({ roomState, panel, onPanel, onSidebar, onLeft }: RoomViewProps) {
   const { me, state } = useEngine();
   const { room } = roomState;
   const field = useRef<HTMLTextAreaElement>(null);
   const [editing, setEditing] = useState<string>();
-  const drop = useDropZone(useAttach(room.id));
+  const rights = useRights(roomState);
+  const whyNot = whyNotPost(room, useAsker(roomState));
+  const drop = useDropZone(useAttach(room.id), rights.post);
   useEffect(() => {
     // On a touch screen this would open the keyboard.
     if (matchMedia('(pointer: fine)').matches) field.current?.focus();
@@ -58,15 +68,13 @@ export function RoomView({ roomState, membersOpen, onMembers, onSidebar, onLeft 
         onDragLeave={drop.leave}
         onDrop={drop.drop}
       >
-        <RoomHeader
-          roomState={roomState}
-          membersOpen={membersOpen}
-          onMembers={onMembers}
-          onSidebar={onSidebar}
-          onLeft={onLeft}
-        />
-        <Timeline roomState={roomState} editing={editing} onEdit={edit} />
-        <Composer room={room} field={field} onEditLast={editLast} />
+        <RoomHeader roomState={roomState} panel={panel} onPanel={onPanel} onSidebar={onSidebar} onLeft={onLeft} />
+        <Timeline roomState={roomState} rights={rights} editing={rights.post ? editing : undefined} onEdit={edit} />
+        {whyNot ? (
+          <NoComposer room={room} why={whyNot} mayUnarchive={rights.archive} />
+        ) : (
+          <Composer room={room} field={field} onEditLast={editLast} />
+        )}
         <TypingLine roomId={room.id} />
         {drop.active && (
           <div className="pointer-events-none absolute inset-3 z-20 grid place-items-center rounded-2xl border-2 border-loquat border-dashed bg-paper/85 font-display font-semibold text-lg">
@@ -74,14 +82,15 @@ export function RoomView({ roomState, membersOpen, onMembers, onSidebar, onLeft 
           </div>
         )}
       </section>
-      {membersOpen && <MembersPanel roomState={roomState} onClose={onMembers} />}
+      {panel === 'members' && <MembersPanel roomState={roomState} onClose={() => onPanel('members')} />}
+      {panel === 'files' && <FilesPanel roomState={roomState} rights={rights} onClose={() => onPanel('files')} />}
     </div>
   );
 }
 
-function useDropZone(attach: (files: Iterable<File>) => void) {
+function useDropZone(attach: (files: Iterable<File>) => void, open: boolean) {
   const [depth, setDepth] = useState(0);
-  const files = (event: DragEvent) => event.dataTransfer.types.includes('Files');
+  const files = (event: DragEvent) => open && event.dataTransfer.types.includes('Files');
   return {
     active: depth > 0,
     enter: (event: DragEvent) => files(event) && setDepth((now) => now + 1),

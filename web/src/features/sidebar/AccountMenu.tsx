@@ -1,5 +1,7 @@
-import { ChevronsUpDown, LogOut, Monitor, Moon, Sun } from 'lucide-react';
-import { useCell, useEngine } from '../../app/hooks';
+import { ChevronsUpDown, LogOut, Monitor, Moon, Settings, ShieldUser, Sun } from 'lucide-react';
+import { avatarUrls } from '../../api/files';
+import { useCell, useMe } from '../../app/hooks';
+import { go } from '../../app/route';
 import { chooseTheme, theme } from '../../app/theme';
 import { Avatar } from '../../ui/Avatar';
 import { Menu, MenuItem, MenuLabel, MenuSeparator } from '../../ui/Menu';
@@ -11,7 +13,8 @@ const THEMES = [
 ] as const;
 
 export function AccountMenu({ onSignOut }: { onSignOut: () => void }) {
-  const { me } = useEngine();
+  const me = useMe();
+  const administers = me.role === 'owner' || me.role === 'admin';
   const chosen = useCell(theme);
   const trigger = (
     <button
@@ -19,7 +22,7 @@ export function AccountMenu({ onSignOut }: { onSignOut: () => void }) {
       data-testid="account-menu"
       className="flex w-full items-center gap-2.5 rounded-xl p-2 text-left transition-colors hover:bg-leaf-hover data-[state=open]:bg-leaf-hover"
     >
-      <Avatar id={me.id} name={me.displayName} />
+      <Avatar id={me.id} name={me.displayName} pictures={avatarUrls(me.avatarFileId)} />
       <span className="min-w-0 flex-1 leading-tight">
         <span data-testid="my-name" className="block truncate font-semibold text-sm">
           {me.displayName}
@@ -40,6 +43,23 @@ export function AccountMenu({ onSignOut }: { onSignOut: () => void }) {
             {chosen === value && <span className="sr-only">, chosen</span>}
           </MenuItem>
         ))}
+        <MenuSeparator />
+        <MenuItem
+          testId="open-settings"
+          icon={<Settings size={16} />}
+          onSelect={() => go({ page: 'settings', tab: 'profile' })}
+        >
+          Your account…
+        </MenuItem>
+        {administers && (
+          <MenuItem
+            testId="open-admin"
+            icon={<ShieldUser size={16} />}
+            onSelect={() => go({ page: 'admin', tab: 'users' })}
+          >
+            Administration…
+          </MenuItem>
+        )}
         <MenuSeparator />
         <MenuItem testId="sign-out" icon={<LogOut size={16} />} onSelect={onSignOut}>
           Sign out

@@ -4,6 +4,7 @@ import { telling } from '../../app/toasts';
 import type { Room } from '../../model/types';
 import { Button } from '../../ui/Button';
 import { Dialog } from '../../ui/Dialog';
+import { Tag } from '../../ui/Table';
 import { RoomIcon } from './RoomItem';
 
 interface BrowseRoomsProps {
@@ -80,7 +81,9 @@ function PublicRoom({ room, onJoined }: { room: Room; onJoined: (roomId: string)
         <span className="block truncate font-medium text-sm">{room.name}</span>
         {room.topic && <span className="block truncate text-[13px] text-ink-soft">{room.topic}</span>}
       </span>
-      {inside ? (
+      {room.archivedAt > 0 && !inside ? (
+        <Tag>Archived</Tag>
+      ) : inside ? (
         <Button tone="quiet" size="small" onClick={() => onJoined(room.id)}>
           Open
         </Button>

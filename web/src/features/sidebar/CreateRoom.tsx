@@ -1,12 +1,13 @@
 import { Hash, Lock } from 'lucide-react';
-import { type FormEvent, useState } from 'react';
-import { describeError } from '../../api/errors';
+import { useState } from 'react';
+import { useForm } from '../../app/forms';
 import { useEngine } from '../../app/hooks';
 import type { RoomKind } from '../../model/types';
 import { Button } from '../../ui/Button';
 import { cx } from '../../ui/cx';
 import { Dialog } from '../../ui/Dialog';
 import { Field } from '../../ui/Field';
+import { FormError } from '../../ui/Notices';
 
 interface CreateRoomProps {
   open: boolean;
@@ -30,22 +31,12 @@ export function CreateRoom({ open, onClose, onCreated }: CreateRoomProps) {
 function CreateRoomForm({ onClose, onCreated }: Omit<CreateRoomProps, 'open'>) {
   const { chat } = useEngine();
   const [kind, setKind] = useState<RoomKind>('public');
-  const [busy, setBusy] = useState(false);
-  const [error, setError] = useState('');
-  const submit = async (event: FormEvent<HTMLFormElement>) => {
-    event.preventDefault();
-    const values = new FormData(event.currentTarget);
-    setBusy(true);
-    try {
-      const topic = String(values.get('topic') ?? '').trim();
-      onCreated(await chat.createRoom(String(values.get('name') ?? '').trim(), kind, topic));
-    } catch (cause) {
-      setError(describeError(cause));
-      setBusy(false);
-    }
-  };
+  const form = useForm(['name', 'topic'], async (values) => {
+    const announcements = values.text('announcements') === 'on';
+    onCreated(await chat.createRoom({ name: values.text('name'), topic: values.text('topic'), kind, announcements }));
+  });
   return (
-    <form onSubmit={submit} className="flex flex-col gap-4 px-5 pb-5">
+    <form onSubmit={form.onSubmit} className="flex flex-col gap-4 px-5 pb-5">
       <Field
         label="Name"
         name="name"
@@ -54,9 +45,16 @@ function CreateRoomForm({ onClose, onCreated }: Omit<CreateRoomProps, 'open'>) {
         maxLength={80}
         autoFocus
         autoComplete="off"
-        error={error}
+        error={form.fields.name}
       />
-      <Field label="What it is about" name="topic" maxLength={1024} autoComplete="off" placeholder="Optional" />
+      <Field
+        label="What it is about"
+        name="topic"
+        maxLength={1024}
+        autoComplete="off"
+        placeholder="Optional"
+        error={form.fields.topic}
+      />
       <fieldset className="grid grid-cols-2 gap-2">
         <legend className="sr-only">Who can find it</legend>
         {KINDS.map(([value, label, hint, Icon]) => (
@@ -82,11 +80,24 @@ function CreateRoomForm({ onClose, onCreated }: Omit<CreateRoomProps, 'open'>) {
           </label>
         ))}
       </fieldset>
+      <label className="flex cursor-pointer items-start gap-2.5 text-sm">
+        <input
+          type="checkbox"
+          name="announcements"
+          data-testid="room-announcements"
+          className="mt-1 size-4 accent-loquat"
+        />
+        <span>
+          <span className="font-medium">Announcements only</span>
+          <span className="block text-[13px] text-ink-soft">Moderators and above post, everybody reads.</span>
+        </span>
+      </label>
+      <FormError text={form.problem?.text} />
       <div className="flex justify-end gap-2 pt-1">
         <Button tone="quiet" onClick={onClose}>
           Cancel
         </Button>
-        <Button type="submit" tone="primary" busy={busy} data-testid="create-room-submit">
+        <Button type="submit" tone="primary" busy={form.busy} data-testid="create-room-submit">
           Create room
         </Button>
       </div>

@@ -1,4 +1,4 @@
-import { Hash, Lock } from 'lucide-react';
+import { Archive, Hash, Lock } from 'lucide-react';
 import { memo } from 'react';
 import { focused } from '../../app/focus';
 import { useCell, useModel } from '../../app/hooks';
@@ -7,6 +7,7 @@ import type { Room } from '../../model/types';
 import { cx } from '../../ui/cx';
 
 export function RoomIcon({ room, size = 15 }: { room: Room; size?: number }) {
+  if (room.archivedAt > 0) return <Archive size={size} className="shrink-0" aria-label="Archived" />;
   const Icon = room.kind === 'public' ? Hash : Lock;
   return <Icon size={size} className="shrink-0" aria-label={room.kind === 'public' ? 'Public' : 'Private'} />;
 }

@@ -1,7 +1,7 @@
 /** Rooms, and the way to everything else. */
 import { Compass, Plus, Search } from 'lucide-react';
 import { useMemo } from 'react';
-import { useModel } from '../../app/hooks';
+import { useMe, useModel } from '../../app/hooks';
 import { roomsByName } from '../../model/selectors';
 import { Logo } from '../../ui/Logo';
 import { AccountMenu } from './AccountMenu';
@@ -19,6 +19,7 @@ interface SidebarProps {
 const ON_LEAF = 'text-leaf-ink-soft hover:bg-leaf-hover hover:text-leaf-ink';
 
 export function Sidebar({ openRoomId, onOpen, onSwitch, onCreate, onBrowse, onSignOut }: SidebarProps) {
+  const guest = useMe().role === 'guest';
   return (
     <nav aria-label="Rooms" className="flex h-full w-full flex-col bg-leaf text-leaf-ink">
       <div className="flex h-14 items-center gap-2.5 px-4">
@@ -38,10 +39,12 @@ export function Sidebar({ openRoomId, onOpen, onSwitch, onCreate, onBrowse, onSi
         </button>
       </div>
       <RoomList openRoomId={openRoomId} onOpen={onOpen} />
-      <div className="flex flex-col gap-0.5 px-3 pt-2 pb-2">
-        <SidebarAction icon={<Plus size={16} />} label="New room" testId="create-room" onClick={onCreate} />
-        <SidebarAction icon={<Compass size={16} />} label="Browse rooms" testId="browse-rooms" onClick={onBrowse} />
-      </div>
+      {!guest && (
+        <div className="flex flex-col gap-0.5 px-3 pt-2 pb-2">
+          <SidebarAction icon={<Plus size={16} />} label="New room" testId="create-room" onClick={onCreate} />
+          <SidebarAction icon={<Compass size={16} />} label="Browse rooms" testId="browse-rooms" onClick={onBrowse} />
+        </div>
+      )}
       <AccountMenu onSignOut={onSignOut} />
     </nav>
   );

@@ -1,25 +1,15 @@
 /** The files of a message: pictures as thumbnails, everything else as a chip. */
-import { Download, FileText, TriangleAlert } from 'lucide-react';
 import { useState } from 'react';
 import { fileUrl } from '../../api/files';
+import { kindOf } from '../../model/files';
 import type { FileInfo } from '../../model/types';
+import { FileChip } from './FileChip';
 import { Lightbox } from './Lightbox';
+import { Player } from './Player';
 
 const MOST_WIDTH = 320;
 const MOST_HEIGHT = 280;
 const SMALL_BYTES = 512 * 1024;
-
-export function sizeText(bytes: number): string {
-  const units = ['B', 'KiB', 'MiB', 'GiB'];
-  const power = bytes > 0 ? Math.min(units.length - 1, Math.floor(Math.log2(bytes) / 10)) : 0;
-  const value = bytes / 1024 ** power;
-  return `${power > 0 && value < 10 ? value.toFixed(1) : Math.round(value)} ${units[power]}`;
-}
-
-/** What the browser can be shown without harm; the server sends anything else as a download. */
-function isPicture(file: FileInfo): boolean {
-  return /^image\/(png|jpeg|gif|webp)$/.test(file.contentType) && file.state !== 'failed';
-}
 
 /** The space a picture takes before it is there, so that nothing jumps. */
 function box(file: FileInfo): { width: number; height: number } {
@@ -38,8 +28,8 @@ function sourceOf(file: FileInfo): string {
 
 export function Attachments({ files }: { files: readonly FileInfo[] }) {
   const [open, setOpen] = useState<FileInfo>();
-  const pictures = files.filter(isPicture);
-  const others = files.filter((file) => !isPicture(file));
+  const pictures = files.filter((file) => kindOf(file) === 'picture');
+  const others = files.filter((file) => kindOf(file) !== 'picture');
   return (
     <div className="mt-1.5 flex flex-col gap-2">
       {pictures.length > 0 && (
@@ -50,7 +40,7 @@ export function Attachments({ files }: { files: readonly FileInfo[] }) {
         </div>
       )}
       {others.map((file) => (
-        <FileChip key={file.id} file={file} />
+        <OtherFile key={file.id} file={file} />
       ))}
       {open && <Lightbox files={pictures} start={open} onClose={() => setOpen(undefined)} />}
     </div>
@@ -87,34 +77,9 @@ function Picture({ file, onOpen }: { file: FileInfo; onOpen: () => void }) {
   );
 }
 
-function FileChip({ file }: { file: FileInfo }) {
-  if (file.state === 'failed') {
-    return (
-      <div className="flex max-w-sm items-center gap-2.5 rounded-xl border border-line px-3 py-2 text-danger text-sm">
-        <TriangleAlert size={18} className="shrink-0" />
-        <span className="min-w-0">
-          <span className="block truncate font-medium">{file.name}</span>
-          <span className="block text-[13px]">{file.failure || 'The file is not usable.'}</span>
-        </span>
-      </div>
-    );
-  }
-  return (
-    <a
-      href={fileUrl(file.id)}
-      download={file.name}
-      data-testid="message-file"
-      data-state={file.state}
-      className="group/chip flex w-fit max-w-full items-center gap-3 rounded-xl border border-line bg-raised py-2 pr-3 pl-2.5 transition-colors hover:bg-sunken"
-    >
-      <span className="inline-flex size-9 shrink-0 items-center justify-center rounded-lg bg-loquat-soft text-loquat-ink">
-        <FileText size={18} />
-      </span>
-      <span className="min-w-0 leading-snug">
-        <span className="block max-w-72 truncate font-medium text-sm">{file.name}</span>
-        <span className="block text-[12.5px] text-ink-faint">{sizeText(file.size)}</span>
-      </span>
-      <Download size={16} className="ml-1 shrink-0 text-ink-faint group-hover/chip:text-ink" aria-label="Download" />
-    </a>
-  );
+/** Sounds and films are played in place once they are checked. */
+function OtherFile({ file }: { file: FileInfo }) {
+  const kind = kindOf(file);
+  const playable = file.state === 'ready' && (kind === 'sound' || kind === 'film');
+  return playable ? <Player file={file} film={kind === 'film'} /> : <FileChip file={file} />;
 }

@@ -1,5 +1,6 @@
 import { Copy, Ellipsis, Pencil, Trash2 } from 'lucide-react';
 import { type KeyboardEvent, memo, type ReactNode, useState } from 'react';
+import { avatarUrls } from '../../api/files';
 import { nameOf, useUser } from '../../app/hooks';
 import type { Message } from '../../model/types';
 import { Avatar } from '../../ui/Avatar';
@@ -23,18 +24,19 @@ interface MessageItemProps {
   message: Message;
   first: boolean;
   mine: boolean;
+  mayEdit: boolean;
   mayDelete: boolean;
   editing: boolean;
   actions: MessageActions;
 }
 
 export const MessageItem = memo(function MessageItem(props: MessageItemProps) {
-  const { message, first, mine, mayDelete, editing, actions } = props;
+  const { message, first, mine, mayEdit, mayDelete, editing, actions } = props;
   const author = useUser(message.authorId);
   const deleted = message.deletedAt > 0;
   const press = (event: KeyboardEvent<HTMLElement>) => {
     if (event.target !== event.currentTarget || event.ctrlKey || event.metaKey || deleted) return;
-    if (event.key === 'e' && mine) {
+    if (event.key === 'e' && mayEdit) {
       event.preventDefault();
       actions.edit(message);
     } else if (event.key === 'Delete' && mayDelete) actions.remove(message);
@@ -123,7 +125,7 @@ export function MessageFrame(props: MessageFrameProps) {
     >
       <div className="w-9 shrink-0 pt-0.5">
         {first ? (
-          <Avatar id={authorId} name={name} />
+          <AuthorPicture id={authorId} name={name} />
         ) : (
           <time className="hidden pt-px text-right text-[11px] text-ink-faint tabular-nums leading-[22px] group-hover/message:block">
             {timeOf(at)}
@@ -148,10 +150,14 @@ export function MessageFrame(props: MessageFrameProps) {
   );
 }
 
-function Toolbar({ message, mine, mayDelete, actions }: MessageItemProps) {
+function AuthorPicture({ id, name }: { id: string; name: string }) {
+  return <Avatar id={id} name={name} pictures={avatarUrls(useUser(id)?.avatarFileId)} />;
+}
+
+function Toolbar({ message, mayEdit, mayDelete, actions }: MessageItemProps) {
   return (
     <div className="absolute -top-4 right-5 flex items-center rounded-lg border border-line bg-raised p-0.5 shadow-sm">
-      {mine && (
+      {mayEdit && (
         <IconButton label="Edit message" data-testid="message-edit" size="small" onClick={() => actions.edit(message)}>
           <Pencil size={15} />
         </IconButton>
@@ -168,7 +174,7 @@ function Toolbar({ message, mine, mayDelete, actions }: MessageItemProps) {
             Copy text
           </MenuItem>
         )}
-        {mine && (
+        {mayEdit && (
           <MenuItem icon={<Pencil size={15} />} onSelect={() => actions.edit(message)}>
             Edit
           </MenuItem>

@@ -1,14 +1,15 @@
 /** A message of one's own that the server has not acknowledged. */
 import { Clock3, TriangleAlert } from 'lucide-react';
-import { useEngine } from '../../app/hooks';
+import { useEngine, useMe } from '../../app/hooks';
+import { sizeText } from '../../model/files';
 import type { OutboxEntry } from '../../model/types';
 import { Button } from '../../ui/Button';
-import { sizeText } from './Attachments';
 import { MessageFrame } from './MessageItem';
 import { MessageText } from './MessageText';
 
 export function PendingItem({ entry, first }: { entry: OutboxEntry; first: boolean }) {
-  const { me, dispatch } = useEngine();
+  const { dispatch } = useEngine();
+  const me = useMe();
   const { opId, text, attachments, createdAt, status } = entry;
   return (
     <MessageFrame

@@ -3,6 +3,7 @@ import { ArrowDown } from 'lucide-react';
 import { type KeyboardEvent, useEffect, useMemo, useState } from 'react';
 import { nameOf, useEngine, useModel, useUser } from '../../app/hooks';
 import { telling } from '../../app/toasts';
+import type { Rights } from '../../model/policy';
 import { outboxOf, unread } from '../../model/selectors';
 import type { RoomState } from '../../model/state';
 import type { Message } from '../../model/types';
@@ -18,6 +19,7 @@ import { copyText, useMarkRead, useNewLine, usePages, useVisible } from './useTi
 
 interface TimelineProps {
   roomState: RoomState;
+  rights: Rights;
   editing: string | undefined;
   onEdit: (messageId: string | undefined) => void;
 }
@@ -35,9 +37,9 @@ function moveFocus(event: KeyboardEvent<HTMLElement>): void {
   next.focus();
 }
 
-export function Timeline({ roomState, editing, onEdit }: TimelineProps) {
+export function Timeline({ roomState, rights, editing, onEdit }: TimelineProps) {
   const { me, chat } = useEngine();
-  const { room, membership } = roomState;
+  const { room } = roomState;
   const messages = useVisible(roomState);
   const allOutbox = useModel((state) => state.outbox);
   const outbox = useMemo(() => outboxOf({ outbox: allOutbox }, room.id), [allOutbox, room.id]);
@@ -68,7 +70,6 @@ export function Timeline({ roomState, editing, onEdit }: TimelineProps) {
     }),
     [chat, onEdit],
   );
-  const moderates = membership.role !== 'member';
   const draw = (row: Row) => {
     switch (row.kind) {
       case 'day':
@@ -85,7 +86,8 @@ export function Timeline({ roomState, editing, onEdit }: TimelineProps) {
             message={row.message}
             first={row.first}
             mine={mine}
-            mayDelete={mine || moderates}
+            mayEdit={mine && rights.post}
+            mayDelete={mine ? rights.deleteOwn : rights.deleteOthers}
             editing={editing === row.message.id}
             actions={actions}
           />

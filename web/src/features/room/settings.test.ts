@@ -1,0 +1,34 @@
+import { describe, expect, it } from 'vitest';
+import { Values } from '../../app/forms';
+import { room } from '../../model/simulation';
+import { changesOf } from './RoomSettings';
+
+function values(entries: Record<string, string>): Values {
+  const data = new FormData();
+  for (const [name, value] of Object.entries(entries)) data.append(name, value);
+  return new Values(data);
+}
+
+const ALL = { edit: true, manage: true };
+
+describe('the settings of a room', () => {
+  it('send what was changed and nothing else', () => {
+    const same = { name: 'kitchen', topic: '', history: 'all', post: 'member' };
+    expect(changesOf(room('kitchen'), values(same), ALL)).toEqual({});
+    const changed = { ...same, topic: 'Soup', history: 'since-joined', post: 'moderator' };
+    expect(changesOf(room('kitchen'), values(changed), ALL)).toEqual({
+      topic: 'Soup',
+      history: 'since-joined',
+      permissions: { post: 'moderator' },
+    });
+  });
+
+  it('leave alone what may not be changed, whose fields are disabled and have no value', () => {
+    expect(changesOf(room('kitchen'), values({ post: 'admin' }), { edit: false, manage: true })).toEqual({
+      permissions: { post: 'admin' },
+    });
+    expect(changesOf(room('kitchen'), values({ name: 'x', topic: '' }), { edit: true, manage: false })).toEqual({
+      name: 'x',
+    });
+  });
+});
