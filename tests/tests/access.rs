@@ -106,7 +106,7 @@ async fn file_arrives(person: &Person, room: &chat::Room) -> File {
         metadata: Some(FileMetadata { name: "plan.txt".into(), ..Default::default() }),
     };
     let target = Some(Target::Create(create));
-    let header = UploadHeader { target, offset: 0, last: true, sha256: Vec::new().into() };
+    let header = UploadHeader { target, offset: 0, last: true, sha256: Vec::new().into(), stream_checksum: None };
     let parts = [Part::Header(header), Part::Chunk(b"the plan".to_vec().into())];
     let parts = parts.map(|part| UploadFileRequest { part: Some(part) });
     person.files().upload_file(futures::stream::iter(parts)).await.unwrap();
