@@ -24,7 +24,13 @@ async fn registers(town: &Town, name: &str, invite_token: &str) -> Result<Regist
         invite_token: invite_token.into(),
         ..Default::default()
     };
-    Ok(AuthServiceClient::new(town.channel()).register(request).await?.into_inner())
+    loop {
+        let answer = AuthServiceClient::new(town.channel()).register(request.clone()).await;
+        // A machine that is busy with passwords says so, and is asked again.
+        if !matches!(&answer, Err(refused) if mesh::errors::reason(refused) == "HASHING_BUSY") {
+            return answer.map(tonic::Response::into_inner);
+        }
+    }
 }
 
 fn into_room(room: &Room, role: RoomRole) -> InvitedRoom {
