@@ -97,7 +97,7 @@ impl Stage {
 
     /// Tokens that are none, each with the reason why.
     fn bad_tokens(&self, person: &Person) -> Vec<(&'static str, Option<String>, &'static str)> {
-        let now = time::OffsetDateTime::now_utc().unix_timestamp();
+        let now = mesh::clock::Clock::system().now().unix_timestamp();
         let with = |name: &str, value: Value| self.forge.token(person, |claims| _ = claims.insert(name.into(), value));
         let expired = self.forge.token(person, |claims| {
             claims.insert("iat".into(), (now - 1200).into());
