@@ -127,10 +127,9 @@ fn permits(action: Action, rules: Rules, asker: Asker) -> bool {
         Action::DeleteOthers => holds(Permission::DeleteMessages),
         Action::Edit => holds(Permission::EditRoom),
         Action::SetHistory | Action::Archive => mine >= admin,
-        Action::Permit(from, to) => mine >= admin.max(of_role(from)).max(of_role(to)),
+        Action::Permit(from, to) | Action::Promote(from, to) => mine >= admin.max(of_role(from)).max(of_role(to)),
         Action::Add(given) => asker.rank > Rank::Guest && holds(Permission::AddMembers) && mine >= of_role(given),
         Action::Remove(theirs) => holds(Permission::RemoveMembers) && mine >= of_role(theirs),
-        Action::Promote(from, to) => mine >= admin.max(of_role(from)).max(of_role(to)),
     }
 }
 
