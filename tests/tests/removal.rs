@@ -9,7 +9,7 @@ use proto::{
     edge::v1::server_frame::Frame,
 };
 use tests::{Ear, Person, Shape, Town, cluster::Cluster, ear::TRANSPORTS, servers::Backends, within};
-use tokio::{sync::watch, time::Instant};
+use tokio::{sync::watch, task::JoinSet, time::Instant};
 use tonic::Code;
 
 /// Messages, one a millisecond.
@@ -48,39 +48,30 @@ async fn eve_is_put_out(alice: &[Person], bob: &[Person], eve: &[Person]) {
         }
     }
     let (began, posted) = (Instant::now(), Arc::new(watch::channel(0).0));
-    let senders: Vec<_> = (0..SENDERS)
-        .map(|sender| {
-            let at = usize::try_from(sender).unwrap() % alice.len();
-            tokio::spawn(posts(alice[at].clone(), room.clone(), sender, began, posted.clone()))
-        })
-        .collect();
+    let mut senders = JoinSet::new();
+    for sender in 0..SENDERS {
+        let at = usize::try_from(sender).unwrap() % alice.len();
+        senders.spawn(posts(alice[at].clone(), room.clone(), sender, began, posted.clone()));
+    }
     // The quick ones read all the time, until they hear that they are out.
-    let quick: Vec<_> = quick
-        .into_iter()
-        .map(|mut ear| {
-            let room = room.clone();
-            tokio::spawn(async move {
-                let left = ear.learns_of_removal(&room.id).await;
-                (ear, left)
-            })
-        })
-        .collect();
+    let mut listening = JoinSet::new();
+    for mut ear in quick {
+        let room = room.clone();
+        listening.spawn(async move {
+            let left = ear.learns_of_removal(&room.id).await;
+            (ear, left)
+        });
+    }
     let mut counts = posted.subscribe();
     within("half of the messages", counts.wait_for(|count| *count >= HALF)).await.unwrap();
     // Through the other gateway than where eve was brought in.
     alice[alice.len() - 1].removes(&room, &eve[0]).await;
-    for sender in senders {
-        sender.await.unwrap();
-    }
-    eprintln!("{MESSAGES} messages in {:?}", began.elapsed());
+    senders.join_all().await;
     let newest = alice[0].says(&room, "the last word").await.seq;
     alice[0].adds(&meeting, &eve[0]).await;
     alice[0].says(&meeting, "hello again").await;
 
-    let mut ears = Vec::new();
-    for ear in quick {
-        ears.push(ear.await.unwrap());
-    }
+    let mut ears = listening.join_all().await;
     let lefts: Vec<u64> = ears.iter().map(|(_, left)| *left).collect();
     for mut ear in slow {
         let left = ear.learns_of_removal(&room.id).await;

@@ -12,7 +12,7 @@ use mesh::{
 use proto::edge::v1::{ServerFrame, SubscribeRequest, edge_service_client::EdgeServiceClient, server_frame::Frame};
 use server::config::Role;
 use tests::{Forge, Person, Town, person::Bearer};
-use tokio::sync::watch;
+use tokio::{sync::watch, task::JoinSet};
 use tonic::{Streaming, service::interceptor::InterceptedService};
 
 use super::{
@@ -97,18 +97,20 @@ type Notes = Arc<Mutex<HashMap<String, Vec<Heard>>>>;
 /// People who listen all the time, and what they heard by room.
 pub struct Ears {
     listening: Vec<(usize, Notes, watch::Receiver<u64>)>,
+    /// What listens, until all of it is dropped.
+    _tasks: JoinSet<()>,
 }
 
 impl Ears {
     /// These people begin to listen.
     pub async fn open(people: &People, who: &[usize]) -> Self {
-        let mut listening = Vec::new();
+        let (mut listening, mut tasks) = (Vec::new(), JoinSet::new());
         for who in who {
             let mut stream = people.subscribes(*who, SubscribeRequest::default()).await.expect("a stream");
             let notes = Notes::default();
             let (said, heard) = watch::channel(0);
             let told = notes.clone();
-            tokio::spawn(async move {
+            tasks.spawn(async move {
                 while let Ok(Some(ServerFrame { frame })) = stream.message().await {
                     let (feed, note) = match frame {
                         Some(Frame::Snapshot(snapshot)) => (snapshot.feed_id, Heard::From(snapshot.head)),
@@ -124,7 +126,7 @@ impl Ears {
             });
             listening.push((*who, notes, heard));
         }
-        Self { listening }
+        Self { listening, _tasks: tasks }
     }
 
     pub fn listeners(&self) -> impl Iterator<Item = usize> {

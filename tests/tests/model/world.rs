@@ -64,6 +64,7 @@ fn agree<T>(expected: Result<(), Refusal>, answer: Result<Response<T>, Status>) 
     }
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "what is compared is often made for it")]
 fn same<T: PartialEq + std::fmt::Debug>(what: &str, expected: T, found: T) -> Result<(), Difference> {
     if expected == found { Ok(()) } else { Err(format!("{what}: expected {expected:?}, found {found:?}")) }
 }
