@@ -345,11 +345,11 @@ fn peak_memory(process: &Process) -> u64 {
     line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
 }
 
-/// A file larger than what the server may hold goes up and comes down. `LOQUAT_TEST_LARGE_MIB=2048` for a really large one.
+/// A file larger than what the server may hold goes up and comes down. `LARGE_FILE_MIB=2048` for a really large one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[allow(clippy::disallowed_methods, reason = "the tests' own switch, not configuration of the product")]
 async fn a_large_file_passes_through_little_memory() {
-    let mib: usize = std::env::var("LOQUAT_TEST_LARGE_MIB").ok().and_then(|text| text.parse().ok()).unwrap_or(256);
+    let mib: usize = std::env::var("LARGE_FILE_MIB").ok().and_then(|text| text.parse().ok()).unwrap_or(256);
     let folder = tempfile::tempdir().unwrap();
     let process =
         Process::start(folder.path(), &[("LOQUAT_FILE__MAX_BYTES", (4096_u64 * MIB as u64).to_string())]).await;
