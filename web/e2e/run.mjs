@@ -22,7 +22,7 @@ function count(kind) {
   };
 }
 
-const stories = run({ files: files.map((name) => folder + name), concurrency: 1, timeout: 180_000 });
+const stories = run({ files: files.map((name) => folder + name), concurrency: 1, timeout: 400_000 });
 stories.on('test:pass', count('passed'));
 stories.on('test:fail', count('failed'));
 const printed = stories.compose(spec);
