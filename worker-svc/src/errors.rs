@@ -23,6 +23,9 @@ pub enum WorkerError {
     /// No such entry in an error queue.
     #[error("There is no such failed message.")]
     FailedMessageNotFound,
+    /// No such job.
+    #[error("There is no such job.")]
+    JobNotFound,
     /// The bus did not answer.
     #[error("The queues are not available just now.")]
     BusUnavailable(#[source] BusError),
@@ -42,7 +45,7 @@ impl Describe for WorkerError {
         match self {
             Self::Invalid { .. } => Code::InvalidArgument,
             Self::RoleTooLow => Code::PermissionDenied,
-            Self::FailedMessageNotFound => Code::NotFound,
+            Self::FailedMessageNotFound | Self::JobNotFound => Code::NotFound,
             Self::BusUnavailable(_) => Code::Unavailable,
         }
     }
@@ -52,6 +55,7 @@ impl Describe for WorkerError {
             Self::Invalid { .. } => "INVALID_REQUEST",
             Self::RoleTooLow => "ROLE_TOO_LOW",
             Self::FailedMessageNotFound => "FAILED_MESSAGE_NOT_FOUND",
+            Self::JobNotFound => "JOB_NOT_FOUND",
             Self::BusUnavailable(_) => "BUS_UNAVAILABLE",
         }
     }
@@ -60,6 +64,7 @@ impl Describe for WorkerError {
         match self {
             Self::Invalid { field, description } => vec![Violation::new(*field, *description)],
             Self::FailedMessageNotFound => vec![Violation::new("id", "names no failed message")],
+            Self::JobNotFound => vec![Violation::new("id", "names no such job")],
             _ => Vec::new(),
         }
     }

@@ -1,5 +1,7 @@
 //! `JobService`: the queues, and what failed in them.
 
+mod watch;
+
 use mesh::{
     authn,
     bus::{Bus, FailedMessage, QueueStatus},
@@ -7,23 +9,52 @@ use mesh::{
 };
 use proto::worker::v1::{self as v1, job_service_server::JobService};
 use time::OffsetDateTime;
+use tokio_util::sync::CancellationToken;
 use tonic::{Extensions, Request, Response, Status, async_trait};
 use uuid::Uuid;
 
 use crate::errors::WorkerError;
 
 /// The handlers.
-pub(crate) struct Jobs(pub(crate) Bus);
+pub(crate) struct Jobs {
+    pub(crate) bus: Bus,
+    /// Ends what is watched.
+    pub(crate) stopping: CancellationToken,
+}
 
 #[async_trait]
 impl JobService for Jobs {
+    type WatchQueuesStream = watch::Watching;
+
+    async fn watch_queues(
+        &self,
+        request: Request<v1::WatchQueuesRequest>,
+    ) -> Result<Response<Self::WatchQueuesStream>, Status> {
+        answer(allow(request.extensions()).map(|()| watch::watch(self.bus.clone(), self.stopping.clone())))
+    }
+
+    async fn list_jobs(&self, request: Request<v1::ListJobsRequest>) -> Result<Response<v1::ListJobsResponse>, Status> {
+        answer(allow(request.extensions()).map(|()| v1::ListJobsResponse::default()))
+    }
+
+    async fn run_job(&self, request: Request<v1::RunJobRequest>) -> Result<Response<v1::RunJobResponse>, Status> {
+        answer(allow(request.extensions()).and(Err(WorkerError::JobNotFound)))
+    }
+
+    async fn cancel_job(
+        &self,
+        request: Request<v1::CancelJobRequest>,
+    ) -> Result<Response<v1::CancelJobResponse>, Status> {
+        answer(allow(request.extensions()).and(Err(WorkerError::JobNotFound)))
+    }
+
     async fn list_queues(
         &self,
         request: Request<v1::ListQueuesRequest>,
     ) -> Result<Response<v1::ListQueuesResponse>, Status> {
         let run = async {
             allow(request.extensions())?;
-            let queues = self.0.queues().await?;
+            let queues = self.bus.queues().await?;
             Ok(v1::ListQueuesResponse { queues: queues.into_iter().map(queue).collect() })
         };
         answer(run.await)
@@ -43,7 +74,7 @@ impl JobService for Jobs {
                     return Err(WorkerError::Invalid { field: "page_size", description: "must be at most 200" });
                 }
             };
-            let (failed, next_page_token) = self.0.failed(&request.queue, size, &request.page_token).await?;
+            let (failed, next_page_token) = self.bus.failed(&request.queue, size, &request.page_token).await?;
             let messages = failed.iter().map(|message| failed_message(message, false)).collect();
             Ok(v1::ListFailedMessagesResponse { messages, next_page_token })
         };
@@ -56,7 +87,7 @@ impl JobService for Jobs {
     ) -> Result<Response<v1::GetFailedMessageResponse>, Status> {
         let run = async {
             allow(request.extensions())?;
-            let found = self.0.failed_one(id(&request.get_ref().id)?).await?;
+            let found = self.bus.failed_one(id(&request.get_ref().id)?).await?;
             let message = found.ok_or(WorkerError::FailedMessageNotFound)?;
             Ok(v1::GetFailedMessageResponse { message: Some(failed_message(&message, true)) })
         };
@@ -69,7 +100,7 @@ impl JobService for Jobs {
     ) -> Result<Response<v1::RetryFailedMessageResponse>, Status> {
         let run = async {
             allow(request.extensions())?;
-            let done = self.0.retry(id(&request.get_ref().id)?).await?;
+            let done = self.bus.retry(id(&request.get_ref().id)?).await?;
             done.then_some(v1::RetryFailedMessageResponse {}).ok_or(WorkerError::FailedMessageNotFound)
         };
         answer(run.await)
@@ -81,7 +112,7 @@ impl JobService for Jobs {
     ) -> Result<Response<v1::DiscardFailedMessageResponse>, Status> {
         let run = async {
             allow(request.extensions())?;
-            let done = self.0.discard(id(&request.get_ref().id)?).await?;
+            let done = self.bus.discard(id(&request.get_ref().id)?).await?;
             done.then_some(v1::DiscardFailedMessageResponse {}).ok_or(WorkerError::FailedMessageNotFound)
         };
         answer(run.await)
@@ -104,7 +135,7 @@ fn id(text: &str) -> Result<Uuid, WorkerError> {
 
 fn queue(status: QueueStatus) -> v1::Queue {
     let QueueStatus { name, ready, in_flight, delayed, failed, oldest_at } = status;
-    v1::Queue { name, ready, in_flight, delayed, failed, oldest_at: oldest_at.map(timestamp) }
+    v1::Queue { name, ready, in_flight, delayed, failed, oldest_at: oldest_at.map(timestamp), ..v1::Queue::default() }
 }
 
 fn failed_message(message: &FailedMessage, whole: bool) -> v1::FailedMessage {
@@ -118,6 +149,9 @@ fn failed_message(message: &FailedMessage, whole: bool) -> v1::FailedMessage {
         attempts: message.attempts,
         failed_at: Some(timestamp(message.failed_at)),
         envelope_json: if whole { serde_json::to_string_pretty(envelope).unwrap_or_default() } else { String::new() },
+        reason: v1::FailedReason::Fault.into(),
+        traceparent: envelope.headers.get("traceparent").cloned().unwrap_or_default(),
+        sent_at: Some(timestamp(envelope.sent_time)),
     }
 }
 

@@ -36,6 +36,14 @@ pub const METHODS: &[Method] = &[
     Method::user("/loquat.worker.v1.JobService/GetFailedMessage"),
     Method::user("/loquat.worker.v1.JobService/RetryFailedMessage"),
     Method::user("/loquat.worker.v1.JobService/DiscardFailedMessage"),
+    Method::user("/loquat.worker.v1.JobService/WatchQueues").streaming(),
+    Method::user("/loquat.worker.v1.JobService/ListJobs"),
+    Method::user("/loquat.worker.v1.JobService/RunJob"),
+    Method::user("/loquat.worker.v1.JobService/CancelJob"),
+    Method::user("/loquat.worker.v1.WebhookService/CreateWebhook"),
+    Method::user("/loquat.worker.v1.WebhookService/ListWebhooks"),
+    Method::user("/loquat.worker.v1.WebhookService/DeleteWebhook"),
+    Method::user("/loquat.worker.v1.WebhookService/ListDeliveries"),
 ];
 
 /// The section `worker` of the configuration.
@@ -102,7 +110,7 @@ pub async fn start(deps: Deps) -> Result<Service, StartError> {
         }
     };
     let mut routes = Routes::builder();
-    routes.add_service(JobServiceServer::new(jobs::Jobs(bus)));
+    routes.add_service(JobServiceServer::new(jobs::Jobs { bus, stopping: tasks.stopping() }));
     Ok(Service { routes: routes.routes(), methods: METHODS, background: vec![("worker-files", Box::pin(consumer))] })
 }
 
