@@ -8,7 +8,7 @@ pub struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![mesh::outbox::migration(), Box::new(Auth)]
+        vec![mesh::outbox::migration(), Box::new(Auth), mesh::outbox::lease_migration()]
     }
 }
 

@@ -25,7 +25,7 @@ use std::{num::NonZeroU32, sync::Arc, time::Duration};
 use futures::future::BoxFuture;
 use mesh::{
     authn::MeshSecret,
-    bus::{Bus, Interest},
+    bus::{Bus, Interest, QueueSpec},
     cache::Cache,
     clock::Clock,
     db::{Db, DbConfig},
@@ -98,6 +98,11 @@ pub enum StartError {
     /// A queue could not be declared.
     #[error("the chat queues: {0}")]
     Bus(#[from] mesh::bus::BusError),
+}
+
+/// The queues that chat-svc handles.
+pub fn queues() -> Vec<QueueSpec> {
+    vec![files::queue()]
 }
 
 /// Makes chat-svc ready.

@@ -9,7 +9,7 @@ pub struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![mesh::outbox::migration(), mesh::inbox::migration(), Box::new(Chat)]
+        vec![mesh::outbox::migration(), mesh::inbox::migration(), Box::new(Chat), mesh::outbox::lease_migration()]
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Binds first and runs later, so that whoever is told an address can connect; stops softly, then hard.
 
+mod compat;
 pub mod config;
 mod ops;
 mod wiring;
@@ -20,6 +21,7 @@ use tonic::Status;
 use tower::{ServiceExt as _, util::BoxCloneSyncService};
 
 use self::config::{Config, Role, Roles};
+pub use self::wiring::broker;
 
 /// How long the databases may take to be closed.
 const CLOSE_WITHIN: Duration = Duration::from_secs(2);
@@ -78,6 +80,7 @@ impl Server {
         let ops = ops::Ops {
             metrics: mesh::telemetry::start_metrics(),
             databases: wired.databases.clone(),
+            bus: wired.bus.clone(),
             stopping: draining.clone(),
             reflection: ops::reflection().map_err(StartError::new)?,
         };

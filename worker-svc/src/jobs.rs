@@ -4,7 +4,7 @@ mod watch;
 
 use mesh::{
     authn,
-    bus::{Bus, FailedMessage, QueueStatus},
+    bus::{Bus, FailedMessage, FailedReason, QueueStatus},
     errors,
 };
 use proto::worker::v1::{self as v1, job_service_server::JobService};
@@ -14,6 +14,9 @@ use tonic::{Extensions, Request, Response, Status, async_trait};
 use uuid::Uuid;
 
 use crate::errors::WorkerError;
+
+/// How many bytes of a failed message are shown.
+const SHOWN: usize = 64 * 1024;
 
 /// The handlers.
 pub(crate) struct Jobs {
@@ -134,24 +137,30 @@ fn id(text: &str) -> Result<Uuid, WorkerError> {
 }
 
 fn queue(status: QueueStatus) -> v1::Queue {
-    let QueueStatus { name, ready, in_flight, delayed, failed, oldest_at } = status;
-    v1::Queue { name, ready, in_flight, delayed, failed, oldest_at: oldest_at.map(timestamp), ..v1::Queue::default() }
+    let QueueStatus { name, ready, in_flight, delayed, failed, skipped, oldest_at, handled, failures } = status;
+    let oldest_at = oldest_at.map(timestamp);
+    v1::Queue { name, ready, in_flight, delayed, failed, oldest_at, skipped, handled, failures }
 }
 
 fn failed_message(message: &FailedMessage, whole: bool) -> v1::FailedMessage {
-    let envelope = &message.envelope;
+    let envelope = message.envelope.as_ref();
+    let text = || String::from_utf8_lossy(&message.body[..message.body.len().min(SHOWN)]).into_owned();
+    let reason = match message.reason {
+        FailedReason::Fault => v1::FailedReason::Fault,
+        FailedReason::Skipped => v1::FailedReason::Skipped,
+    };
     v1::FailedMessage {
         id: message.id.to_string(),
         queue: message.queue.clone(),
-        message_id: envelope.message_id.to_string(),
-        message_type: envelope.message_type.first().cloned().unwrap_or_default(),
+        message_id: envelope.map(|envelope| envelope.message_id.to_string()).unwrap_or_default(),
+        message_type: envelope.and_then(|envelope| envelope.message_type.first().cloned()).unwrap_or_default(),
         error: message.error.clone(),
         attempts: message.attempts,
         failed_at: Some(timestamp(message.failed_at)),
-        envelope_json: if whole { serde_json::to_string_pretty(envelope).unwrap_or_default() } else { String::new() },
-        reason: v1::FailedReason::Fault.into(),
-        traceparent: envelope.headers.get("traceparent").cloned().unwrap_or_default(),
-        sent_at: Some(timestamp(envelope.sent_time)),
+        envelope_json: if whole { text() } else { String::new() },
+        reason: reason.into(),
+        traceparent: envelope.and_then(|envelope| envelope.header("traceparent")).unwrap_or_default().to_owned(),
+        sent_at: envelope.and_then(|envelope| envelope.sent_time).map(timestamp),
     }
 }
 

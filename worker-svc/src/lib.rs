@@ -11,7 +11,7 @@ mod thumbnails;
 
 use mesh::{
     blobs::Blobs,
-    bus::Bus,
+    bus::{Bus, QueueSpec},
     db::{Db, DbConfig},
     lifecycle::Tasks,
     rpc::{Method, Upstream},
@@ -87,6 +87,11 @@ pub enum StartError {
     /// A queue could not be declared.
     #[error("the worker queues: {0}")]
     Bus(#[from] mesh::bus::BusError),
+}
+
+/// The queues that worker-svc handles.
+pub fn queues() -> Vec<QueueSpec> {
+    vec![files::queue()]
 }
 
 /// Makes worker-svc ready.

@@ -336,9 +336,7 @@ impl<'t> Work<'t> {
         // In one order everywhere: two processes that were sent the same operations must not wait for each other.
         self.answers.sort_unstable_by_key(|answered| (answered.op.op_id, answered.op.user_id));
         statements.extend(op::save(backend, &self.answers));
-        if !self.outbox.is_empty() {
-            outbox::add(self.tx().await?, &self.outbox, self.now).await?;
-        }
+        statements.extend(outbox::statements(backend, &self.outbox, self.now));
         // A crash point needs a moment between the writes and the commit, which one trip does not have.
         if self.tx.get().is_some() || crash::is_armed("chat.inserted") {
             self.write(statements).await?;

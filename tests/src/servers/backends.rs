@@ -1,4 +1,4 @@
-//! What a server stands on when its roles run apart: a PostgreSQL database for each service, and Redis.
+//! What a server stands on when its roles run apart: a PostgreSQL database for each service, Redis, and RabbitMQ.
 
 use server::config::Config;
 use tokio::sync::OnceCell;
@@ -10,6 +10,8 @@ pub struct Backends {
     /// Of auth, chat, file and worker.
     databases: [String; 4],
     cache: String,
+    /// The bus within one process, without it.
+    bus: Option<String>,
     /// The databases are on a server that outlives the tests.
     lasting: bool,
 }
@@ -44,9 +46,25 @@ impl Backends {
         Self::with(postgres::shared().await, url).await
     }
 
+    /// With a virtual host of their own on the RabbitMQ that the tests share.
+    ///
+    /// # Panics
+    /// When there is none.
+    #[must_use]
+    pub async fn with_broker(self) -> Self {
+        self.with_bus(super::fresh_broker().await)
+    }
+
+    /// With a bus over this broker.
+    #[must_use]
+    pub fn with_bus(mut self, url: String) -> Self {
+        self.bus = Some(url);
+        self
+    }
+
     async fn with(postgres: String, cache: String) -> Self {
         let databases = postgres::create_databases(postgres, ["auth", "chat", "file", "worker"]).await;
-        Self { databases, cache, lasting: postgres::is_named() }
+        Self { databases, cache, bus: None, lasting: postgres::is_named() }
     }
 
     /// The same databases by way of another port of loopback, which must forward to the server.
@@ -66,6 +84,9 @@ impl Backends {
             db.max_connections = 2;
         }
         config.cache.url.clone_from(&self.cache);
+        if let Some(bus) = &self.bus {
+            config.bus.url.clone_from(bus);
+        }
     }
 }
 
