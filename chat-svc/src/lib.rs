@@ -18,6 +18,7 @@ mod presence;
 mod reads;
 mod rooms;
 mod rpc;
+mod scheduled;
 mod store;
 
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
@@ -140,6 +141,8 @@ pub async fn start(config: &Config, deps: Deps) -> Result<Service, StartError> {
         };
         background.push(("chat-announcements", Box::pin(announcements)));
     }
+    let sending = scheduled::run(db.clone(), appender.clone(), clock.clone(), stopping.clone());
+    background.push(("chat-scheduled", Box::pin(sending)));
     let digests = presence::digest::run(presence.clone(), db.clone(), stopping.clone());
     background.push(("chat-presence", Box::pin(digests)));
     if let Some(cache) = hints {

@@ -9,7 +9,13 @@ pub struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![mesh::outbox::migration(), mesh::inbox::migration(), Box::new(Chat), mesh::outbox::lease_migration()]
+        vec![
+            mesh::outbox::migration(),
+            mesh::inbox::migration(),
+            Box::new(Chat),
+            mesh::outbox::lease_migration(),
+            Box::new(Scheduled),
+        ]
     }
 }
 
@@ -35,6 +41,33 @@ impl MigrationTrait for Chat {
         manager.create_index(by_user).await?;
         let by_name = Index::create().name("room_sort_name").table("room").col("sort_name").to_owned();
         manager.create_index(by_name).await
+    }
+}
+
+struct Scheduled;
+
+impl MigrationName for Scheduled {
+    fn name(&self) -> &'static str {
+        "m0002_scheduled_message"
+    }
+}
+
+#[async_trait::async_trait]
+impl MigrationTrait for Scheduled {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        let table = Table::create()
+            .table("scheduled_message")
+            .col(uuid("user_id"))
+            .col(uuid("op_id"))
+            .col(boolean("guest"))
+            .col(blob("request"))
+            .col(big_integer("send_at"))
+            .col(text("error"))
+            .primary_key(Index::create().col("user_id").col("op_id"))
+            .to_owned();
+        manager.create_table(table).await?;
+        let due = Index::create().name("scheduled_message_due").table("scheduled_message").col("send_at").to_owned();
+        manager.create_index(due).await
     }
 }
 

@@ -5,6 +5,7 @@ mod feed;
 mod live_feed;
 mod messages;
 mod rooms;
+mod scheduled;
 
 use std::sync::Arc;
 
@@ -25,7 +26,7 @@ use proto::{
         },
         v1::{
             feed_service_server::FeedServiceServer, message_service_server::MessageServiceServer,
-            room_service_server::RoomServiceServer,
+            room_service_server::RoomServiceServer, scheduled_message_service_server::ScheduledMessageServiceServer,
         },
     },
 };
@@ -96,6 +97,7 @@ pub(crate) fn routes(shared: Shared) -> Routes {
     routes
         .add_service(RoomServiceServer::new(rpc.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES))
         .add_service(MessageServiceServer::new(rpc.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES))
+        .add_service(ScheduledMessageServiceServer::new(rpc.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES))
         .add_service(FeedServiceServer::new(rpc.clone()))
         .add_service(LiveFeedServer::new(rpc.clone()))
         .add_service(AccessServiceServer::new(rpc));

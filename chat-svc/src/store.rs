@@ -10,6 +10,7 @@ pub(crate) mod meta;
 pub(crate) mod op;
 pub(crate) mod read_marker;
 pub(crate) mod room;
+pub(crate) mod scheduled;
 
 pub(crate) use mesh::db::{micros, portions, signed, unsigned};
 pub(crate) use proto::timestamp;

@@ -20,6 +20,9 @@ use tokio::sync::Notify;
 pub use self::{lease::migration as lease_migration, relay::Relay};
 use crate::db::{Insert, micros};
 
+/// The header with an event's key, such as its room's id.
+pub const KEY: &str = "Loquat-Key";
+
 /// How rows are written.
 static INSERT: Insert<7> =
     Insert::new("outbox", ["message_id", "kind", "body", "key", "correlation_id", "traceparent", "sent_at"], "");

@@ -184,8 +184,8 @@ async fn files(parts: &Parts<'_>, bus: Bus, blobs: Blobs, wired: &mut Wired) -> 
 
 async fn worker(parts: &Parts<'_>, db: Db, bus: Bus, blobs: Blobs, wired: &mut Wired) -> Result<(), StartError> {
     let file = parts.calling(wired, Role::File, "worker")?;
-    let deps = worker_svc::Deps { db, bus, blobs, tasks: parts.tasks.clone(), file };
-    parts.add(wired, Role::Worker, worker_svc::start(deps).await.map_err(StartError::new)?);
+    let deps = worker_svc::Deps { db, bus, blobs, clock: parts.clock.clone(), tasks: parts.tasks.clone(), file };
+    parts.add(wired, Role::Worker, worker_svc::start(&parts.config.worker, deps).await.map_err(StartError::new)?);
     Ok(())
 }
 

@@ -1,5 +1,6 @@
 //! `JobService`: the queues, and what failed in them.
 
+mod waiting;
 mod watch;
 
 use mesh::{
@@ -13,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Extensions, Request, Response, Status, async_trait};
 use uuid::Uuid;
 
-use crate::errors::WorkerError;
+use crate::{errors::WorkerError, schedule::Schedule};
 
 /// How many bytes of a failed message are shown.
 const SHOWN: usize = 64 * 1024;
@@ -21,6 +22,7 @@ const SHOWN: usize = 64 * 1024;
 /// The handlers.
 pub(crate) struct Jobs {
     pub(crate) bus: Bus,
+    pub(crate) schedule: Schedule,
     /// Ends what is watched.
     pub(crate) stopping: CancellationToken,
 }
@@ -33,22 +35,42 @@ impl JobService for Jobs {
         &self,
         request: Request<v1::WatchQueuesRequest>,
     ) -> Result<Response<Self::WatchQueuesStream>, Status> {
-        answer(allow(request.extensions()).map(|()| watch::watch(self.bus.clone(), self.stopping.clone())))
+        let watch = || watch::watch(self.schedule.clone(), self.stopping.clone());
+        answer(allow(request.extensions()).map(|_| watch()))
     }
 
     async fn list_jobs(&self, request: Request<v1::ListJobsRequest>) -> Result<Response<v1::ListJobsResponse>, Status> {
-        answer(allow(request.extensions()).map(|()| v1::ListJobsResponse::default()))
+        let run = async {
+            allow(request.extensions())?;
+            let size = page_size(request.get_ref().page_size)?;
+            Ok(v1::ListJobsResponse { jobs: waiting::list(&self.schedule, size).await? })
+        };
+        answer(run.await)
     }
 
     async fn run_job(&self, request: Request<v1::RunJobRequest>) -> Result<Response<v1::RunJobResponse>, Status> {
-        answer(allow(request.extensions()).and(Err(WorkerError::JobNotFound)))
+        let run = async {
+            let admin = allow(request.extensions())?;
+            let id = &request.get_ref().id;
+            let found = self.schedule.hurry(id).await?;
+            note(&admin, "job.run", id, found);
+            found.then_some(v1::RunJobResponse {}).ok_or(WorkerError::JobNotFound)
+        };
+        answer(run.await)
     }
 
     async fn cancel_job(
         &self,
         request: Request<v1::CancelJobRequest>,
     ) -> Result<Response<v1::CancelJobResponse>, Status> {
-        answer(allow(request.extensions()).and(Err(WorkerError::JobNotFound)))
+        let run = async {
+            let admin = allow(request.extensions())?;
+            let token = Uuid::try_parse(&request.get_ref().id).map_err(|_| WorkerError::JobNotFound)?;
+            let found = self.schedule.cancel(token).await?;
+            note(&admin, "job.cancel", &token.to_string(), found);
+            found.then_some(v1::CancelJobResponse {}).ok_or(WorkerError::JobNotFound)
+        };
+        answer(run.await)
     }
 
     async fn list_queues(
@@ -70,13 +92,7 @@ impl JobService for Jobs {
         let run = async {
             allow(request.extensions())?;
             let request = request.get_ref();
-            let size = match request.page_size {
-                0 => 50,
-                size if size <= 200 => u64::from(size),
-                _ => {
-                    return Err(WorkerError::Invalid { field: "page_size", description: "must be at most 200" });
-                }
-            };
+            let size = page_size(request.page_size)?;
             let (failed, next_page_token) = self.bus.failed(&request.queue, size, &request.page_token).await?;
             let messages = failed.iter().map(|message| failed_message(message, false)).collect();
             Ok(v1::ListFailedMessagesResponse { messages, next_page_token })
@@ -102,8 +118,10 @@ impl JobService for Jobs {
         request: Request<v1::RetryFailedMessageRequest>,
     ) -> Result<Response<v1::RetryFailedMessageResponse>, Status> {
         let run = async {
-            allow(request.extensions())?;
-            let done = self.bus.retry(id(&request.get_ref().id)?).await?;
+            let admin = allow(request.extensions())?;
+            let id = id(&request.get_ref().id)?;
+            let done = self.bus.retry(id).await?;
+            note(&admin, "message.retry", &id.to_string(), done);
             done.then_some(v1::RetryFailedMessageResponse {}).ok_or(WorkerError::FailedMessageNotFound)
         };
         answer(run.await)
@@ -114,21 +132,40 @@ impl JobService for Jobs {
         request: Request<v1::DiscardFailedMessageRequest>,
     ) -> Result<Response<v1::DiscardFailedMessageResponse>, Status> {
         let run = async {
-            allow(request.extensions())?;
-            let done = self.bus.discard(id(&request.get_ref().id)?).await?;
+            let admin = allow(request.extensions())?;
+            let id = id(&request.get_ref().id)?;
+            let done = self.bus.discard(id).await?;
+            note(&admin, "message.discard", &id.to_string(), done);
             done.then_some(v1::DiscardFailedMessageResponse {}).ok_or(WorkerError::FailedMessageNotFound)
         };
         answer(run.await)
     }
 }
 
-/// Owners and admins of the workspace.
-fn allow(extensions: &Extensions) -> Result<(), WorkerError> {
+/// Owners and admins of the workspace. Returns who it is.
+pub(crate) fn allow(extensions: &Extensions) -> Result<String, WorkerError> {
     let user = authn::user(extensions).map_err(|_| WorkerError::RoleTooLow)?;
-    if matches!(user.role.as_str(), "owner" | "admin") { Ok(()) } else { Err(WorkerError::RoleTooLow) }
+    match user.role.as_str() {
+        "owner" | "admin" => Ok(user.user_id.to_string()),
+        _ => Err(WorkerError::RoleTooLow),
+    }
 }
 
-fn answer<T>(result: Result<T, WorkerError>) -> Result<Response<T>, Status> {
+/// Notes who changed what.
+pub(crate) fn note(admin: &str, action: &'static str, target: &str, done: bool) {
+    tracing::info!(target: "audit", admin, action, target, done, "changed by an operator");
+}
+
+/// How many entries a page has.
+pub(crate) fn page_size(asked: u32) -> Result<u64, WorkerError> {
+    match asked {
+        0 => Ok(50),
+        size if size <= 200 => Ok(size.into()),
+        _ => Err(WorkerError::Invalid { field: "page_size", description: "must be at most 200" }),
+    }
+}
+
+pub(crate) fn answer<T>(result: Result<T, WorkerError>) -> Result<Response<T>, Status> {
     result.map(Response::new).map_err(errors::status)
 }
 
@@ -164,6 +201,6 @@ fn failed_message(message: &FailedMessage, whole: bool) -> v1::FailedMessage {
     }
 }
 
-fn timestamp(at: OffsetDateTime) -> prost_types::Timestamp {
+pub(crate) fn timestamp(at: OffsetDateTime) -> prost_types::Timestamp {
     prost_types::Timestamp { seconds: at.unix_timestamp(), nanos: i32::try_from(at.nanosecond()).unwrap_or(0) }
 }

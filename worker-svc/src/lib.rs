@@ -7,27 +7,43 @@ mod errors;
 mod files;
 mod jobs;
 mod migration;
+mod schedule;
+mod store;
 mod thumbnails;
+mod webhooks;
 
+use futures::future::BoxFuture;
 use mesh::{
     blobs::Blobs,
     bus::{Bus, QueueSpec},
+    clock::Clock,
     db::{Db, DbConfig},
     lifecycle::Tasks,
+    outbound::{IpNet, Limits, Outbound},
     rpc::{Method, Upstream},
     service::Service,
 };
 use proto::{
     file::internal::v1::processing_service_client::ProcessingServiceClient,
-    worker::v1::job_service_server::JobServiceServer,
+    worker::v1::{job_service_server::JobServiceServer, webhook_service_server::WebhookServiceServer},
 };
 use serde::{Deserialize, Serialize};
 use tonic::service::Routes;
 
 pub use self::{errors::WorkerError, migration::Migrator};
+use self::{
+    schedule::{Plan, Planned, Schedule},
+    webhooks::{WebhookRpc, Webhooks},
+};
 
 /// How many files are worked on at a time.
 const PREFETCH: usize = 4;
+/// How many webhooks are asked at a time: one that does not answer should not hold up many others.
+const REQUESTS: usize = 32;
+/// What a request to a webhook may take.
+const REQUEST_LIMITS: Limits = Limits { within: std::time::Duration::from_secs(10), bytes: 64 * 1024, redirects: 0 };
+/// For how long a handled message is known: longer than anybody repeats one.
+const REMEMBERED: time::Duration = time::Duration::days(30);
 
 /// Who may call what.
 pub const METHODS: &[Method] = &[
@@ -56,11 +72,18 @@ pub struct Config {
     pub url: String,
     /// The database. Default: `worker.db` in `data_dir`.
     pub db: DbConfig,
+    /// Networks that are not of the internet and that webhooks may reach all the same, such as `10.1.0.0/16`. Default: none.
+    pub allow_networks: Vec<IpNet>,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { listen: "127.0.0.1:8084".into(), url: "http://127.0.0.1:8084".into(), db: DbConfig::default() }
+        Self {
+            listen: "127.0.0.1:8084".into(),
+            url: "http://127.0.0.1:8084".into(),
+            db: DbConfig::default(),
+            allow_networks: Vec::new(),
+        }
     }
 }
 
@@ -72,6 +95,8 @@ pub struct Deps {
     pub bus: Bus,
     /// The blob store that file-svc uses.
     pub blobs: Blobs,
+    /// The time.
+    pub clock: Clock,
     /// Where tasks run.
     pub tasks: Tasks,
     /// file-svc, called as `service:worker`.
@@ -84,22 +109,47 @@ pub enum StartError {
     /// The database could not be migrated.
     #[error("the worker database: {0}")]
     Db(#[from] mesh::db::DbError),
+    /// The planned jobs could not be written down.
+    #[error("the worker database: {0}")]
+    Query(#[from] sea_orm::DbErr),
     /// A queue could not be declared.
     #[error("the worker queues: {0}")]
     Bus(#[from] mesh::bus::BusError),
 }
 
+/// The jobs that come back.
+fn planned() -> Vec<Planned> {
+    vec![
+        Planned {
+            name: "forget-handled-messages",
+            plan: Plan::new("15 3 * * *"),
+            run: |db, now| Box::pin(async move { Ok(mesh::inbox::forget(&db, now - REMEMBERED).await?) }),
+        },
+        Planned {
+            name: "forget-deliveries",
+            plan: Plan::new("30 3 * * *"),
+            run: |db, now| {
+                Box::pin(async move {
+                    let tx = db.begin().await?;
+                    store::delivery::forget_before(&tx, mesh::db::micros(now - REMEMBERED)).await?;
+                    Ok(tx.commit().await?)
+                })
+            },
+        },
+    ]
+}
+
 /// The queues that worker-svc handles.
 pub fn queues() -> Vec<QueueSpec> {
-    vec![files::queue()]
+    vec![files::queue(), schedule::queue(), webhooks::idle_events(), webhooks::requests()]
 }
 
 /// Makes worker-svc ready.
 ///
 /// # Errors
 /// When the database cannot be migrated or the queues cannot be declared.
-pub async fn start(deps: Deps) -> Result<Service, StartError> {
-    let Deps { db, bus, blobs, tasks, file } = deps;
+pub async fn start(config: &Config, deps: Deps) -> Result<Service, StartError> {
+    let Deps { db, bus, blobs, clock, tasks, file } = deps;
     db.migrate::<Migrator>().await?;
     let queue = files::queue();
     bus.declare(&queue).await?;
@@ -108,15 +158,54 @@ pub async fn start(deps: Deps) -> Result<Service, StartError> {
         processing: ProcessingServiceClient::new(file),
         thumbnailer: thumbnails::Thumbnailer::new(),
     };
+    let outbound = Outbound::new(REQUEST_LIMITS, config.allow_networks.clone());
+    let webhooks = Webhooks { db: db.clone(), bus: bus.clone(), clock: clock.clone(), outbound };
+    bus.declare(&webhooks::requests()).await?;
+    webhooks.listen().await?;
+    let schedule = Schedule::new(db, bus.clone(), clock, planned());
+    schedule.prepare().await?;
+    let scheduler = schedule::queue();
+    bus.declare(&scheduler).await?;
+    let scheduling = {
+        let (bus, schedule, stopping) = (bus.clone(), schedule.clone(), tasks.stopping());
+        async move {
+            let handler = move |delivery| schedule::handle(schedule.clone(), delivery);
+            bus.consume(&scheduler, PREFETCH, stopping, handler).await;
+        }
+    };
     let consumer = {
         let (bus, stopping) = (bus.clone(), tasks.stopping());
         async move {
             bus.consume(&queue, PREFETCH, stopping, move |delivery| job.clone().handle(delivery)).await;
         }
     };
+    let spreading = {
+        let (bus, webhooks, stopping) = (bus.clone(), webhooks.clone(), tasks.stopping());
+        async move {
+            bus.consume(&webhooks::events(), PREFETCH, stopping, move |came| webhooks.clone().spread(came)).await;
+        }
+    };
+    let requesting = {
+        let (bus, webhooks, stopping) = (bus.clone(), webhooks.clone(), tasks.stopping());
+        async move {
+            bus.consume(&webhooks::requests(), REQUESTS, stopping, move |came| webhooks.clone().request(came)).await;
+        }
+    };
     let mut routes = Routes::builder();
-    routes.add_service(JobServiceServer::new(jobs::Jobs { bus, stopping: tasks.stopping() }));
-    Ok(Service { routes: routes.routes(), methods: METHODS, background: vec![("worker-files", Box::pin(consumer))] })
+    routes.add_service(WebhookServiceServer::new(WebhookRpc(webhooks)));
+    routes.add_service(JobServiceServer::new(jobs::Jobs {
+        bus,
+        schedule: schedule.clone(),
+        stopping: tasks.stopping(),
+    }));
+    let background: Vec<(&'static str, BoxFuture<'static, ()>)> = vec![
+        ("worker-files", Box::pin(consumer)),
+        ("worker-scheduler", Box::pin(scheduling)),
+        ("worker-schedule", Box::pin(schedule.run(tasks.stopping()))),
+        ("worker-webhook-events", Box::pin(spreading)),
+        ("worker-webhook-requests", Box::pin(requesting)),
+    ];
+    Ok(Service { routes: routes.routes(), methods: METHODS, background })
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 mod store;
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     future::Future,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -47,6 +47,7 @@ struct Inner {
 struct State {
     /// The queues of each kind.
     bindings: HashMap<String, Vec<String>>,
+    declared: BTreeSet<String>,
     wakes: HashMap<String, Arc<Notify>>,
     in_flight: HashMap<String, HashSet<i64>>,
 }
@@ -63,7 +64,9 @@ impl MemoryBus {
         store::bind(&tx, &queue.name, &queue.kinds).await?;
         tx.commit().await?;
         let bindings = store::bindings(self.0.db.reader()).await?;
-        self.state().bindings = bindings;
+        let mut state = self.state();
+        state.bindings = bindings;
+        state.declared.insert(queue.name.clone());
         Ok(())
     }
 
@@ -231,7 +234,8 @@ impl MemoryBus {
     }
 
     pub(super) async fn queues(&self) -> Result<Vec<QueueStatus>, BusError> {
-        let mut queues = store::status(self.0.db.reader(), self.0.clock.now()).await?;
+        let declared = self.state().declared.clone();
+        let mut queues = store::status(self.0.db.reader(), declared, self.0.clock.now()).await?;
         let state = self.state();
         for queue in &mut queues {
             let busy = state.in_flight.get(&queue.name).map_or(0, HashSet::len) as u64;
@@ -297,7 +301,8 @@ impl MemoryBus {
     /// The queues at a place: the one of that name, or those that listen to the exchange.
     fn queues_at(&self, to: &Destination) -> Vec<String> {
         let state = self.state();
-        let known = |queue: &String| state.bindings.values().flatten().any(|bound| bound == queue);
+        let bound = |queue: &String| state.bindings.values().flatten().any(|bound| bound == queue);
+        let known = |queue: &String| state.declared.contains(queue) || bound(queue);
         match to {
             Destination::Queue(queue) => Some(queue).filter(|queue| known(queue)).cloned().into_iter().collect(),
             // A queue has an exchange of its own name.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use sea_orm::{QueryOrder as _, QuerySelect as _, entity::prelude::*};
 use tokio_util::sync::CancellationToken;
 
-use super::{Column, Entity, Model, Wake, lease::Lease};
+use super::{Column, Entity, KEY, Model, Wake, lease::Lease};
 use crate::{
     bus::{Bus, BusError, Envelope},
     clock::Clock,
@@ -122,6 +122,7 @@ impl Relay {
 fn envelope(row: Model) -> Result<Envelope, RelayError> {
     let mut envelope = Envelope::new(row.message_id, row.kind, serde_json::from_str(&row.body)?, time_of(row.sent_at));
     envelope.correlation_id = row.correlation_id;
+    envelope.headers.insert(KEY.into(), row.key.into());
     if let Some(traceparent) = row.traceparent {
         envelope.headers.insert("traceparent".into(), traceparent.into());
     }

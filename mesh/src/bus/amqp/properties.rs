@@ -1,8 +1,8 @@
 //! The properties and headers of messages.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
-use amqprs::{BasicProperties, FieldTable, FieldValue};
+use amqprs::{BasicProperties, FieldName, FieldTable, FieldValue};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use uuid::Uuid;
 
@@ -45,7 +45,7 @@ pub(super) fn foreign(id: Option<Uuid>) -> BasicProperties {
 /// broker noted.
 pub(super) fn with(properties: &BasicProperties, further: &[(String, String)]) -> BasicProperties {
     let mut table = FieldTable::new();
-    for (name, value) in properties.headers().into_iter().flat_map(|headers| headers.as_ref()) {
+    for (name, value) in entries(properties) {
         let name = name.to_string();
         if !name.starts_with("x-") && !further.iter().any(|(new, _)| *new == name) {
             put(&mut table, &name, value.clone());
@@ -63,7 +63,7 @@ pub(super) fn fresh(properties: &BasicProperties) -> BasicProperties {
     let noted = |name: &str| {
         ["MT-Fault-", "MT-Host-", "MT-Reason", "x-", REDELIVERY, ATTEMPTS].iter().any(|start| name.starts_with(start))
     };
-    for (name, value) in properties.headers().into_iter().flat_map(|headers| headers.as_ref()) {
+    for (name, value) in entries(properties) {
         if !noted(name.as_ref()) {
             put(&mut table, name.as_ref(), value.clone());
         }
@@ -106,10 +106,14 @@ pub(super) fn message_id(properties: &BasicProperties) -> Option<Uuid> {
     Uuid::try_parse(properties.message_id()?).ok()
 }
 
+fn entries(properties: &BasicProperties) -> impl Iterator<Item = (&FieldName, &FieldValue)> {
+    let table: Option<&HashMap<FieldName, FieldValue>> = properties.headers().map(AsRef::as_ref);
+    table.into_iter().flatten()
+}
+
 /// The headers as texts.
 pub(super) fn texts(properties: &BasicProperties) -> BTreeMap<String, String> {
-    let headers = properties.headers().into_iter().flat_map(|headers| headers.as_ref());
-    headers.map(|(name, value)| (name.to_string(), text(value))).collect()
+    entries(properties).map(|(name, value)| (name.to_string(), text(value))).collect()
 }
 
 /// A header that is a number, in whatever form.

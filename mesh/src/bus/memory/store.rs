@@ -1,6 +1,6 @@
 //! The rows of the in-process bus, in worker-svc's database.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use sea_orm::{QueryOrder as _, QuerySelect as _, Set, entity::prelude::*};
 use sea_orm_migration::{
@@ -89,6 +89,9 @@ pub(super) async fn bindings<C: ConnectionTrait>(db: &C) -> Result<HashMap<Strin
 /// Makes a queue's bindings what they should be now.
 pub(super) async fn bind<C: ConnectionTrait>(db: &C, queue: &str, kinds: &[String]) -> Result<(), DbErr> {
     binding::Entity::delete_many().filter(binding::Column::Queue.eq(queue)).exec(db).await?;
+    if kinds.is_empty() {
+        return Ok(());
+    }
     let rows = kinds.iter().map(|kind| binding::ActiveModel { queue: Set(queue.into()), kind: Set(kind.clone()) });
     binding::Entity::insert_many(rows).exec_without_returning(db).await?;
     Ok(())
@@ -209,11 +212,16 @@ pub(super) async fn failed_one<C: ConnectionTrait>(db: &C, id: Uuid) -> Result<O
     Entity::find().filter(Column::State.is_in([FAILED, SKIPPED])).filter(Column::Id.eq(id)).one(db).await
 }
 
-/// Every queue with what is in it.
-pub(super) async fn status<C: ConnectionTrait>(db: &C, now: OffsetDateTime) -> Result<Vec<QueueStatus>, DbErr> {
-    let mut names: Vec<String> =
+/// Every queue with what is in it, by name: those that were declared, and those that take something.
+pub(super) async fn status<C: ConnectionTrait>(
+    db: &C,
+    declared: BTreeSet<String>,
+    now: OffsetDateTime,
+) -> Result<Vec<QueueStatus>, DbErr> {
+    let bound: Vec<String> =
         binding::Entity::find().select_only().column(binding::Column::Queue).distinct().into_tuple().all(db).await?;
-    names.sort();
+    let mut names = declared;
+    names.extend(bound);
     let mut queues = Vec::with_capacity(names.len());
     for name in names {
         let of = |state: i32| Entity::find().filter(Column::Queue.eq(name.as_str())).filter(Column::State.eq(state));
