@@ -1,6 +1,7 @@
 //! The bus over a broker that is looked into, starved, killed and frozen; and many events of which some are doubled, out of order or
 //! poison.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+#![allow(clippy::print_stdout, reason = "how long a recovery took is worth reading")]
 
 use std::{
     collections::{BTreeMap, BTreeSet},
