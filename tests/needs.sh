@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Says what is missing on this machine, and installs with apt what only the tests need. Usage: needs.sh cargo|node|chromium|postgres|redis|strace …
+# Says what is missing on this machine, and installs with apt what only the tests need. Usage: needs.sh cargo|node|chromium|postgres|redis|rabbitmq|strace …
 set -euo pipefail
 
 fail() { printf 'loquat: %s\n' "$1" >&2; exit 1; }
@@ -65,6 +65,14 @@ need_redis() {
   [ "$(id -u)" = 0 ] || fail 'Redis is missing: install the package redis-server, or name a server in LOQUAT_TEST_REDIS (a redis:// URL)'
   echo 'installing redis-server with apt'
   quiet_apt redis-server || fail 'redis-server could not be installed with apt'
+}
+
+# Private servers on it need no service of the system, and none is started.
+need_rabbitmq() {
+  [ -x /usr/lib/rabbitmq/bin/rabbitmq-server ] && command -v epmd >/dev/null && return
+  [ "$(id -u)" = 0 ] || fail 'RabbitMQ is missing: install the package rabbitmq-server'
+  echo 'installing rabbitmq-server with apt'
+  quiet_apt rabbitmq-server || fail 'rabbitmq-server could not be installed with apt'
 }
 
 need_strace() {

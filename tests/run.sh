@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Every suite, one after the other: Rust (unit; stories in one process, split, and split on PostgreSQL and Redis; several
-# processes on one log; outages; kill), web (types, lint, unit), browser stories. The PostgreSQL and Redis servers are private
+# Every suite, one after the other: Rust (unit; stories in one process, split, and as five processes on PostgreSQL, Redis and RabbitMQ; several
+# processes on one log; outages; kill), web (types, lint, unit), browser stories. PostgreSQL, Redis and RabbitMQ are private
 # ones that the tests start, unless LOQUAT_TEST_POSTGRES and LOQUAT_TEST_REDIS name others.
 # Says at the end how many tests of each kind ran. What it starts is ended by the tests themselves, by process id.
 set -euo pipefail
@@ -12,7 +12,7 @@ jobs=$(nproc)
 
 say() { printf '\n== %s\n' "$1"; }
 
-tests/needs.sh cargo node chromium postgres redis strace
+tests/needs.sh cargo node chromium postgres redis rabbitmq strace
 
 say 'web: install and build'
 make --no-print-directory web
@@ -28,7 +28,7 @@ say 'rust: format and lints'
 cargo fmt --check
 cargo clippy --workspace --all-targets -j"$jobs" -- -D warnings
 
-say 'rust: build, and test on SQLite, PostgreSQL and Redis'
+say 'rust: build, and test on SQLite, PostgreSQL, Redis and RabbitMQ'
 cargo build --workspace -j"$jobs"
 cargo test --workspace -j"$jobs" 2>&1 | tee "$log/rust"
 

@@ -8,7 +8,13 @@ pub struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![mesh::outbox::migration(), Box::new(Auth), mesh::audit::migration(), Box::new(Access)]
+        vec![
+            mesh::outbox::migration(),
+            Box::new(Auth),
+            mesh::audit::migration(),
+            Box::new(Access),
+            mesh::outbox::lease_migration(),
+        ]
     }
 }
 

@@ -27,6 +27,12 @@ pub enum ChatError {
     /// A file that was never announced in the room, or a reference that does not count.
     #[error("There is no such file in this room: {0}")]
     FileNotFound(String),
+    /// No such message that waits, of this person.
+    #[error("There is no such scheduled message.")]
+    ScheduledMessageNotFound,
+    /// One person has put off as many as there may be.
+    #[error("You have 100 scheduled messages; more are not possible.")]
+    TooManyScheduled,
     /// An account that does not exist.
     #[error("There is no such user.")]
     UserNotFound,
@@ -100,11 +106,13 @@ impl Describe for ChatError {
             | Self::MessageNotFound
             | Self::FeedNotFound
             | Self::FileNotFound(_)
+            | Self::ScheduledMessageNotFound
             | Self::UserNotFound
             | Self::MemberNotFound => Code::NotFound,
             Self::RoleTooLow | Self::NotTheAuthor => Code::PermissionDenied,
             Self::LastOwner | Self::RoomArchived => Code::FailedPrecondition,
             Self::OpIdReused => Code::AlreadyExists,
+            Self::TooManyScheduled => Code::ResourceExhausted,
             Self::StoreUnavailable(_) | Self::ServiceUnavailable(_) => Code::Unavailable,
             Self::Internal(_) => Code::Internal,
         }
@@ -117,6 +125,8 @@ impl Describe for ChatError {
             Self::MessageNotFound => "MESSAGE_NOT_FOUND",
             Self::FeedNotFound => "FEED_NOT_FOUND",
             Self::FileNotFound(_) => "FILE_NOT_FOUND",
+            Self::ScheduledMessageNotFound => "SCHEDULED_MESSAGE_NOT_FOUND",
+            Self::TooManyScheduled => "TOO_MANY_SCHEDULED",
             Self::UserNotFound => "USER_NOT_FOUND",
             Self::MemberNotFound => "MEMBER_NOT_FOUND",
             Self::RoleTooLow => "ROLE_TOO_LOW",
@@ -139,6 +149,7 @@ impl Describe for ChatError {
             Self::FileNotFound(id) => {
                 vec![Violation::new("file_ids", format!("{id} is no file that you can send here"))]
             }
+            Self::ScheduledMessageNotFound => vec![Violation::new("id", "names no message of yours that waits")],
             Self::UserNotFound => vec![Violation::new("user_id", "names no account")],
             Self::MemberNotFound => vec![Violation::new("user_id", "names nobody in this room")],
             Self::OpIdReused => vec![Violation::new("op_id", "was already used for another operation")],

@@ -19,6 +19,7 @@ mod presence;
 mod reads;
 mod rooms;
 mod rpc;
+mod scheduled;
 mod store;
 
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
@@ -26,7 +27,7 @@ use std::{num::NonZeroU32, sync::Arc, time::Duration};
 use futures::future::BoxFuture;
 use mesh::{
     authn::MeshSecret,
-    bus::{Bus, Interest},
+    bus::{Bus, Interest, QueueSpec},
     cache::Cache,
     clock::Clock,
     db::{Db, DbConfig},
@@ -101,6 +102,11 @@ pub enum StartError {
     Bus(#[from] mesh::bus::BusError),
 }
 
+/// The queues that chat-svc handles.
+pub fn queues() -> Vec<QueueSpec> {
+    vec![files::queue()]
+}
+
 /// Makes chat-svc ready.
 ///
 /// # Errors
@@ -141,6 +147,8 @@ pub async fn start(config: &Config, deps: Deps) -> Result<Service, StartError> {
         };
         background.push(("chat-invites", Box::pin(accepted)));
     }
+    let sending = scheduled::run(db.clone(), appender.clone(), clock.clone(), stopping.clone());
+    background.push(("chat-scheduled", Box::pin(sending)));
     let digests = presence::digest::run(presence.clone(), db.clone(), stopping.clone());
     background.push(("chat-presence", Box::pin(digests)));
     if let Some(cache) = hints {

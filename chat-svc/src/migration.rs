@@ -15,6 +15,8 @@ impl MigratorTrait for Migrator {
             Box::new(Chat),
             Box::new(Access),
             mesh::audit::migration(),
+            mesh::outbox::lease_migration(),
+            Box::new(Scheduled),
         ]
     }
 }
@@ -70,6 +72,33 @@ impl MigrationTrait for Access {
             shared.extra("WITHOUT ROWID");
         }
         manager.create_table(shared).await
+    }
+}
+
+struct Scheduled;
+
+impl MigrationName for Scheduled {
+    fn name(&self) -> &'static str {
+        "m0002_scheduled_message"
+    }
+}
+
+#[async_trait::async_trait]
+impl MigrationTrait for Scheduled {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        let table = Table::create()
+            .table("scheduled_message")
+            .col(uuid("user_id"))
+            .col(uuid("op_id"))
+            .col(string("rank"))
+            .col(blob("request"))
+            .col(big_integer("send_at"))
+            .col(text("error"))
+            .primary_key(Index::create().col("user_id").col("op_id"))
+            .to_owned();
+        manager.create_table(table).await?;
+        let due = Index::create().name("scheduled_message_due").table("scheduled_message").col("send_at").to_owned();
+        manager.create_index(due).await
     }
 }
 

@@ -7,6 +7,7 @@ mod live_feed;
 mod messages;
 mod people;
 mod rooms;
+mod scheduled;
 
 use std::sync::Arc;
 
@@ -28,7 +29,7 @@ use proto::{
         v1::{
             audit_service_server::AuditServiceServer, feed_service_server::FeedServiceServer,
             message_service_server::MessageServiceServer, people_service_server::PeopleServiceServer,
-            room_service_server::RoomServiceServer,
+            room_service_server::RoomServiceServer, scheduled_message_service_server::ScheduledMessageServiceServer,
         },
     },
 };
@@ -65,6 +66,9 @@ pub const METHODS: &[Method] = &[
     Method::user("/loquat.chat.v1.MessageService/EditMessage").scope("messages:write"),
     Method::user("/loquat.chat.v1.MessageService/DeleteMessage").scope("messages:write"),
     Method::user("/loquat.chat.v1.MessageService/ListMessages").scope("messages:read"),
+    Method::user("/loquat.chat.v1.ScheduledMessageService/ScheduleMessage").scope("messages:write"),
+    Method::user("/loquat.chat.v1.ScheduledMessageService/ListScheduledMessages").scope("messages:read"),
+    Method::user("/loquat.chat.v1.ScheduledMessageService/CancelScheduledMessage").scope("messages:write"),
     Method::user("/loquat.chat.v1.FeedService/VerifyRange").scope("messages:read"),
     Method::user("/loquat.chat.v1.PeopleService/GetPeople").scope("users:read"),
     Method::user("/loquat.chat.v1.PeopleService/ListPeople").scope("users:read"),
@@ -102,6 +106,7 @@ pub(crate) fn routes(shared: Shared) -> Routes {
     routes
         .add_service(RoomServiceServer::new(rpc.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES))
         .add_service(MessageServiceServer::new(rpc.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES))
+        .add_service(ScheduledMessageServiceServer::new(rpc.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES))
         .add_service(FeedServiceServer::new(rpc.clone()))
         .add_service(PeopleServiceServer::new(rpc.clone()))
         .add_service(AuditServiceServer::new(rpc.clone()))

@@ -10,6 +10,7 @@ pub(crate) mod meta;
 pub(crate) mod op;
 pub(crate) mod read_marker;
 pub(crate) mod room;
+pub(crate) mod scheduled;
 pub(crate) mod shared_file;
 
 pub(crate) use mesh::db::{micros, portions, signed, unsigned};

@@ -10,7 +10,7 @@ pub struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![mesh::outbox::migration(), Box::new(Files), Box::new(life::Life)]
+        vec![mesh::outbox::migration(), Box::new(Files), Box::new(life::Life), mesh::outbox::lease_migration()]
     }
 }
 

@@ -1,21 +1,34 @@
 //! Events between services: published to everybody who declared a queue for their kind, handled by named queues with retry,
 //! delay and an error queue. Delivery is at least once; consumers use the inbox.
 //!
-//! Names, envelope and rules are MassTransit's (documented at masstransit.io: topology, exceptions), so that the in-process
-//! bus and a broker behave alike.
+//! Names, envelope and rules are MassTransit's (documented at masstransit.io: topology, exceptions), so that the bus within a
+//! process, a broker and other programs on that broker behave alike.
 
+mod address;
+mod amqp;
+mod attempt;
 mod envelope;
+mod fault;
 pub mod memory;
+mod queue;
+mod stats;
 
-use std::{future::Future, time::Duration};
+use std::future::Future;
 
-use time::OffsetDateTime;
+use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-pub use self::envelope::Envelope;
-use self::memory::MemoryBus;
-use crate::{clock::Clock, db::Db};
+pub use self::{
+    address::{Destination, exchange_of},
+    amqp::{AmqpConfig, QueueType, Translate},
+    envelope::Envelope,
+    queue::{
+        Delivery, FailedMessage, FailedReason, HandlerError, Health, Interest, QueueSpec, QueueStatus, RetryPolicy,
+    },
+};
+use self::{amqp::AmqpBus, memory::MemoryBus};
+use crate::{clock::Clock, db::Db, lifecycle::Tasks};
 
 /// A bus. Cheap to clone.
 #[derive(Clone)]
@@ -24,114 +37,15 @@ pub struct Bus(Kind);
 #[derive(Clone)]
 enum Kind {
     Memory(MemoryBus),
-}
-
-/// A queue: what it is called, what goes into it, and how failures are tried again.
-#[derive(Clone, Debug)]
-pub struct QueueSpec {
-    /// Unique among all services.
-    pub name: String,
-    /// The kinds of events that go into it.
-    pub kinds: Vec<String>,
-    /// How failures are tried again.
-    pub retry: RetryPolicy,
-}
-
-impl QueueSpec {
-    /// A queue with the usual retries.
-    pub fn new(name: &str, kinds: impl IntoIterator<Item = String>) -> Self {
-        Self { name: name.into(), kinds: kinds.into_iter().collect(), retry: RetryPolicy::default() }
-    }
-}
-
-/// How a failing message is tried again: at once some times, then after each of these delays (at once some times again),
-/// then it goes to the error queue.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RetryPolicy {
-    /// Further tries without a pause.
-    pub immediate: u32,
-    /// Pauses between rounds.
-    pub delays: Vec<Duration>,
-}
-
-impl Default for RetryPolicy {
-    fn default() -> Self {
-        Self { immediate: 3, delays: vec![Duration::from_secs(5), Duration::from_secs(60), Duration::from_secs(900)] }
-    }
-}
-
-/// Which kinds of events anybody wants. An event of another kind would be dropped by the bus, so it need not be written.
-/// Cheap to clone.
-#[derive(Clone)]
-pub struct Interest(Option<MemoryBus>);
-
-impl Interest {
-    /// In everything: for a process that cannot know who listens.
-    pub const fn everything() -> Self {
-        Self(None)
-    }
-
-    /// Whether an event of this kind may be wanted.
-    pub fn wants(&self, kind: &str) -> bool {
-        self.0.as_ref().is_none_or(|bus| bus.is_bound(kind))
-    }
-}
-
-/// A message as a handler gets it.
-#[derive(Clone, Debug)]
-pub struct Delivery {
-    /// The message.
-    pub envelope: Envelope,
-    /// How often it was delayed before.
-    pub redelivery: u32,
-}
-
-/// Why a handler could not handle a message.
-#[derive(Debug)]
-pub enum HandlerError {
-    /// It may work later.
-    Retry(anyhow::Error),
-    /// It never will: straight to the error queue.
-    Poison(anyhow::Error),
-}
-
-/// What is in a queue.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct QueueStatus {
-    /// The queue's name.
-    pub name: String,
-    /// Messages waiting.
-    pub ready: u64,
-    /// Messages being handled by this process.
-    pub in_flight: u64,
-    /// Messages waiting for their next try.
-    pub delayed: u64,
-    /// Messages that failed for good.
-    pub failed: u64,
-    /// When the oldest message that has not failed came in.
-    pub oldest_at: Option<OffsetDateTime>,
-}
-
-/// A message in the error queue.
-#[derive(Clone, Debug)]
-pub struct FailedMessage {
-    /// The entry's id.
-    pub id: Uuid,
-    /// The queue in which it failed.
-    pub queue: String,
-    /// The last error.
-    pub error: String,
-    /// How often it was tried.
-    pub attempts: u32,
-    /// When it failed for good.
-    pub failed_at: OffsetDateTime,
-    /// The message.
-    pub envelope: Envelope,
+    Amqp(AmqpBus),
 }
 
 /// Why the bus refused.
 #[derive(Debug, thiserror::Error)]
 pub enum BusError {
+    /// Its URL names no broker that this build can use. Passwords are not repeated.
+    #[error("{0}")]
+    Url(String),
     /// Its database refused.
     #[error("{0}")]
     Db(#[from] sea_orm::DbErr),
@@ -141,6 +55,18 @@ pub enum BusError {
     /// The page token is not one that was given.
     #[error("the page token is not one that this call gave")]
     PageToken,
+    /// There is no connection to the broker.
+    #[error("the broker is away: {0}")]
+    Away(String),
+    /// The connection ended, or the broker took too long, before it confirmed a message. It may have it.
+    #[error("the broker did not confirm a message: {0}")]
+    Unconfirmed(String),
+    /// No queue took a message that one of ours is for.
+    #[error("no queue took the message: {0}")]
+    Returned(String),
+    /// The broker refused what was asked of it.
+    #[error("the broker refused: {0}")]
+    Refused(String),
 }
 
 impl Bus {
@@ -152,10 +78,20 @@ impl Bus {
         Ok(Self(Kind::Memory(MemoryBus::open(db, clock).await?)))
     }
 
+    /// A bus over a broker. A broker that is away is waited for a moment and then looked for in the background.
+    ///
+    /// # Errors
+    /// When the URL is not one.
+    pub async fn open_amqp(config: AmqpConfig, clock: Clock, tasks: &Tasks) -> Result<Self, BusError> {
+        Ok(Self(Kind::Amqp(AmqpBus::open(config, clock, tasks).await?)))
+    }
+
     /// Which kinds anybody has declared a queue for.
     pub fn interest(&self) -> Interest {
         match &self.0 {
-            Kind::Memory(bus) => Interest(Some(bus.clone())),
+            Kind::Memory(bus) => Interest::of(bus.clone()),
+            // Other programs may have queues of their own there.
+            Kind::Amqp(_) => Interest::everything(),
         }
     }
 
@@ -166,16 +102,38 @@ impl Bus {
     pub async fn publish(&self, messages: Vec<Envelope>) -> Result<(), BusError> {
         match &self.0 {
             Kind::Memory(bus) => bus.publish(&messages).await,
+            Kind::Amqp(bus) => bus.publish(messages).await,
         }
     }
 
-    /// Declares a queue, durably. Must happen before what goes into it is published.
+    /// Sends a message to one place, whatever its kind. OK means that it is there durably.
     ///
     /// # Errors
-    /// When the bus refuses.
+    /// When the bus cannot take it, or there is no such queue.
+    pub async fn send(&self, to: &Destination, message: &Envelope) -> Result<(), BusError> {
+        let body = serde_json::to_vec(message)?;
+        self.send_bytes(to, Some(message.message_id), body.into()).await
+    }
+
+    /// The same with bytes as they are: what another program wrote, or what is no envelope at all.
+    ///
+    /// # Errors
+    /// When the bus cannot take it, or there is no such queue.
+    pub async fn send_bytes(&self, to: &Destination, message_id: Option<Uuid>, body: Bytes) -> Result<(), BusError> {
+        match &self.0 {
+            Kind::Memory(bus) => bus.send(to, message_id, &body).await,
+            Kind::Amqp(bus) => bus.send(to, message_id, body).await,
+        }
+    }
+
+    /// Declares a queue, durably, or another set of kinds for it. Must happen before what goes into it is published.
+    ///
+    /// # Errors
+    /// When the bus refuses. A broker that is away does not: the queue is declared when it is back.
     pub async fn declare(&self, queue: &QueueSpec) -> Result<(), BusError> {
         match &self.0 {
             Kind::Memory(bus) => bus.declare(queue).await,
+            Kind::Amqp(bus) => bus.declare(queue).await,
         }
     }
 
@@ -188,6 +146,15 @@ impl Bus {
     {
         match &self.0 {
             Kind::Memory(bus) => bus.consume(queue, prefetch, stop, handler).await,
+            Kind::Amqp(bus) => bus.consume(queue, prefetch, stop, handler).await,
+        }
+    }
+
+    /// How the bus is.
+    pub fn health(&self) -> Health {
+        match &self.0 {
+            Kind::Memory(_) => Health::Good,
+            Kind::Amqp(bus) => bus.health(),
         }
     }
 
@@ -198,6 +165,7 @@ impl Bus {
     pub async fn queues(&self) -> Result<Vec<QueueStatus>, BusError> {
         match &self.0 {
             Kind::Memory(bus) => bus.queues().await,
+            Kind::Amqp(bus) => bus.queues().await,
         }
     }
 
@@ -213,6 +181,7 @@ impl Bus {
     ) -> Result<(Vec<FailedMessage>, String), BusError> {
         match &self.0 {
             Kind::Memory(bus) => bus.failed(queue, page_size, page_token).await,
+            Kind::Amqp(bus) => bus.failed(queue, page_size, page_token).await,
         }
     }
 
@@ -223,6 +192,7 @@ impl Bus {
     pub async fn failed_one(&self, id: Uuid) -> Result<Option<FailedMessage>, BusError> {
         match &self.0 {
             Kind::Memory(bus) => bus.failed_one(id).await,
+            Kind::Amqp(bus) => bus.failed_one(id).await,
         }
     }
 
@@ -233,6 +203,7 @@ impl Bus {
     pub async fn retry(&self, id: Uuid) -> Result<bool, BusError> {
         match &self.0 {
             Kind::Memory(bus) => bus.retry(id).await,
+            Kind::Amqp(bus) => bus.retry(id).await,
         }
     }
 
@@ -243,6 +214,7 @@ impl Bus {
     pub async fn discard(&self, id: Uuid) -> Result<bool, BusError> {
         match &self.0 {
             Kind::Memory(bus) => bus.discard(id).await,
+            Kind::Amqp(bus) => bus.discard(id).await,
         }
     }
 }

@@ -116,6 +116,28 @@ impl<'de> Deserialize<'de> for Secret {
     }
 }
 
+/// A URL that may be shown: without its password, whether it stands before the host or among the parameters.
+pub fn without_password(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let (rest, parameters) = rest.split_once('?').unwrap_or((rest, ""));
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let authority = match authority.rsplit_once('@') {
+        Some((user, host)) => format!("{}:(hidden)@{host}", user.split(':').next().unwrap_or_default()),
+        None => authority.to_owned(),
+    };
+    let secret = |name: &str| ["password", "secret", "token"].iter().any(|word| name.to_lowercase().contains(word));
+    let parameters: Vec<String> = parameters
+        .split('&')
+        .filter(|one| !one.is_empty())
+        .map(|one| match one.split_once('=') {
+            Some((name, _)) if secret(name) => format!("{name}=(hidden)"),
+            _ => one.to_owned(),
+        })
+        .collect();
+    let parameters = if parameters.is_empty() { String::new() } else { format!("?{}", parameters.join("&")) };
+    format!("{scheme}://{authority}{path}{parameters}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -147,6 +169,20 @@ mod tests {
         assert_eq!(sample.token.reveal(), "123");
         assert!(!format!("{sample:?}").contains("123"));
         assert!(!serde_json::to_string(&sample).unwrap().contains("123"));
+    }
+
+    #[test]
+    fn a_url_is_shown_without_its_password() {
+        for (url, shown) in [
+            ("postgres://me:p@ss@host/db?sslmode=off", "postgres://me:(hidden)@host/db?sslmode=off"),
+            ("redis://:secret@host:1/0?prefix=a:", "redis://:(hidden)@host:1/0?prefix=a:"),
+            ("amqp://host/a@b", "amqp://host/a@b"),
+            ("postgres://host/db?user=me&password=x", "postgres://host/db?user=me&password=(hidden)"),
+            ("s3://bucket?secret_access_key=x", "s3://bucket?secret_access_key=(hidden)"),
+            ("memory:", "memory:"),
+        ] {
+            assert_eq!(without_password(url), shown);
+        }
     }
 
     #[test]

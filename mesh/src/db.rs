@@ -5,6 +5,7 @@
 
 mod append_only;
 mod at_once;
+mod told;
 
 use std::{
     fs::File,
@@ -27,8 +28,11 @@ use sea_orm_migration::{MigratorTrait, prelude::ColumnDef};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-pub use self::append_only::append_only;
-pub use self::at_once::{Insert, portions};
+pub use self::{
+    append_only::append_only,
+    at_once::{Insert, portions},
+    told::Told,
+};
 
 /// How long a caller waits for a connection. Shorter than the two seconds after which a caller is told that the database is away.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_millis(1500);
@@ -116,7 +120,10 @@ impl Db {
         if is_postgres(&config.url) {
             return Self::open_postgres(config).await;
         }
-        let path = config.url.strip_prefix("sqlite:").ok_or_else(|| DbError::Url(config.url.clone()))?;
+        let path = config
+            .url
+            .strip_prefix("sqlite:")
+            .ok_or_else(|| DbError::Url(crate::config::without_password(&config.url)))?;
         let path = PathBuf::from(path.trim_start_matches("//").split('?').next().unwrap_or_default());
         let lock = lock(&path)?;
         let url = format!("sqlite://{}?mode=rwc", path.display());

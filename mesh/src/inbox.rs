@@ -45,6 +45,16 @@ pub async fn claim<C: ConnectionTrait>(
     Ok(matches!(inserted, TryInsertResult::Inserted(rows) if rows > 0))
 }
 
+/// Forgets what was handled before a time.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn forget(db: &crate::db::Db, before: OffsetDateTime) -> Result<(), DbErr> {
+    let tx = db.begin().await?;
+    Entity::delete_many().filter(Column::HandledAt.lt(before.unix_timestamp())).exec(&tx).await?;
+    tx.commit().await
+}
+
 /// Makes the table `inbox`; a service that consumes lists it among its migrations.
 pub fn migration() -> Box<dyn sea_orm_migration::MigrationTrait> {
     Box::new(Migration)

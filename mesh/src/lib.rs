@@ -15,6 +15,7 @@ pub mod fields;
 pub mod ids;
 pub mod inbox;
 pub mod lifecycle;
+pub mod outbound;
 pub mod outbox;
 pub mod rpc;
 pub mod service;

@@ -1,32 +1,31 @@
 //! The outbox: events that were committed and must reach the bus, and the relay that brings them there.
 //!
 //! A row is written in the transaction of the change it speaks of and deleted only after the bus confirmed it, so a crash or
-//! an outage delays an event, may repeat it (with the same id), and never loses it.
+//! an outage delays an event, may repeat it (with the same id), and never loses it. Of several processes on one database one
+//! relays at a time.
 
-use std::{sync::Arc, time::Duration};
+mod lease;
+mod relay;
 
-use sea_orm::{QueryOrder as _, QuerySelect as _, Set, entity::prelude::*};
+use std::sync::Arc;
+
+use sea_orm::{DbBackend, Statement, entity::prelude::*};
 use sea_orm_migration::{
     prelude::{Index, SchemaManager, Table},
     schema::{big_integer, pk_auto, string, string_null, text, uuid, uuid_null},
 };
 use time::OffsetDateTime;
 use tokio::sync::Notify;
-use tokio_util::sync::CancellationToken;
 
-use crate::{
-    bus::{Bus, Envelope},
-    clock::Clock,
-    db::{micros, time_of},
-};
+pub use self::{lease::migration as lease_migration, relay::Relay};
+use crate::db::{Insert, micros};
 
-/// How many events one publish takes at most.
-const WINDOW: u64 = 256;
-/// The relay looks by itself this often, in case it was not woken.
-const POLL: Duration = Duration::from_secs(1);
-/// Waited after the bus refused, doubling up to [`MAX_PAUSE`].
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const MAX_PAUSE: Duration = Duration::from_secs(5);
+/// The header with an event's key, such as its room's id.
+pub const KEY: &str = "Loquat-Key";
+
+/// How rows are written.
+static INSERT: Insert<7> =
+    Insert::new("outbox", ["message_id", "kind", "body", "key", "correlation_id", "traceparent", "sent_at"], "");
 
 /// An event on its way to the bus.
 #[derive(Clone, Debug, PartialEq)]
@@ -80,26 +79,34 @@ pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 
+/// The statements that write events into the outbox, in this order: for a transaction that gathers what it writes.
+pub fn statements(backend: DbBackend, messages: &[OutboxMessage], now: OffsetDateTime) -> Vec<Statement> {
+    let row = |message: &OutboxMessage| {
+        [
+            message.id.into(),
+            message.kind.clone().into(),
+            message.body.to_string().into(),
+            message.key.clone().into(),
+            message.correlation_id.into(),
+            message.traceparent.clone().into(),
+            micros(now).into(),
+        ]
+    };
+    INSERT.statements(backend, messages.iter().map(row).collect())
+}
+
 /// Writes events into the outbox, in the caller's transaction and in this order.
 ///
 /// # Errors
 /// When the database refuses.
 pub async fn add<C: ConnectionTrait>(tx: &C, messages: &[OutboxMessage], now: OffsetDateTime) -> Result<(), DbErr> {
-    let rows = messages.iter().map(|message| ActiveModel {
-        message_id: Set(message.id),
-        kind: Set(message.kind.clone()),
-        body: Set(message.body.to_string()),
-        key: Set(message.key.clone()),
-        correlation_id: Set(message.correlation_id),
-        traceparent: Set(message.traceparent.clone()),
-        sent_at: Set(micros(now)),
-        ..Default::default()
-    });
-    Entity::insert_many(rows).exec_without_returning(tx).await?;
+    for statement in statements(tx.get_database_backend(), messages, now) {
+        tx.execute_raw(statement).await?;
+    }
     Ok(())
 }
 
-/// Makes the table `outbox`; a service with an outbox lists it among its migrations.
+/// Makes the table `outbox`; a service with an outbox lists it and [`lease_migration`] among its migrations.
 pub fn migration() -> Box<dyn sea_orm_migration::MigrationTrait> {
     Box::new(Migration)
 }
@@ -141,89 +148,4 @@ impl Wake {
     pub fn now(&self) {
         self.0.notify_one();
     }
-}
-
-/// Brings events from the outbox to the bus, in order.
-pub struct Relay {
-    db: crate::db::Db,
-    bus: Bus,
-    wake: Wake,
-    clock: Clock,
-}
-
-impl Relay {
-    /// A relay for one database.
-    pub fn new(db: crate::db::Db, bus: Bus, wake: Wake, clock: Clock) -> Self {
-        Self { db, bus, wake, clock }
-    }
-
-    /// Runs until `stop`. A bus or a database that refuses is tried again for ever; nothing is skipped.
-    pub async fn run(self, stop: CancellationToken) {
-        let mut pause = FIRST_PAUSE;
-        loop {
-            let rest = match self.once().await {
-                Ok(0) => POLL,
-                Ok(_) => {
-                    pause = FIRST_PAUSE;
-                    continue;
-                }
-                Err(cause) => {
-                    tracing::warn!(%cause, "the outbox could not be relayed; trying again");
-                    pause = (pause * 2).min(MAX_PAUSE);
-                    pause
-                }
-            };
-            tokio::select! {
-                () = self.wake.0.notified(), if rest == POLL => {}
-                () = tokio::time::sleep(rest) => {}
-                () = stop.cancelled() => return,
-            }
-        }
-    }
-
-    /// Publishes one window and forgets it once it is confirmed. Returns how many events it had.
-    async fn once(&self) -> Result<usize, RelayError> {
-        let rows = Entity::find().order_by_asc(Column::Position).limit(WINDOW).all(self.db.reader()).await?;
-        let Some(last) = rows.last().map(|row| row.position) else {
-            return Ok(0);
-        };
-        let positions: Vec<i64> = rows.iter().map(|row| row.position).collect();
-        let age = rows.first().map_or(0, |row| row.sent_at);
-        let now = micros(self.clock.now());
-        metrics::histogram!("loquat_outbox_lag_seconds")
-            .record(std::time::Duration::from_micros(u64::try_from(now - age).unwrap_or(0)));
-        let count = rows.len();
-        self.bus.publish(rows.into_iter().map(envelope).collect::<Result<_, _>>()?).await?;
-        crate::crash::point("outbox.published");
-        let tx = self.db.begin().await?;
-        // Rows below `last` that were committed meanwhile were not published: only what was read is forgotten.
-        Entity::delete_many()
-            .filter(Column::Position.lte(last))
-            .filter(Column::Position.is_in(positions))
-            .exec(&tx)
-            .await?;
-        tx.commit().await?;
-        crate::crash::point("outbox.forgotten");
-        Ok(count)
-    }
-}
-
-fn envelope(row: Model) -> Result<Envelope, RelayError> {
-    let mut envelope = Envelope::new(row.message_id, row.kind, serde_json::from_str(&row.body)?, time_of(row.sent_at));
-    envelope.correlation_id = row.correlation_id;
-    if let Some(traceparent) = row.traceparent {
-        envelope.headers.insert("traceparent".into(), traceparent);
-    }
-    Ok(envelope)
-}
-
-/// Why a window could not be relayed.
-#[derive(Debug, thiserror::Error)]
-enum RelayError {
-    #[error("the database: {0}")]
-    Db(#[from] DbErr),
-    #[error("the bus: {0}")]
-    Bus(#[from] crate::bus::BusError),
-    #[error("an event that is not JSON: {0}")]
-    Json(#[from] serde_json::Error),
 }

@@ -5,7 +5,7 @@
 use std::sync::LazyLock;
 
 use prost::{Message, Name};
-use prost_reflect::{DescriptorPool, DynamicMessage, SerializeOptions};
+use prost_reflect::{DescriptorPool, DynamicMessage, Kind, MessageDescriptor, SerializeOptions};
 
 #[allow(missing_docs, clippy::all, clippy::pedantic, reason = "generated; documented in the .proto files")]
 mod generated {
@@ -109,15 +109,34 @@ pub fn to_json<M: Message + Name>(message: &M) -> Result<serde_json::Value, Json
     Ok(dynamic.serialize_with_options(serde_json::value::Serializer, &options)?)
 }
 
-/// The reverse of [`to_json`]; fields that the type does not have are skipped, since a newer sender may know more.
+/// The reverse of [`to_json`]; fields that the type does not have are skipped, since a newer sender may know more. Names may be
+/// of any case: programs of another make may begin them with capitals.
 ///
 /// # Errors
 /// When a field has the wrong type.
 pub fn from_json<M: Message + Name + Default>(value: &serde_json::Value) -> Result<M, JsonError> {
     let descriptor = POOL.get_message_by_name(&M::full_name()).ok_or(JsonError::UnknownType)?;
     let options = prost_reflect::DeserializeOptions::new().deny_unknown_fields(false);
-    let dynamic = DynamicMessage::deserialize_with_options(descriptor, value, &options)?;
+    let dynamic = DynamicMessage::deserialize_with_options(descriptor.clone(), renamed(value, &descriptor), &options)?;
     Ok(dynamic.transcode_to()?)
+}
+
+/// The same value with the names of fields as the contracts have them.
+fn renamed(value: &serde_json::Value, message: &MessageDescriptor) -> serde_json::Value {
+    use serde_json::Value;
+    let Value::Object(members) = value else { return value.clone() };
+    let member = |(name, value): (&String, &Value)| {
+        let field = message.fields().find(|field| field.json_name().eq_ignore_ascii_case(name));
+        let Some(field) = field else { return (name.clone(), value.clone()) };
+        let value = match (field.kind(), value) {
+            (Kind::Message(_), value) if field.is_map() => value.clone(),
+            (Kind::Message(inner), Value::Array(items)) => items.iter().map(|item| renamed(item, &inner)).collect(),
+            (Kind::Message(inner), value) => renamed(value, &inner),
+            (_, value) => value.clone(),
+        };
+        (field.json_name().to_owned(), value)
+    };
+    Value::Object(members.iter().map(member).collect())
 }
 
 /// Microseconds since 1970 as the contracts have times.
@@ -159,6 +178,8 @@ mod tests {
         let json = to_json(&posted).unwrap();
         assert_eq!(json, serde_json::json!({"message": {"roomId": "r", "seq": 7}}));
         assert_eq!(from_json::<chat::v1::MessagePosted>(&json).unwrap(), posted);
+        let capitals = serde_json::json!({"Message": {"RoomId": "r", "Seq": "7"}});
+        assert_eq!(from_json::<chat::v1::MessagePosted>(&capitals).unwrap(), posted);
         let newer = serde_json::json!({"message": {"roomId": "r", "seq": 7}, "added": true});
         assert_eq!(from_json::<chat::v1::MessagePosted>(&newer).unwrap(), posted);
     }

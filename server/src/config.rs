@@ -5,7 +5,8 @@ use std::{collections::BTreeSet, fmt, net::SocketAddr, path::PathBuf, str::FromS
 pub use auth_svc::Registration;
 use mesh::{
     blobs::Blobs,
-    config::{ConfigError, Secret},
+    bus::QueueType,
+    config::{ConfigError, Secret, without_password},
     db::DbConfig,
     rpc::Tls,
     telemetry::TelemetryConfig,
@@ -66,15 +67,27 @@ impl Default for Config {
 #[serde(default, deny_unknown_fields)]
 pub struct BusConfig {
     /// `memory:` (the default): within one process, with its queues in worker-svc's database.
+    /// `amqp://USER:PASSWORD@HOST:PORT/VHOST`: over RabbitMQ 3.10 or newer.
     pub url: String,
-    /// This process brings events to the bus (the default). Off: for a further process with `--role chat` on the PostgreSQL
-    /// database of another one, which brings its events there as well.
+    /// This process brings events to the bus (the default). Off, with `memory:` only: for a further process with `--role chat` on
+    /// the PostgreSQL database of another one, which brings its events there as well.
     pub relay: bool,
+    /// How queues are made on a broker: `quorum` (the default) or `classic`. Those that are there are taken as they are.
+    pub queue_type: QueueType,
+    /// Publishes five events beside our own, for programs that know those of `Domain.Events`. Default false.
+    pub compat: bool,
+}
+
+impl BusConfig {
+    /// Within one process.
+    pub fn is_memory(&self) -> bool {
+        self.url == "memory:"
+    }
 }
 
 impl Default for BusConfig {
     fn default() -> Self {
-        Self { url: "memory:".into(), relay: true }
+        Self { url: "memory:".into(), relay: true, queue_type: QueueType::default(), compat: false }
     }
 }
 
@@ -243,15 +256,40 @@ impl Config {
         }
         let services = [Role::Auth, Role::Chat, Role::File, Role::Worker];
         let here: Vec<&str> = services.iter().filter(|role| roles.contains(role)).map(|role| role.name()).collect();
-        if self.bus.url != "memory:" {
-            return Err(ConfigError(format!("bus.url: {:?} is not supported; use memory:", self.bus.url)));
+        let replica = self.check_bus(&here, services.len())?;
+        self.check_stores(&here, replica)?;
+        self.check_blobs()?;
+        let url = &self.public_url;
+        if !(url.is_empty() || url.starts_with("http://") || url.starts_with("https://")) {
+            return Err(ConfigError(format!("public_url: {:?} must begin with http:// or https://", self.public_url)));
+        }
+        Ok(())
+    }
+
+    /// A bus within one process needs the services in one process. Returns whether this one only works beside such a process.
+    fn check_bus(&self, here: &[&str], services: usize) -> Result<bool, ConfigError> {
+        let url = without_password(&self.bus.url);
+        if !self.bus.is_memory() {
+            if !self.bus.url.starts_with("amqp://") {
+                return Err(ConfigError(format!(
+                    "bus.url: {url:?} is not supported; use memory: or amqp://USER:PASSWORD@HOST:PORT/VHOST"
+                )));
+            }
+            if !self.bus.relay {
+                return Err(ConfigError(
+                    "bus.relay is false, which is for bus.url = memory: only: over a broker every process brings its own events, \
+                     and several on one database take turns. Leave it true"
+                        .into(),
+                ));
+            }
+            return Ok(false);
         }
         let replica = here == ["chat"] && !self.bus.relay;
-        if !here.is_empty() && here.len() < services.len() && !replica {
+        if !here.is_empty() && here.len() < services && !replica {
             return Err(ConfigError(format!(
                 "bus.url is memory:, which works only when auth, chat, file and worker run in one process, and this one has only \
-                 {}. Run those four together (the gateway may run apart); a further process with the role chat alone may work \
-                 on the same PostgreSQL database with bus.relay = false",
+                 {}. Set bus.url to amqp://USER:PASSWORD@HOST:PORT/VHOST, or run those four together (the gateway may run apart); a \
+                 further process with the role chat alone may work on the same PostgreSQL database with bus.relay = false",
                 here.join(", ")
             )));
         }
@@ -262,13 +300,18 @@ impl Config {
                     .into(),
             ));
         }
-        self.check_stores(&here, replica)?;
-        self.check_blobs()?;
-        let url = &self.public_url;
-        if !(url.is_empty() || url.starts_with("http://") || url.starts_with("https://")) {
-            return Err(ConfigError(format!("public_url: {:?} must begin with http:// or https://", self.public_url)));
+        Ok(replica)
+    }
+
+    /// The same with every password hidden: to be shown.
+    #[must_use]
+    pub fn shown(mut self) -> Self {
+        let databases = [&mut self.auth.db, &mut self.chat.db, &mut self.file.db, &mut self.worker.db];
+        let urls = databases.into_iter().map(|db| &mut db.url);
+        for url in urls.chain([&mut self.cache.url, &mut self.bus.url, &mut self.file.blobs]) {
+            *url = without_password(url);
         }
-        Ok(())
+        self
     }
 
     /// What is configured for files must be something that the store can do.
@@ -292,14 +335,14 @@ impl Config {
         if !(self.cache.url == "memory:" || self.cache.url.starts_with("redis://")) {
             return Err(ConfigError(format!(
                 "cache.url: {:?} is not supported; use memory: or redis://HOST:PORT",
-                self.cache.url
+                without_password(&self.cache.url)
             )));
         }
         for (name, db) in self.databases().into_iter().filter(|(name, _)| here.contains(name)) {
             if !db.url.starts_with("sqlite:") && !db.is_shared() {
                 return Err(ConfigError(format!(
                     "{name}.db.url: {:?} is not supported; use sqlite:PATH or postgres://USER:PASSWORD@HOST/NAME",
-                    db.url
+                    without_password(&db.url)
                 )));
             }
             if db.is_shared() && self.cache.url == "memory:" {
@@ -351,8 +394,31 @@ mod tests {
         config.cache.url = "memcached://x".into();
         assert!(config.check(&all_roles()).unwrap_err().to_string().contains("cache.url"));
         let mut config = Config::default().complete();
+        config.bus.url = "kafka://me:secret@x".into();
+        let refused = config.check(&all_roles()).unwrap_err().to_string();
+        assert!(refused.contains("bus.url") && !refused.contains("secret"), "{refused}");
+    }
+
+    #[test]
+    fn over_a_broker_every_role_may_run_apart() {
+        let mut config = Config::default().complete();
         config.bus.url = "amqp://x".into();
-        assert!(config.check(&all_roles()).unwrap_err().to_string().contains("bus.url"));
+        for role in Role::ALL {
+            config.check(&roles(&[role])).unwrap();
+        }
+        config.bus.relay = false;
+        assert!(config.check(&roles(&[Role::Chat])).unwrap_err().to_string().contains("bus.relay"));
+    }
+
+    #[test]
+    fn no_password_is_shown() {
+        let mut config = Config::default();
+        for url in [&mut config.chat.db.url, &mut config.cache.url, &mut config.bus.url, &mut config.file.blobs] {
+            *url = "any://me:sesame@host/x".into();
+        }
+        let shown = toml::to_string_pretty(&config.complete().shown()).unwrap();
+        assert!(!shown.contains("sesame"), "{shown}");
+        assert_eq!(shown.matches("any://me:(hidden)@host/x").count(), 4, "{shown}");
     }
 
     #[test]

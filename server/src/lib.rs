@@ -3,6 +3,7 @@
 //! Binds first and runs later, so that whoever is told an address can connect; stops softly, then hard.
 
 pub mod certs;
+mod compat;
 pub mod config;
 mod ops;
 mod revocations;
@@ -22,6 +23,7 @@ use tonic::Status;
 use tower::{ServiceExt as _, util::BoxCloneSyncService};
 
 use self::config::{Config, Role, Roles};
+pub use self::wiring::broker;
 
 /// How long the databases may take to be closed.
 const CLOSE_WITHIN: Duration = Duration::from_secs(2);
@@ -94,6 +96,7 @@ impl Server {
         let ops = ops::Ops {
             metrics: mesh::telemetry::start_metrics(),
             databases: wired.databases.clone(),
+            bus: wired.bus.clone(),
             stopping: draining.clone(),
             reflection: ops::reflection().map_err(StartError::new)?,
         };

@@ -10,8 +10,10 @@ use std::{
 use clap::{Parser, Subcommand};
 use mesh::{
     blobs::{BlobError, Blobs},
+    bus::{Bus, Health},
     cache::Cache,
     clock::Clock,
+    config::without_password,
     db::Db,
     lifecycle::Tasks,
 };
@@ -144,7 +146,7 @@ async fn run(arguments: Arguments) -> Outcome {
             config.complete().check(&all_roles())?;
             say("the configuration is good")
         }
-        Command::Config { command: ConfigCommand::Dump } => say(&toml::to_string_pretty(&config.complete())?),
+        Command::Config { command: ConfigCommand::Dump } => say(&toml::to_string_pretty(&config.complete().shown())?),
         Command::Migrate => migrate(config.complete()).await,
         Command::Doctor => doctor(config.complete()).await,
         Command::Health => health(&config).await,
@@ -233,6 +235,7 @@ async fn doctor(config: Config) -> Outcome {
     }
     report("cache", cache(&config.cache.url).await)?;
     report("file store", file_store(&config).await)?;
+    report("bus", bus(&config).await)?;
     for (key, address) in
         [("gateway.listen", config.gateway.listen.clone()), ("ops.listen", config.ops_listen(&all_roles()))]
     {
@@ -259,11 +262,19 @@ async fn cache(url: &str) -> Result<String, String> {
     outcome.map(|_| without_password(url)).map_err(|cause| cause.to_string())
 }
 
-/// A URL that may be shown.
-fn without_password(url: &str) -> String {
-    match (url.split_once("://"), url.rsplit_once('@')) {
-        (Some((scheme, _)), Some((_, host))) => format!("{scheme}://…@{host}"),
-        _ => url.to_owned(),
+/// Whether the broker takes messages within a moment.
+async fn bus(config: &Config) -> Result<String, String> {
+    if config.bus.is_memory() {
+        return Ok("within one process".into());
+    }
+    let tasks = Tasks::new();
+    let broker = server::broker(&config.bus);
+    let bus = Bus::open_amqp(broker, Clock::system(), &tasks).await.map_err(|cause| cause.to_string())?;
+    let health = bus.health();
+    tasks.stop(Duration::from_secs(1)).await;
+    match health {
+        Health::Good => Ok(without_password(&config.bus.url)),
+        Health::Away(why) | Health::Blocked(why) => Err(format!("{}: {why}", without_password(&config.bus.url))),
     }
 }
 

@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use mesh::{
+    bus::{Bus, Health},
     db::Db,
     rpc::{Body, Upstream},
 };
@@ -19,6 +20,8 @@ pub(crate) struct Ops {
     pub(crate) metrics: PrometheusHandle,
     /// Each must answer for the process to be ready.
     pub(crate) databases: Vec<(&'static str, Db)>,
+    /// What is wrong with it is told; the process is ready all the same, for its outbox waits.
+    pub(crate) bus: Option<Bus>,
     pub(crate) stopping: CancellationToken,
     pub(crate) reflection: Upstream,
 }
@@ -60,7 +63,12 @@ impl Ops {
                 return plain(StatusCode::SERVICE_UNAVAILABLE, format!("the {name} database does not answer\n"));
             }
         }
-        plain(StatusCode::OK, "ready\n".into())
+        let text = match self.bus.as_ref().map(Bus::health) {
+            None | Some(Health::Good) => "ready\n".into(),
+            Some(Health::Away(why)) => format!("ready\nbus: away: {why}; events wait\n"),
+            Some(Health::Blocked(why)) => format!("ready\nbus: blocked: {why}; events wait\n"),
+        };
+        plain(StatusCode::OK, text)
     }
 }
 

@@ -11,7 +11,7 @@ use gateway::{Gateway, Upstreams};
 use mesh::{
     authn::{Authn, FetchKeys, KeyStore, MeshSecret, VerifyKey},
     blobs::Blobs,
-    bus::Bus,
+    bus::{AmqpConfig, Bus},
     cache::Cache,
     clock::Clock,
     db::{Db, DbConfig},
@@ -24,8 +24,8 @@ use proto::auth::internal::v1::{GetKeysRequest, key_service_client::KeyServiceCl
 use tokio::net::TcpListener;
 
 use crate::{
-    StartError,
-    config::{Config, Role, Roles},
+    StartError, compat,
+    config::{BusConfig, Config, Role, Roles},
 };
 
 /// Everything that a process runs.
@@ -36,6 +36,16 @@ pub(crate) struct Wired {
     pub(crate) gateway: Option<Gateway>,
     pub(crate) background: Vec<(&'static str, BoxFuture<'static, ()>)>,
     pub(crate) databases: Vec<(&'static str, Db)>,
+    pub(crate) bus: Option<Bus>,
+}
+
+impl Wired {
+    /// The bus, for a role that cannot do without.
+    fn bus(&self) -> Result<Bus, StartError> {
+        self.bus
+            .clone()
+            .ok_or_else(|| StartError("this role needs a bus; the configuration should have been refused".into()))
+    }
 }
 
 /// What all services of a process share.
@@ -80,18 +90,53 @@ pub(crate) async fn wire(
 }
 
 async fn services(parts: &Parts<'_>, roles: &Roles, wired: &mut Wired) -> Result<(), StartError> {
-    let Parts { config, clock, tasks, .. } = parts;
+    let Parts { config, tasks, .. } = parts;
     let cache = Cache::open(&config.cache.url, tasks).map_err(StartError::new)?;
-    if !config.bus.relay {
-        return chat(parts, None, cache, wired).await;
+    let worker_db = match roles.contains(&Role::Worker) {
+        true => Some(open("worker", &config.worker.db, wired).await?),
+        false => None,
+    };
+    wired.bus = open_bus(parts, worker_db.as_ref()).await?;
+    if roles.contains(&Role::Auth) {
+        auth(parts, wired.bus()?, cache.clone(), wired).await?;
     }
-    debug_assert!(roles.contains(&Role::Worker), "the configuration was checked");
-    let worker_db = open("worker", &config.worker.db, wired).await?;
-    worker_db.migrate::<worker_svc::Migrator>().await.map_err(StartError::new)?;
-    let bus = Bus::open_memory(worker_db.clone(), clock.clone()).await.map_err(StartError::new)?;
-    auth(parts, bus.clone(), cache.clone(), wired).await?;
-    chat(parts, Some(bus.clone()), cache, wired).await?;
-    files(parts, bus, worker_db, wired).await
+    if roles.contains(&Role::Chat) {
+        chat(parts, wired.bus.clone(), cache, wired).await?;
+    }
+    if !roles.contains(&Role::File) && worker_db.is_none() {
+        return Ok(());
+    }
+    let blobs = Blobs::open(&config.file.blobs, &config.file.s3).map_err(|cause| StartError(format!("file.blobs: {cause}")))?;
+    if roles.contains(&Role::File) {
+        files(parts, wired.bus()?, blobs.clone(), wired).await?;
+    }
+    match worker_db {
+        Some(db) => worker(parts, db, wired.bus()?, blobs, wired).await,
+        None => Ok(()),
+    }
+}
+
+/// The bus of this process; none for one whose events another process brings there.
+async fn open_bus(parts: &Parts<'_>, worker_db: Option<&Db>) -> Result<Option<Bus>, StartError> {
+    let Parts { config, clock, tasks, .. } = parts;
+    if !config.bus.is_memory() {
+        let bus = Bus::open_amqp(broker(&config.bus), clock.clone(), tasks).await;
+        return bus.map(Some).map_err(|cause| StartError(format!("bus.url: {cause}")));
+    }
+    // The configuration was checked: without a worker here this is a process beside another one.
+    let Some(db) = worker_db else { return Ok(None) };
+    db.migrate::<worker_svc::Migrator>().await.map_err(StartError::new)?;
+    Bus::open_memory(db.clone(), clock.clone()).await.map(Some).map_err(StartError::new)
+}
+
+/// How the broker is used: with the queues of every service, whichever run here.
+pub fn broker(config: &BusConfig) -> AmqpConfig {
+    AmqpConfig {
+        url: config.url.clone(),
+        queue_type: config.queue_type,
+        queues: [chat_svc::queues(), worker_svc::queues()].concat(),
+        translate: config.compat.then(compat::translation),
+    }
 }
 
 async fn auth(parts: &Parts<'_>, bus: Bus, cache: Cache, wired: &mut Wired) -> Result<(), StartError> {
@@ -124,24 +169,25 @@ async fn chat(parts: &Parts<'_>, bus: Option<Bus>, cache: Cache, wired: &mut Wir
     Ok(())
 }
 
-async fn files(parts: &Parts<'_>, bus: Bus, worker_db: Db, wired: &mut Wired) -> Result<(), StartError> {
+async fn files(parts: &Parts<'_>, bus: Bus, blobs: Blobs, wired: &mut Wired) -> Result<(), StartError> {
     let Parts { config, tasks, clock, .. } = parts;
-    let blobs =
-        Blobs::open(&config.file.blobs, &config.file.s3).map_err(|cause| StartError(format!("file.blobs: {cause}")))?;
     let deps = file_svc::Deps {
         db: open("file", &config.file.db, wired).await?,
-        blobs: blobs.clone(),
-        bus: bus.clone(),
+        blobs,
+        bus,
         clock: clock.clone(),
         tasks: (*tasks).clone(),
         secret: parts.secret.clone(),
         chat: parts.calling(wired, Role::Chat, Role::File)?,
     };
     parts.add(wired, Role::File, file_svc::start(&config.file, deps).await.map_err(StartError::new)?);
+    Ok(())
+}
 
+async fn worker(parts: &Parts<'_>, db: Db, bus: Bus, blobs: Blobs, wired: &mut Wired) -> Result<(), StartError> {
     let file = parts.calling(wired, Role::File, Role::Worker)?;
-    let deps = worker_svc::Deps { db: worker_db, bus, blobs, tasks: (*tasks).clone(), file };
-    parts.add(wired, Role::Worker, worker_svc::start(&config.worker, deps).await.map_err(StartError::new)?);
+    let deps = worker_svc::Deps { db, bus, blobs, clock: parts.clock.clone(), tasks: parts.tasks.clone(), file };
+    parts.add(wired, Role::Worker, worker_svc::start(&parts.config.worker, deps).await.map_err(StartError::new)?);
     Ok(())
 }
 

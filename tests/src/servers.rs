@@ -1,12 +1,13 @@
 //! Real servers for the stories that need them: private ones, on loopback, on ports and folders of their own.
 //!
-//! A test that breaks a server starts one for itself ([`Postgres::start`], [`Redis::start`]). The others share one per test
-//! binary and keep apart by a database or a key prefix of their own ([`fresh_database`], [`fresh_redis`]); `LOQUAT_TEST_POSTGRES`
+//! A test that breaks a server starts one for itself ([`Postgres::start`], [`Redis::start`], [`RabbitMq::start`]). The others share one per test
+//! binary and keep apart by a database, a key prefix or a virtual host of their own ([`fresh_database`], [`fresh_redis`], [`fresh_broker`]); `LOQUAT_TEST_POSTGRES`
 //! and `LOQUAT_TEST_REDIS` name servers that run already and are shared instead.
 
 mod backends;
 mod guard;
 mod postgres;
+mod rabbitmq;
 mod redis;
 mod s3;
 
@@ -15,6 +16,7 @@ use std::{net::TcpListener, path::PathBuf, process::Command, sync::atomic::Atomi
 pub use backends::Backends;
 pub(crate) use guard::{signal, state};
 pub use postgres::{Postgres, assert_durable, fresh_database};
+pub use rabbitmq::{RabbitMq, fresh_broker, shared_broker};
 pub use redis::{Redis, fresh_redis};
 pub use s3::{Mood, S3};
 

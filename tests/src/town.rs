@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use mesh::rpc::Upstream;
 use server::{
     Server,
-    config::{Config, Role, all_roles},
+    config::{Config, Role, Roles, all_roles},
 };
 use tempfile::TempDir;
 use tonic::transport::{Channel, Endpoint};
@@ -19,7 +19,8 @@ pub enum Shape {
     Embedded,
     /// Each role on a listener of its own, calling each other over the network.
     Split,
-    /// The same, every service on a PostgreSQL database of its own, on Redis, and files on S3.
+    /// Each role a server of its own with nothing shared but the folder, every service on a PostgreSQL database of its own, on Redis,
+    /// RabbitMQ, and files on S3.
     Full,
 }
 
@@ -31,7 +32,8 @@ pub struct Town {
     pub public: SocketAddr,
     /// Where its ops port listens.
     pub ops: SocketAddr,
-    server: Option<Server>,
+    /// Gateway first, as they are stopped.
+    servers: Vec<Server>,
     config: Config,
     folder: TempDir,
     /// Dropped after the server.
@@ -56,17 +58,16 @@ impl Town {
         let mut config = anywhere(folder.path());
         config.mesh.in_process = shape == Shape::Embedded;
         let backends = match shape {
-            Shape::Full => Some(Backends::shared().await),
+            Shape::Full => Some(Backends::shared().await.with_broker().await),
             Shape::Embedded | Shape::Split => None,
         };
         if let Some(backends) = &backends {
             backends.apply(&mut config);
         }
         change(&mut config);
-        let server = Server::start(config.clone(), &all_roles()).await.expect("the server starts");
-        let public = server.public.expect("there is a gateway");
-        let ops = server.ops;
-        Self { shape, public, ops, server: Some(server), config, folder, _backends: backends }
+        let servers = start(shape, &config).await;
+        let (public, ops) = addresses(&servers);
+        Self { shape, public, ops, servers, config, folder, _backends: backends }
     }
 
     /// Stops the server and starts it again on the same data.
@@ -75,16 +76,14 @@ impl Town {
     /// When it cannot start.
     pub async fn restarts(mut self) -> Self {
         self.stops().await;
-        let server = Server::start(self.config.clone(), &all_roles()).await.expect("the server starts again");
-        self.public = server.public.expect("there is a gateway");
-        self.ops = server.ops;
-        self.server = Some(server);
+        self.servers = start(self.shape, &self.config).await;
+        (self.public, self.ops) = addresses(&self.servers);
         self
     }
 
     /// Stops the server.
     pub async fn stops(&mut self) {
-        if let Some(server) = self.server.take() {
+        for server in std::mem::take(&mut self.servers) {
             server.stop().await;
         }
     }
@@ -130,6 +129,36 @@ impl Town {
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.public)
     }
+}
+
+/// Starts one server with all roles, or one for each role.
+async fn start(shape: Shape, config: &Config) -> Vec<Server> {
+    if shape != Shape::Full {
+        return vec![Server::start(config.clone(), &all_roles()).await.expect("the server starts")];
+    }
+    let mut config = config.clone();
+    let mut servers = Vec::new();
+    // Each is told where those are that it calls.
+    for role in [Role::Auth, Role::Chat, Role::File, Role::Worker, Role::Gateway] {
+        let server = Server::start(config.clone(), &Roles::from([role])).await.expect("the server starts");
+        if let Some(address) = server.services.get(&role) {
+            let url = match role {
+                Role::Auth => &mut config.auth.url,
+                Role::Chat => &mut config.chat.url,
+                Role::File => &mut config.file.url,
+                Role::Worker | Role::Gateway => &mut config.worker.url,
+            };
+            *url = format!("http://{address}");
+        }
+        servers.insert(0, server);
+    }
+    servers
+}
+
+/// The public port and its ops port.
+fn addresses(servers: &[Server]) -> (SocketAddr, SocketAddr) {
+    let gateway = servers.iter().find(|server| server.public.is_some()).expect("there is a gateway");
+    (gateway.public.expect("it has a public port"), gateway.ops)
 }
 
 /// A configuration with data in this folder, and every port a free one.

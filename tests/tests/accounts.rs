@@ -152,7 +152,16 @@ async fn queues_are_for_those_who_run_the_place(town: Town) {
     let queues =
         JobServiceClient::new(owner.channel()).list_queues(ListQueuesRequest {}).await.unwrap().into_inner().queues;
     let names: Vec<&str> = queues.iter().map(|queue| queue.name.as_str()).collect();
-    assert_eq!(names, ["ChatFileReady", "ChatInviteAccepted", "FileMessageDeleted", "WorkerFileUploaded"]);
+    let wanted = [
+        "ChatFileReady",
+        "ChatInviteAccepted",
+        "FileMessageDeleted",
+        "WorkerFileUploaded",
+        "WorkerWebhookEvents",
+        "WorkerWebhookRequests",
+        "scheduler",
+    ];
+    assert_eq!(names, wanted);
     let refused = JobServiceClient::new(member.channel()).list_queues(ListQueuesRequest {}).await.unwrap_err();
     assert_eq!((refused.code(), reason(&refused)), (Code::PermissionDenied, "ROLE_TOO_LOW".into()));
 }

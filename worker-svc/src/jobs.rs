@@ -1,29 +1,85 @@
 //! `JobService`: the queues, and what failed in them.
 
+mod waiting;
+mod watch;
+
 use mesh::{
     authn,
-    bus::{Bus, FailedMessage, QueueStatus},
+    bus::{Bus, FailedMessage, FailedReason, QueueStatus},
     errors,
 };
 use proto::worker::v1::{self as v1, job_service_server::JobService};
 use time::OffsetDateTime;
+use tokio_util::sync::CancellationToken;
 use tonic::{Extensions, Request, Response, Status, async_trait};
 use uuid::Uuid;
 
-use crate::errors::WorkerError;
+use crate::{errors::WorkerError, schedule::Schedule};
+
+/// How many bytes of a failed message are shown.
+const SHOWN: usize = 64 * 1024;
 
 /// The handlers.
-pub(crate) struct Jobs(pub(crate) Bus);
+pub(crate) struct Jobs {
+    pub(crate) bus: Bus,
+    pub(crate) schedule: Schedule,
+    /// Ends what is watched.
+    pub(crate) stopping: CancellationToken,
+}
 
 #[async_trait]
 impl JobService for Jobs {
+    type WatchQueuesStream = watch::Watching;
+
+    async fn watch_queues(
+        &self,
+        request: Request<v1::WatchQueuesRequest>,
+    ) -> Result<Response<Self::WatchQueuesStream>, Status> {
+        let watch = || watch::watch(self.schedule.clone(), self.stopping.clone());
+        answer(allow(request.extensions()).map(|_| watch()))
+    }
+
+    async fn list_jobs(&self, request: Request<v1::ListJobsRequest>) -> Result<Response<v1::ListJobsResponse>, Status> {
+        let run = async {
+            allow(request.extensions())?;
+            let size = page_size(request.get_ref().page_size)?;
+            Ok(v1::ListJobsResponse { jobs: waiting::list(&self.schedule, size).await? })
+        };
+        answer(run.await)
+    }
+
+    async fn run_job(&self, request: Request<v1::RunJobRequest>) -> Result<Response<v1::RunJobResponse>, Status> {
+        let run = async {
+            let admin = allow(request.extensions())?;
+            let id = &request.get_ref().id;
+            let found = self.schedule.hurry(id).await?;
+            note(&admin, "job.run", id, found);
+            found.then_some(v1::RunJobResponse {}).ok_or(WorkerError::JobNotFound)
+        };
+        answer(run.await)
+    }
+
+    async fn cancel_job(
+        &self,
+        request: Request<v1::CancelJobRequest>,
+    ) -> Result<Response<v1::CancelJobResponse>, Status> {
+        let run = async {
+            let admin = allow(request.extensions())?;
+            let token = Uuid::try_parse(&request.get_ref().id).map_err(|_| WorkerError::JobNotFound)?;
+            let found = self.schedule.cancel(token).await?;
+            note(&admin, "job.cancel", &token.to_string(), found);
+            found.then_some(v1::CancelJobResponse {}).ok_or(WorkerError::JobNotFound)
+        };
+        answer(run.await)
+    }
+
     async fn list_queues(
         &self,
         request: Request<v1::ListQueuesRequest>,
     ) -> Result<Response<v1::ListQueuesResponse>, Status> {
         let run = async {
             allow(request.extensions())?;
-            let queues = self.0.queues().await?;
+            let queues = self.bus.queues().await?;
             Ok(v1::ListQueuesResponse { queues: queues.into_iter().map(queue).collect() })
         };
         answer(run.await)
@@ -36,14 +92,8 @@ impl JobService for Jobs {
         let run = async {
             allow(request.extensions())?;
             let request = request.get_ref();
-            let size = match request.page_size {
-                0 => 50,
-                size if size <= 200 => u64::from(size),
-                _ => {
-                    return Err(WorkerError::Invalid { field: "page_size", description: "must be at most 200" });
-                }
-            };
-            let (failed, next_page_token) = self.0.failed(&request.queue, size, &request.page_token).await?;
+            let size = page_size(request.page_size)?;
+            let (failed, next_page_token) = self.bus.failed(&request.queue, size, &request.page_token).await?;
             let messages = failed.iter().map(|message| failed_message(message, false)).collect();
             Ok(v1::ListFailedMessagesResponse { messages, next_page_token })
         };
@@ -56,7 +106,7 @@ impl JobService for Jobs {
     ) -> Result<Response<v1::GetFailedMessageResponse>, Status> {
         let run = async {
             allow(request.extensions())?;
-            let found = self.0.failed_one(id(&request.get_ref().id)?).await?;
+            let found = self.bus.failed_one(id(&request.get_ref().id)?).await?;
             let message = found.ok_or(WorkerError::FailedMessageNotFound)?;
             Ok(v1::GetFailedMessageResponse { message: Some(failed_message(&message, true)) })
         };
@@ -68,8 +118,10 @@ impl JobService for Jobs {
         request: Request<v1::RetryFailedMessageRequest>,
     ) -> Result<Response<v1::RetryFailedMessageResponse>, Status> {
         let run = async {
-            allow(request.extensions())?;
-            let done = self.0.retry(id(&request.get_ref().id)?).await?;
+            let admin = allow(request.extensions())?;
+            let id = id(&request.get_ref().id)?;
+            let done = self.bus.retry(id).await?;
+            note(&admin, "message.retry", &id.to_string(), done);
             done.then_some(v1::RetryFailedMessageResponse {}).ok_or(WorkerError::FailedMessageNotFound)
         };
         answer(run.await)
@@ -80,21 +132,40 @@ impl JobService for Jobs {
         request: Request<v1::DiscardFailedMessageRequest>,
     ) -> Result<Response<v1::DiscardFailedMessageResponse>, Status> {
         let run = async {
-            allow(request.extensions())?;
-            let done = self.0.discard(id(&request.get_ref().id)?).await?;
+            let admin = allow(request.extensions())?;
+            let id = id(&request.get_ref().id)?;
+            let done = self.bus.discard(id).await?;
+            note(&admin, "message.discard", &id.to_string(), done);
             done.then_some(v1::DiscardFailedMessageResponse {}).ok_or(WorkerError::FailedMessageNotFound)
         };
         answer(run.await)
     }
 }
 
-/// Owners and admins of the workspace.
-fn allow(extensions: &Extensions) -> Result<(), WorkerError> {
+/// Owners and admins of the workspace. Returns who it is.
+pub(crate) fn allow(extensions: &Extensions) -> Result<String, WorkerError> {
     let user = authn::user(extensions).map_err(|_| WorkerError::RoleTooLow)?;
-    if matches!(user.role.as_str(), "owner" | "admin") { Ok(()) } else { Err(WorkerError::RoleTooLow) }
+    match user.role.as_str() {
+        "owner" | "admin" => Ok(user.user_id.to_string()),
+        _ => Err(WorkerError::RoleTooLow),
+    }
 }
 
-fn answer<T>(result: Result<T, WorkerError>) -> Result<Response<T>, Status> {
+/// Notes who changed what.
+pub(crate) fn note(admin: &str, action: &'static str, target: &str, done: bool) {
+    tracing::info!(target: "audit", admin, action, target, done, "changed by an operator");
+}
+
+/// How many entries a page has.
+pub(crate) fn page_size(asked: u32) -> Result<u64, WorkerError> {
+    match asked {
+        0 => Ok(50),
+        size if size <= 200 => Ok(size.into()),
+        _ => Err(WorkerError::Invalid { field: "page_size", description: "must be at most 200" }),
+    }
+}
+
+pub(crate) fn answer<T>(result: Result<T, WorkerError>) -> Result<Response<T>, Status> {
     result.map(Response::new).map_err(errors::status)
 }
 
@@ -103,24 +174,33 @@ fn id(text: &str) -> Result<Uuid, WorkerError> {
 }
 
 fn queue(status: QueueStatus) -> v1::Queue {
-    let QueueStatus { name, ready, in_flight, delayed, failed, oldest_at } = status;
-    v1::Queue { name, ready, in_flight, delayed, failed, oldest_at: oldest_at.map(timestamp) }
+    let QueueStatus { name, ready, in_flight, delayed, failed, skipped, oldest_at, handled, failures } = status;
+    let oldest_at = oldest_at.map(timestamp);
+    v1::Queue { name, ready, in_flight, delayed, failed, oldest_at, skipped, handled, failures }
 }
 
 fn failed_message(message: &FailedMessage, whole: bool) -> v1::FailedMessage {
-    let envelope = &message.envelope;
+    let envelope = message.envelope.as_ref();
+    let text = || String::from_utf8_lossy(&message.body[..message.body.len().min(SHOWN)]).into_owned();
+    let reason = match message.reason {
+        FailedReason::Fault => v1::FailedReason::Fault,
+        FailedReason::Skipped => v1::FailedReason::Skipped,
+    };
     v1::FailedMessage {
         id: message.id.to_string(),
         queue: message.queue.clone(),
-        message_id: envelope.message_id.to_string(),
-        message_type: envelope.message_type.first().cloned().unwrap_or_default(),
+        message_id: envelope.map(|envelope| envelope.message_id.to_string()).unwrap_or_default(),
+        message_type: envelope.and_then(|envelope| envelope.message_type.first().cloned()).unwrap_or_default(),
         error: message.error.clone(),
         attempts: message.attempts,
         failed_at: Some(timestamp(message.failed_at)),
-        envelope_json: if whole { serde_json::to_string_pretty(envelope).unwrap_or_default() } else { String::new() },
+        envelope_json: if whole { text() } else { String::new() },
+        reason: reason.into(),
+        traceparent: envelope.and_then(|envelope| envelope.header("traceparent")).unwrap_or_default().to_owned(),
+        sent_at: envelope.and_then(|envelope| envelope.sent_time).map(timestamp),
     }
 }
 
-fn timestamp(at: OffsetDateTime) -> prost_types::Timestamp {
+pub(crate) fn timestamp(at: OffsetDateTime) -> prost_types::Timestamp {
     prost_types::Timestamp { seconds: at.unix_timestamp(), nanos: i32::try_from(at.nanosecond()).unwrap_or(0) }
 }

@@ -10,21 +10,28 @@ mod look;
 mod migration;
 mod sandbox;
 mod scan;
+mod schedule;
+mod store;
+mod webhooks;
 
 use std::path::PathBuf;
 
+
+use futures::future::BoxFuture;
 use mesh::{
     authn::Rank,
     blobs::Blobs,
-    bus::Bus,
+    bus::{Bus, QueueSpec},
+    clock::Clock,
     db::{Db, DbConfig},
     lifecycle::Tasks,
+    outbound::{IpNet, Limits, Outbound},
     rpc::{Method, Upstream},
     service::Service,
 };
 use proto::{
     file::internal::v1::processing_service_client::ProcessingServiceClient,
-    worker::v1::job_service_server::JobServiceServer,
+    worker::v1::{job_service_server::JobServiceServer, webhook_service_server::WebhookServiceServer},
 };
 use serde::{Deserialize, Serialize};
 use tonic::service::Routes;
@@ -34,9 +41,19 @@ pub use self::{
     migration::Migrator,
     sandbox::{SUBCOMMAND as LOOK_AT_FILE, look_at_file},
 };
+use self::{
+    schedule::{Plan, Planned, Schedule},
+    webhooks::{WebhookRpc, Webhooks},
+};
 
 /// How many files are worked on at a time.
 const PREFETCH: usize = 4;
+/// How many webhooks are asked at a time: one that does not answer should not hold up many others.
+const REQUESTS: usize = 32;
+/// What a request to a webhook may take.
+const REQUEST_LIMITS: Limits = Limits { within: std::time::Duration::from_secs(10), bytes: 64 * 1024, redirects: 0 };
+/// For how long a handled message is known: longer than anybody repeats one.
+const REMEMBERED: time::Duration = time::Duration::days(30);
 
 /// Who may call what.
 pub const METHODS: &[Method] = &[
@@ -45,6 +62,14 @@ pub const METHODS: &[Method] = &[
     Method::user("/loquat.worker.v1.JobService/GetFailedMessage").least(Rank::Admin).scope("admin:read"),
     Method::user("/loquat.worker.v1.JobService/RetryFailedMessage").least(Rank::Admin).scope("admin:write"),
     Method::user("/loquat.worker.v1.JobService/DiscardFailedMessage").least(Rank::Admin).scope("admin:write"),
+    Method::user("/loquat.worker.v1.JobService/WatchQueues").least(Rank::Admin).scope("admin:read").streaming(),
+    Method::user("/loquat.worker.v1.JobService/ListJobs").least(Rank::Admin).scope("admin:read"),
+    Method::user("/loquat.worker.v1.JobService/RunJob").least(Rank::Admin).scope("admin:write"),
+    Method::user("/loquat.worker.v1.JobService/CancelJob").least(Rank::Admin).scope("admin:write"),
+    Method::user("/loquat.worker.v1.WebhookService/CreateWebhook").least(Rank::Admin).scope("admin:write"),
+    Method::user("/loquat.worker.v1.WebhookService/ListWebhooks").least(Rank::Admin).scope("admin:read"),
+    Method::user("/loquat.worker.v1.WebhookService/DeleteWebhook").least(Rank::Admin).scope("admin:write"),
+    Method::user("/loquat.worker.v1.WebhookService/ListDeliveries").least(Rank::Admin).scope("admin:read"),
 ];
 
 /// The section `worker` of the configuration.
@@ -59,6 +84,8 @@ pub struct Config {
     pub db: DbConfig,
     /// The program that looks at files in a process of its own. Default: this very one.
     pub program: PathBuf,
+    /// Networks that are not of the internet and that webhooks may reach all the same, such as `10.1.0.0/16`. Default: none.
+    pub allow_networks: Vec<IpNet>,
 }
 
 impl Default for Config {
@@ -68,6 +95,7 @@ impl Default for Config {
             url: "http://127.0.0.1:8084".into(),
             db: DbConfig::default(),
             program: PathBuf::new(),
+            allow_networks: Vec::new(),
         }
     }
 }
@@ -80,6 +108,8 @@ pub struct Deps {
     pub bus: Bus,
     /// The blob store that file-svc uses.
     pub blobs: Blobs,
+    /// The time.
+    pub clock: Clock,
     /// Where tasks run.
     pub tasks: Tasks,
     /// file-svc, called as `service:worker`.
@@ -92,6 +122,9 @@ pub enum StartError {
     /// The database could not be migrated.
     #[error("the worker database: {0}")]
     Db(#[from] mesh::db::DbError),
+    /// The planned jobs could not be written down.
+    #[error("the worker database: {0}")]
+    Query(#[from] sea_orm::DbErr),
     /// A queue could not be declared.
     #[error("the worker queues: {0}")]
     Bus(#[from] mesh::bus::BusError),
@@ -100,12 +133,39 @@ pub enum StartError {
     Program(std::io::Error),
 }
 
+/// The jobs that come back.
+fn planned() -> Vec<Planned> {
+    vec![
+        Planned {
+            name: "forget-handled-messages",
+            plan: Plan::new("15 3 * * *"),
+            run: |db, now| Box::pin(async move { Ok(mesh::inbox::forget(&db, now - REMEMBERED).await?) }),
+        },
+        Planned {
+            name: "forget-deliveries",
+            plan: Plan::new("30 3 * * *"),
+            run: |db, now| {
+                Box::pin(async move {
+                    let tx = db.begin().await?;
+                    store::delivery::forget_before(&tx, mesh::db::micros(now - REMEMBERED)).await?;
+                    Ok(tx.commit().await?)
+                })
+            },
+        },
+    ]
+}
+
+/// The queues that worker-svc handles.
+pub fn queues() -> Vec<QueueSpec> {
+    vec![files::queue(), schedule::queue(), webhooks::idle_events(), webhooks::requests()]
+}
+
 /// Makes worker-svc ready.
 ///
 /// # Errors
 /// When the database cannot be migrated or the queues cannot be declared.
 pub async fn start(config: &Config, deps: Deps) -> Result<Service, StartError> {
-    let Deps { db, bus, blobs, tasks, file } = deps;
+    let Deps { db, bus, blobs, clock, tasks, file } = deps;
     db.migrate::<Migrator>().await?;
     let program = match config.program.as_os_str().is_empty() {
         true => this_program().map_err(StartError::Program)?,
@@ -118,15 +178,54 @@ pub async fn start(config: &Config, deps: Deps) -> Result<Service, StartError> {
         processing: ProcessingServiceClient::new(file),
         sandbox: sandbox::Sandbox::new(program),
     };
+    let outbound = Outbound::new(REQUEST_LIMITS, config.allow_networks.clone());
+    let webhooks = Webhooks { db: db.clone(), bus: bus.clone(), clock: clock.clone(), outbound };
+    bus.declare(&webhooks::requests()).await?;
+    webhooks.listen().await?;
+    let schedule = Schedule::new(db, bus.clone(), clock, planned());
+    schedule.prepare().await?;
+    let scheduler = schedule::queue();
+    bus.declare(&scheduler).await?;
+    let scheduling = {
+        let (bus, schedule, stopping) = (bus.clone(), schedule.clone(), tasks.stopping());
+        async move {
+            let handler = move |delivery| schedule::handle(schedule.clone(), delivery);
+            bus.consume(&scheduler, PREFETCH, stopping, handler).await;
+        }
+    };
     let consumer = {
         let (bus, stopping) = (bus.clone(), tasks.stopping());
         async move {
             bus.consume(&queue, PREFETCH, stopping, move |delivery| job.clone().handle(delivery)).await;
         }
     };
+    let spreading = {
+        let (bus, webhooks, stopping) = (bus.clone(), webhooks.clone(), tasks.stopping());
+        async move {
+            bus.consume(&webhooks::events(), PREFETCH, stopping, move |came| webhooks.clone().spread(came)).await;
+        }
+    };
+    let requesting = {
+        let (bus, webhooks, stopping) = (bus.clone(), webhooks.clone(), tasks.stopping());
+        async move {
+            bus.consume(&webhooks::requests(), REQUESTS, stopping, move |came| webhooks.clone().request(came)).await;
+        }
+    };
     let mut routes = Routes::builder();
-    routes.add_service(JobServiceServer::new(jobs::Jobs(bus)));
-    Ok(Service { routes: routes.routes(), methods: METHODS, background: vec![("worker-files", Box::pin(consumer))] })
+    routes.add_service(WebhookServiceServer::new(WebhookRpc(webhooks)));
+    routes.add_service(JobServiceServer::new(jobs::Jobs {
+        bus,
+        schedule: schedule.clone(),
+        stopping: tasks.stopping(),
+    }));
+    let background: Vec<(&'static str, BoxFuture<'static, ()>)> = vec![
+        ("worker-files", Box::pin(consumer)),
+        ("worker-scheduler", Box::pin(scheduling)),
+        ("worker-schedule", Box::pin(schedule.run(tasks.stopping()))),
+        ("worker-webhook-events", Box::pin(spreading)),
+        ("worker-webhook-requests", Box::pin(requesting)),
+    ];
+    Ok(Service { routes: routes.routes(), methods: METHODS, background })
 }
 
 /// This very program, also after an update has put another one in its place.

@@ -360,9 +360,7 @@ impl<'t> Work<'t> {
         self.answers.sort_unstable_by_key(|answered| (answered.op.op_id, answered.op.user_id));
         statements.extend(op::save(backend, &self.answers));
         statements.extend(store::shared_file::save(backend, &self.shared));
-        if !self.outbox.is_empty() {
-            outbox::add(self.tx().await?, &self.outbox, self.now).await?;
-        }
+        statements.extend(outbox::statements(backend, &self.outbox, self.now));
         if !self.audited.is_empty() {
             self.tx().await?;
         }

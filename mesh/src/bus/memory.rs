@@ -4,21 +4,26 @@
 mod store;
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     future::Future,
-    panic::AssertUnwindSafe,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use futures::{FutureExt as _, StreamExt as _, stream::FuturesUnordered};
+use futures::{StreamExt as _, stream::FuturesUnordered};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use self::store::Row;
 pub use self::store::migration;
-use super::{BusError, Delivery, Envelope, FailedMessage, HandlerError, QueueSpec, QueueStatus, RetryPolicy};
+use super::{
+    BusError, Delivery, Destination, Envelope, FailedMessage, FailedReason, HandlerError, QueueSpec, QueueStatus,
+    attempt::{self, Outcome, Verdict},
+    envelope::id_of,
+    exchange_of, fault,
+    stats::Stats,
+};
 use crate::{
     clock::Clock,
     db::{Db, time_of},
@@ -34,6 +39,7 @@ pub(super) struct MemoryBus(Arc<Inner>);
 struct Inner {
     db: Db,
     clock: Clock,
+    stats: Stats,
     state: Mutex<State>,
 }
 
@@ -41,22 +47,16 @@ struct Inner {
 struct State {
     /// The queues of each kind.
     bindings: HashMap<String, Vec<String>>,
+    declared: BTreeSet<String>,
     wakes: HashMap<String, Arc<Notify>>,
     in_flight: HashMap<String, HashSet<i64>>,
-}
-
-/// What is left to do with a message that was handled.
-enum Verdict {
-    Done,
-    Later { after: Duration, error: String },
-    Failed { error: String },
 }
 
 impl MemoryBus {
     pub(super) async fn open(db: Db, clock: Clock) -> Result<Self, BusError> {
         let bindings = store::bindings(db.reader()).await?;
-        let state = State { bindings, ..State::default() };
-        Ok(Self(Arc::new(Inner { db, clock, state: Mutex::new(state) })))
+        let state = Mutex::new(State { bindings, ..State::default() });
+        Ok(Self(Arc::new(Inner { db, clock, stats: Stats::default(), state })))
     }
 
     pub(super) async fn declare(&self, queue: &QueueSpec) -> Result<(), BusError> {
@@ -64,7 +64,9 @@ impl MemoryBus {
         store::bind(&tx, &queue.name, &queue.kinds).await?;
         tx.commit().await?;
         let bindings = store::bindings(self.0.db.reader()).await?;
-        self.state().bindings = bindings;
+        let mut state = self.state();
+        state.bindings = bindings;
+        state.declared.insert(queue.name.clone());
         Ok(())
     }
 
@@ -74,26 +76,56 @@ impl MemoryBus {
     }
 
     pub(super) async fn publish(&self, messages: &[Envelope]) -> Result<(), BusError> {
+        let rows = self.rows_of(messages)?;
+        self.add(rows).await
+    }
+
+    /// Puts bytes into one queue, or into those that listen to an exchange.
+    pub(super) async fn send(&self, to: &Destination, id: Option<Uuid>, body: &[u8]) -> Result<(), BusError> {
+        let text = std::str::from_utf8(body).map_err(|_| BusError::Refused("the message is no text".into()))?;
+        let queues = self.queues_at(to);
+        if queues.is_empty() {
+            return Err(BusError::Returned(to.to_string()));
+        }
+        let message_id = id.unwrap_or_else(|| id_of(body));
+        let now = self.0.clock.now();
+        let row = |queue: String| (store::new_row(&queue, message_id, text, now), queue);
+        self.add(queues.into_iter().map(row).collect()).await
+    }
+
+    /// The rows of messages, each with its queue.
+    fn rows_of(&self, messages: &[Envelope]) -> Result<Vec<(store::NewRow, String)>, BusError> {
         let mut rows = Vec::new();
-        let mut woken = HashSet::new();
+        let now = self.0.clock.now();
         for message in messages {
             let queues = self.queues_of(message);
+            if queues.is_empty() {
+                continue;
+            }
             let text = serde_json::to_string(message)?;
             for queue in queues {
-                rows.push(store::new_row(&queue, message.message_id, &text, self.0.clock.now()));
-                woken.insert(queue);
+                rows.push((store::new_row(&queue, message.message_id, &text, now), queue));
             }
         }
+        Ok(rows)
+    }
+
+    async fn add(&self, rows: Vec<(store::NewRow, String)>) -> Result<(), BusError> {
         if rows.is_empty() {
             return Ok(());
         }
+        let (rows, queues): (Vec<_>, HashSet<String>) = rows.into_iter().unzip();
         let tx = self.0.db.begin().await?;
         store::insert(&tx, rows).await?;
         tx.commit().await?;
-        for queue in woken {
+        self.wake_all(queues);
+        Ok(())
+    }
+
+    fn wake_all(&self, queues: HashSet<String>) {
+        for queue in queues {
             self.wake(&queue).notify_one();
         }
-        Ok(())
     }
 
     pub(super) async fn consume<H, F>(&self, queue: &QueueSpec, prefetch: usize, stop: CancellationToken, handler: H)
@@ -145,50 +177,72 @@ impl MemoryBus {
         H: Fn(Delivery) -> F + Send + Sync,
         F: Future<Output = Result<(), HandlerError>> + Send,
     {
-        let (verdict, tries) = match serde_json::from_str::<Envelope>(&row.envelope) {
-            Ok(envelope) => attempt(&queue.retry, &envelope, row.redelivery(), handler).await,
-            Err(cause) => (Verdict::Failed { error: format!("not an envelope: {cause}") }, 1),
-        };
-        while let Err(cause) = self.settle(queue, &row, &verdict, tries).await {
+        let _under_way = self.0.stats.begin(&queue.name, time_of(row.enqueued_at));
+        let read = Envelope::read(row.envelope.as_bytes(), Some(row.message_id));
+        let outcome = attempt::round(queue, &read, row.redelivery(), handler).await;
+        while let Err(cause) = self.settle(queue, &row, &read, &outcome).await {
             tracing::warn!(queue = queue.name, %cause, "a handled message cannot be settled; trying again");
             tokio::time::sleep(POLL).await;
         }
+        let done = matches!(outcome.verdict, Verdict::Done);
+        self.0.stats.count(&queue.name, done, outcome.failures());
+        metrics::counter!("loquat_bus_handled_total", "queue" => queue.name.clone(), "outcome" => outcome.name())
+            .increment(1);
         if let Some(busy) = self.state().in_flight.get_mut(&queue.name) {
             busy.remove(&row.position);
         }
     }
 
-    async fn settle(&self, queue: &QueueSpec, row: &Row, verdict: &Verdict, tries: u32) -> Result<(), BusError> {
-        let now = self.0.clock.now();
-        let outcome = match verdict {
-            Verdict::Done => "done",
-            Verdict::Later { .. } => "later",
-            Verdict::Failed { .. } => "failed",
-        };
+    /// Notes what came of a message; that it failed is told in the same transaction.
+    async fn settle(
+        &self,
+        queue: &QueueSpec,
+        row: &Row,
+        read: &Result<Envelope, serde_json::Error>,
+        outcome: &Outcome,
+    ) -> Result<(), BusError> {
+        let (now, tries) = (self.0.clock.now(), outcome.tries);
+        let mut told = Vec::new();
+        if let Verdict::Failed { error } = &outcome.verdict {
+            let (fault, to) = fault::fault(read, row.envelope.as_bytes(), error, now);
+            told = match to {
+                Some(to) => {
+                    let text = serde_json::to_string(&fault)?;
+                    let row = |queue: String| (store::new_row(&queue, fault.message_id, &text, now), queue);
+                    self.queues_at(&to).into_iter().map(row).collect()
+                }
+                None => self.rows_of(&[fault])?,
+            };
+        }
+        let (rows, queues): (Vec<_>, HashSet<String>) = told.into_iter().unzip();
         let tx = self.0.db.begin().await?;
-        match verdict {
+        match &outcome.verdict {
             Verdict::Done => store::delete(&tx, row.position).await?,
             Verdict::Later { after, error } => store::delay(&tx, row, now + *after, tries, error).await?,
-            Verdict::Failed { error } => store::fail(&tx, row, now, tries, error).await?,
+            Verdict::Failed { error } => store::fail(&tx, row, store::FAILED, now, tries, error).await?,
+            Verdict::Skipped => store::fail(&tx, row, store::SKIPPED, now, tries, fault::SKIPPED).await?,
+        }
+        if !rows.is_empty() {
+            store::insert(&tx, rows).await?;
         }
         tx.commit().await?;
-        metrics::counter!("loquat_bus_handled_total", "queue" => queue.name.clone(), "outcome" => outcome).increment(1);
-        if let Verdict::Failed { error } = verdict {
+        self.wake_all(queues);
+        if let Verdict::Failed { error } = &outcome.verdict {
             tracing::error!(queue = queue.name, message = %row.message_id, error, "a message failed for good");
-            if let Ok(envelope) = serde_json::from_str::<Envelope>(&row.envelope) {
-                self.publish(&[envelope.fault(error, now)]).await?;
-            }
         }
         Ok(())
     }
 
     pub(super) async fn queues(&self) -> Result<Vec<QueueStatus>, BusError> {
-        let mut queues = store::status(self.0.db.reader(), self.0.clock.now()).await?;
+        let declared = self.state().declared.clone();
+        let mut queues = store::status(self.0.db.reader(), declared, self.0.clock.now()).await?;
         let state = self.state();
         for queue in &mut queues {
             let busy = state.in_flight.get(&queue.name).map_or(0, HashSet::len) as u64;
             queue.in_flight = busy;
             queue.ready = queue.ready.saturating_sub(busy);
+            let counts = self.0.stats.of(&queue.name);
+            (queue.handled, queue.failures) = (counts.handled, counts.failures);
         }
         Ok(queues)
     }
@@ -207,11 +261,11 @@ impl MemoryBus {
         let more = rows.len() as u64 > size;
         rows.truncate(usize::try_from(size).unwrap_or(usize::MAX));
         let next = rows.last().filter(|_| more).map(|row| row.position.to_string()).unwrap_or_default();
-        Ok((rows.into_iter().map(failed_message).collect::<Result<_, _>>()?, next))
+        Ok((rows.into_iter().map(failed_message).collect(), next))
     }
 
     pub(super) async fn failed_one(&self, id: Uuid) -> Result<Option<FailedMessage>, BusError> {
-        store::failed_one(self.0.db.reader(), id).await?.map(failed_message).transpose()
+        Ok(store::failed_one(self.0.db.reader(), id).await?.map(failed_message))
     }
 
     pub(super) async fn retry(&self, id: Uuid) -> Result<bool, BusError> {
@@ -244,6 +298,22 @@ impl MemoryBus {
         queues
     }
 
+    /// The queues at a place: the one of that name, or those that listen to the exchange.
+    fn queues_at(&self, to: &Destination) -> Vec<String> {
+        let state = self.state();
+        let bound = |queue: &String| state.bindings.values().flatten().any(|bound| bound == queue);
+        let known = |queue: &String| state.declared.contains(queue) || bound(queue);
+        match to {
+            Destination::Queue(queue) => Some(queue).filter(|queue| known(queue)).cloned().into_iter().collect(),
+            // A queue has an exchange of its own name.
+            Destination::Exchange(name) if known(name) => vec![name.clone()],
+            Destination::Exchange(name) => {
+                let bound = state.bindings.iter().filter(|(kind, _)| exchange_of(kind) == *name);
+                bound.flat_map(|(_, queues)| queues.clone()).collect()
+            }
+        }
+    }
+
     fn wake(&self, queue: &str) -> Arc<Notify> {
         self.state().wakes.entry(queue.to_owned()).or_default().clone()
     }
@@ -253,39 +323,27 @@ impl MemoryBus {
     }
 }
 
-/// One round: the handler once, and again at once as often as the policy says. Also tells how often it was tried.
-async fn attempt<H, F>(retry: &RetryPolicy, envelope: &Envelope, redelivery: u32, handler: &H) -> (Verdict, u32)
-where
-    H: Fn(Delivery) -> F + Send + Sync,
-    F: Future<Output = Result<(), HandlerError>> + Send,
-{
-    let mut error = String::new();
-    for tries in 1..=retry.immediate + 1 {
-        let delivery = Delivery { envelope: envelope.clone(), redelivery };
-        let handled = AssertUnwindSafe(async { handler(delivery).await }).catch_unwind().await;
-        match handled {
-            Ok(Ok(())) => return (Verdict::Done, tries),
-            Ok(Err(HandlerError::Poison(cause))) => {
-                return (Verdict::Failed { error: format!("{cause:#}") }, tries);
-            }
-            Ok(Err(HandlerError::Retry(cause))) => error = format!("{cause:#}"),
-            Err(_) => "the handler panicked".clone_into(&mut error),
+fn failed_message(row: Row) -> FailedMessage {
+    let (failed_at, attempts) = (time_of(row.due_at), u32::try_from(row.attempts).unwrap_or(0));
+    let body = row.envelope.into_bytes();
+    let read = Envelope::read(&body, Some(row.message_id));
+    let reason = if row.state == store::SKIPPED { FailedReason::Skipped } else { FailedReason::Fault };
+    let headers: BTreeMap<String, String> = match reason {
+        FailedReason::Skipped => fault::skipped(failed_at).into_iter().collect(),
+        FailedReason::Fault => {
+            let queue = QueueSpec::new(&row.queue, []);
+            fault::headers(&queue, &read, &row.error, attempts, failed_at).into_iter().collect()
         }
-    }
-    let verdict = match retry.delays.get(redelivery as usize) {
-        Some(after) => Verdict::Later { after: *after, error },
-        None => Verdict::Failed { error },
     };
-    (verdict, retry.immediate + 1)
-}
-
-fn failed_message(row: Row) -> Result<FailedMessage, BusError> {
-    Ok(FailedMessage {
+    FailedMessage {
         id: row.id,
         queue: row.queue,
+        reason,
         error: row.error,
-        attempts: u32::try_from(row.attempts).unwrap_or(0),
-        failed_at: time_of(row.due_at),
-        envelope: serde_json::from_str(&row.envelope)?,
-    })
+        attempts,
+        failed_at,
+        envelope: read.ok(),
+        body: body.into(),
+        headers,
+    }
 }

@@ -52,7 +52,7 @@ struct Inner {
 
 impl Redis {
     pub(super) fn open(url: &str, tasks: &Tasks) -> Result<Self, CacheError> {
-        let refused = || CacheError::Url(url.into());
+        let refused = || CacheError::Url(crate::config::without_password(url));
         if !url.starts_with("redis://") {
             return Err(refused());
         }

@@ -1,4 +1,4 @@
-//! What a server stands on when its roles run apart: a PostgreSQL database for each service, Redis, and S3.
+//! What a server stands on when its roles run apart: a PostgreSQL database for each service, Redis, S3, and RabbitMQ.
 
 use server::config::Config;
 use tokio::sync::OnceCell;
@@ -14,6 +14,8 @@ pub struct Backends {
     databases: [String; 4],
     cache: String,
     blobs: S3,
+    /// The bus within one process, without it.
+    bus: Option<String>,
     /// The databases are on a server that outlives the tests.
     lasting: bool,
 }
@@ -48,9 +50,25 @@ impl Backends {
         Self::with(postgres::shared().await, url).await
     }
 
+    /// With a virtual host of their own on the RabbitMQ that the tests share.
+    ///
+    /// # Panics
+    /// When there is none.
+    #[must_use]
+    pub async fn with_broker(self) -> Self {
+        self.with_bus(super::fresh_broker().await)
+    }
+
+    /// With a bus over this broker.
+    #[must_use]
+    pub fn with_bus(mut self, url: String) -> Self {
+        self.bus = Some(url);
+        self
+    }
+
     async fn with(postgres: String, cache: String) -> Self {
         let databases = postgres::create_databases(postgres, ["auth", "chat", "file", "worker"]).await;
-        Self { databases, cache, blobs: S3::start().await, lasting: postgres::is_named() }
+        Self { databases, cache, blobs: S3::start().await, bus: None, lasting: postgres::is_named() }
     }
 
     /// Where files are kept.
@@ -77,6 +95,9 @@ impl Backends {
         config.cache.url.clone_from(&self.cache);
         config.file.blobs = "s3://loquat".into();
         config.file.s3 = self.blobs.config();
+        if let Some(bus) = &self.bus {
+            config.bus.url.clone_from(bus);
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The rows of the in-process bus, in worker-svc's database.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use sea_orm::{QueryOrder as _, QuerySelect as _, Set, entity::prelude::*};
 use sea_orm_migration::{
@@ -18,7 +18,9 @@ use crate::{
 /// The message waits, for a consumer or for its time.
 const WAITING: i32 = 0;
 /// The message failed for good.
-const FAILED: i32 = 1;
+pub(super) const FAILED: i32 = 1;
+/// The consumer does not understand the message.
+pub(super) const SKIPPED: i32 = 2;
 
 mod binding {
     use sea_orm::entity::prelude::*;
@@ -72,8 +74,8 @@ mod message {
     }
 }
 
-pub(super) use message::Model as Row;
 use message::{ActiveModel, Column, Entity};
+pub(super) use message::{ActiveModel as NewRow, Model as Row};
 
 /// The queues of each kind.
 pub(super) async fn bindings<C: ConnectionTrait>(db: &C) -> Result<HashMap<String, Vec<String>>, DbErr> {
@@ -87,6 +89,9 @@ pub(super) async fn bindings<C: ConnectionTrait>(db: &C) -> Result<HashMap<Strin
 /// Makes a queue's bindings what they should be now.
 pub(super) async fn bind<C: ConnectionTrait>(db: &C, queue: &str, kinds: &[String]) -> Result<(), DbErr> {
     binding::Entity::delete_many().filter(binding::Column::Queue.eq(queue)).exec(db).await?;
+    if kinds.is_empty() {
+        return Ok(());
+    }
     let rows = kinds.iter().map(|kind| binding::ActiveModel { queue: Set(queue.into()), kind: Set(kind.clone()) });
     binding::Entity::insert_many(rows).exec_without_returning(db).await?;
     Ok(())
@@ -160,17 +165,18 @@ pub(super) async fn delay<C: ConnectionTrait>(
     Ok(())
 }
 
-/// Moves a message to the error queue.
+/// Moves a message to an error queue.
 pub(super) async fn fail<C: ConnectionTrait>(
     db: &C,
     row: &Row,
+    state: i32,
     now: OffsetDateTime,
     tries: u32,
     error: &str,
 ) -> Result<(), DbErr> {
     let changed = ActiveModel {
         position: Set(row.position),
-        state: Set(FAILED),
+        state: Set(state),
         due_at: Set(micros(now)),
         attempts: Set(row.attempts.saturating_add_unsigned(tries)),
         error: Set(error.into()),
@@ -195,7 +201,7 @@ pub(super) async fn revive<C: ConnectionTrait>(db: &C, position: i64, now: Offse
 
 /// A page of failed messages, newest first.
 pub(super) async fn failed<C: ConnectionTrait>(db: &C, queue: &str, before: i64, rows: u64) -> Result<Vec<Row>, DbErr> {
-    let mut query = Entity::find().filter(Column::State.eq(FAILED)).filter(Column::Position.lt(before));
+    let mut query = Entity::find().filter(Column::State.is_in([FAILED, SKIPPED])).filter(Column::Position.lt(before));
     if !queue.is_empty() {
         query = query.filter(Column::Queue.eq(queue));
     }
@@ -203,14 +209,19 @@ pub(super) async fn failed<C: ConnectionTrait>(db: &C, queue: &str, before: i64,
 }
 
 pub(super) async fn failed_one<C: ConnectionTrait>(db: &C, id: Uuid) -> Result<Option<Row>, DbErr> {
-    Entity::find().filter(Column::State.eq(FAILED)).filter(Column::Id.eq(id)).one(db).await
+    Entity::find().filter(Column::State.is_in([FAILED, SKIPPED])).filter(Column::Id.eq(id)).one(db).await
 }
 
-/// Every queue with what is in it.
-pub(super) async fn status<C: ConnectionTrait>(db: &C, now: OffsetDateTime) -> Result<Vec<QueueStatus>, DbErr> {
-    let mut names: Vec<String> =
+/// Every queue with what is in it, by name: those that were declared, and those that take something.
+pub(super) async fn status<C: ConnectionTrait>(
+    db: &C,
+    declared: BTreeSet<String>,
+    now: OffsetDateTime,
+) -> Result<Vec<QueueStatus>, DbErr> {
+    let bound: Vec<String> =
         binding::Entity::find().select_only().column(binding::Column::Queue).distinct().into_tuple().all(db).await?;
-    names.sort();
+    let mut names = declared;
+    names.extend(bound);
     let mut queues = Vec::with_capacity(names.len());
     for name in names {
         let of = |state: i32| Entity::find().filter(Column::Queue.eq(name.as_str())).filter(Column::State.eq(state));
@@ -221,7 +232,10 @@ pub(super) async fn status<C: ConnectionTrait>(db: &C, now: OffsetDateTime) -> R
             in_flight: 0,
             delayed: of(WAITING).filter(Column::DueAt.gt(now)).count(db).await?,
             failed: of(FAILED).count(db).await?,
+            skipped: of(SKIPPED).count(db).await?,
             oldest_at: oldest.map(|row| time_of(row.enqueued_at)),
+            handled: 0,
+            failures: 0,
             name,
         });
     }

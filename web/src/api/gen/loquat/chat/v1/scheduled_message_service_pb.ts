@@ -188,8 +188,8 @@ export const CancelScheduledMessageResponseSchema: GenMessage<CancelScheduledMes
  */
 export const ScheduledMessageService: GenService<{
   /**
-   * Puts a message off. The same `op_id` again is answered as the first time. Errors: INVALID_ARGUMENT naming `room_id`, `text`, `op_id` or
-   * `send_at`; RESOURCE_EXHAUSTED `TOO_MANY_SCHEDULED` above 100 of one person.
+   * Puts a message off. The same `op_id` again is answered as the first time. Errors: INVALID_ARGUMENT naming `request.room_id`,
+   * `request.op_id`, `request.file_ids`, `text` or `send_at`; RESOURCE_EXHAUSTED `TOO_MANY_SCHEDULED` above 100 of one person.
    *
    * @generated from rpc loquat.chat.v1.ScheduledMessageService.ScheduleMessage
    */

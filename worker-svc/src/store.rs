@@ -1,0 +1,6 @@
+//! Entities and queries, a file each.
+
+pub(crate) mod delivery;
+pub(crate) mod planned;
+pub(crate) mod put_off;
+pub(crate) mod webhook;
