@@ -71,7 +71,8 @@ pub(crate) async fn accepted(appender: Appender, delivery: Delivery) -> Result<(
         rooms: invite.rooms.iter().map(room).collect::<Result<_, HandlerError>>()?,
     };
     let actor = Actor { user_id: Uuid::try_parse(&invite.invited_by).map_err(poison)?, rank };
-    let place = Place { trace: envelope.headers.get("traceparent").cloned().unwrap_or_default(), ..Place::default() };
+    let trace = envelope.headers.get("traceparent").and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
+    let place = Place { trace, ..Place::default() };
     let done = appender.commit(Command { actor, op: None, action: Action::AcceptInvite(accepted), place }).await;
     done.map(drop).map_err(|cause| HandlerError::Retry(cause.into()))
 }

@@ -104,7 +104,7 @@ pub enum StartError {
 
 /// The queues that chat-svc handles.
 pub fn queues() -> Vec<QueueSpec> {
-    vec![files::queue()]
+    vec![files::queue(), invites::queue()]
 }
 
 /// Makes chat-svc ready.

@@ -124,6 +124,11 @@ pub enum StartError {
     Unsigned(&'static str),
 }
 
+/// The queues that file-svc handles.
+pub fn queues() -> Vec<mesh::bus::QueueSpec> {
+    vec![released::queue()]
+}
+
 /// Makes file-svc ready.
 ///
 /// # Errors

@@ -106,7 +106,8 @@ async fn services(parts: &Parts<'_>, roles: &Roles, wired: &mut Wired) -> Result
     if !roles.contains(&Role::File) && worker_db.is_none() {
         return Ok(());
     }
-    let blobs = Blobs::open(&config.file.blobs, &config.file.s3).map_err(|cause| StartError(format!("file.blobs: {cause}")))?;
+    let blobs =
+        Blobs::open(&config.file.blobs, &config.file.s3).map_err(|cause| StartError(format!("file.blobs: {cause}")))?;
     if roles.contains(&Role::File) {
         files(parts, wired.bus()?, blobs.clone(), wired).await?;
     }
@@ -134,7 +135,7 @@ pub fn broker(config: &BusConfig) -> AmqpConfig {
     AmqpConfig {
         url: config.url.clone(),
         queue_type: config.queue_type,
-        queues: [chat_svc::queues(), worker_svc::queues()].concat(),
+        queues: [chat_svc::queues(), file_svc::queues(), worker_svc::queues()].concat(),
         translate: config.compat.then(compat::translation),
     }
 }

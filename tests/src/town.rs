@@ -106,7 +106,7 @@ impl Town {
     /// # Panics
     /// When the server was stopped.
     pub fn local(&self, role: Role) -> Upstream {
-        self.server.as_ref().and_then(|server| server.local.get(&role)).expect("the server runs").clone()
+        self.servers.iter().find_map(|server| server.local.get(&role)).expect("the server runs").clone()
     }
 
     /// Where a role listens that is apart.
@@ -114,7 +114,7 @@ impl Town {
     /// # Panics
     /// When there is none.
     pub fn service(&self, role: Role) -> SocketAddr {
-        *self.server.as_ref().and_then(|server| server.services.get(&role)).expect("the role has a port of its own")
+        *self.servers.iter().find_map(|server| server.services.get(&role)).expect("the role has a port of its own")
     }
 
     /// Somebody registers.

@@ -16,7 +16,6 @@ mod webhooks;
 
 use std::path::PathBuf;
 
-
 use futures::future::BoxFuture;
 use mesh::{
     authn::Rank,

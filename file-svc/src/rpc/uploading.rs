@@ -146,10 +146,10 @@ impl Shared {
         user: &UserPrincipal,
         request: &CreatePartUrlsRequest,
     ) -> Result<Vec<PartUrl>, FileError> {
+        let upload = self.own_upload(user, &request.upload_id).await?;
         if !self.direct {
             return Err(FileError::DirectUploadOff);
         }
-        let upload = self.own_upload(user, &request.upload_id).await?;
         direct::urls(&self.receiver, &upload, &request.parts).await
     }
 
@@ -158,10 +158,10 @@ impl Shared {
         user: &UserPrincipal,
         request: &CommitPartsRequest,
     ) -> Result<Upload, FileError> {
+        let upload = self.own_upload(user, &request.upload_id).await?;
         if !self.direct {
             return Err(FileError::DirectUploadOff);
         }
-        let upload = self.own_upload(user, &request.upload_id).await?;
         let upload = direct::commit(&self.receiver, upload, &request.parts).await?;
         self.wake.now();
         self.view(&upload).await

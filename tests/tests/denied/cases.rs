@@ -4,7 +4,10 @@ use bytes::Bytes;
 use prost::Message as _;
 use proto::{
     auth::v1::{self as auth, token_service_client::TokenServiceClient, user_service_client::UserServiceClient},
-    chat::v1::{self as chat, RoomKind, RoomPermissions, RoomRole},
+    chat::v1::{
+        self as chat, RoomKind, RoomPermissions, RoomRole,
+        scheduled_message_service_client::ScheduledMessageServiceClient,
+    },
     edge::v1::{Cursor, ServerFrame, SubscribeRequest, server_frame::Frame},
     file::v1 as file,
 };
@@ -57,6 +60,7 @@ pub struct Scene {
     said: chat::Message,
     said_there: chat::Message,
     upload: file::Upload,
+    scheduled: chat::ScheduledMessage,
     alices_session: String,
     alices_token: String,
 }
@@ -91,7 +95,30 @@ impl Scene {
         };
         let token = TokenServiceClient::new(alice.channel()).create_token(new).await.unwrap().into_inner().token;
         let (alices_session, alices_token) = (me.session_id, token.unwrap().id);
-        Self { founder, alice, eve, stranger, private, shared, said, said_there, upload, alices_session, alices_token }
+        let later = chat::SendMessageRequest {
+            room_id: private.id.clone(),
+            text: "later".into(),
+            op_id: op_id(),
+            ..Default::default()
+        };
+        let tomorrow = prost_types::Timestamp { seconds: mesh::clock::Clock::system().now().unix_timestamp() + 86_400, nanos: 0 };
+        let request = chat::ScheduleMessageRequest { request: Some(later), send_at: Some(tomorrow) };
+        let mut scheduling = ScheduledMessageServiceClient::new(alice.channel());
+        let scheduled = scheduling.schedule_message(request).await.unwrap().into_inner().scheduled.unwrap();
+        Self {
+            founder,
+            alice,
+            eve,
+            stranger,
+            private,
+            shared,
+            said,
+            said_there,
+            upload,
+            scheduled,
+            alices_session,
+            alices_token,
+        }
     }
 
     /// What eve tries with a method; nothing for one that nobody thought of.
@@ -104,12 +131,15 @@ impl Scene {
                 .rooms(name)
                 .or_else(|| self.members(name))
                 .or_else(|| self.messages(name))
+                .or_else(|| self.scheduled(name))
                 .or_else(|| self.log(name)),
             "loquat.file.v1" => self.files(name),
             "loquat.edge.v1" => self.edge(name),
             "loquat.auth.v1" => self.accounts(name),
             // For administrators only, to whom all of it belongs.
-            "loquat.worker.v1" if name.starts_with("JobService/") => Some(Vec::new()),
+            "loquat.worker.v1" if name.starts_with("JobService/") || name.starts_with("WebhookService/") => {
+                Some(Vec::new())
+            }
             _ => None,
         }
     }
@@ -256,6 +286,23 @@ impl Scene {
         })
     }
 
+    fn scheduled(&self, name: &str) -> Option<Vec<Case>> {
+        Some(match name {
+            "ScheduledMessageService/ScheduleMessage" => self.room(|room_id| {
+                let request = chat::SendMessageRequest { room_id, text: "x".into(), op_id: op_id(), ..Default::default() };
+                chat::ScheduleMessageRequest { request: Some(request), send_at: Some(prost_types::Timestamp::default()) }
+            }),
+            "ScheduledMessageService/ListScheduledMessages" => {
+                vec![without("alice's", &chat::ListScheduledMessagesRequest {}, &self.scheduled.id)]
+            }
+            "ScheduledMessageService/CancelScheduledMessage" => {
+                let request = chat::CancelScheduledMessageRequest { id: self.scheduled.id.clone() };
+                vec![refused("alice's", &request, Code::NotFound, "SCHEDULED_MESSAGE_NOT_FOUND")]
+            }
+            _ => return None,
+        })
+    }
+
     fn log(&self, name: &str) -> Option<Vec<Case>> {
         let range = |feed_id: &String| chat::VerifyRangeRequest { feed_id: feed_id.clone(), from_seq: 1, to_seq: 1 };
         Some(match name {
@@ -310,6 +357,21 @@ impl Scene {
             "FileService/CancelUpload" => {
                 no_upload(file::CancelUploadRequest { upload_id: upload_id() }.encode_to_vec())
             }
+            // They name nobody, and are about the caller.
+            "FileService/GetUploadLimits" | "FileService/GetUsage" => Vec::new(),
+            // For administrators only, to whom all of it belongs.
+            "FileService/ListUsage" => Vec::new(),
+            "FileService/CreatePartUrls" => {
+                no_upload(file::CreatePartUrlsRequest { upload_id: upload_id(), parts: Vec::new() }.encode_to_vec())
+            }
+            "FileService/CommitParts" => {
+                no_upload(file::CommitPartsRequest { upload_id: upload_id(), parts: Vec::new() }.encode_to_vec())
+            }
+            "FileService/ShareFile" => {
+                let (file_id, room_id) = (upload_id(), self.shared.id.clone());
+                no_file(file::ShareFileRequest { op_id: op_id(), file_id, room_id }.encode_to_vec())
+            }
+            "FileService/DeleteFile" => no_file(file::DeleteFileRequest { file_id: upload_id() }.encode_to_vec()),
             "FileService/GetFile" => no_file(file::GetFileRequest { file_id: upload_id() }.encode_to_vec()),
             "FileService/DownloadFile" => {
                 no_file(file::DownloadFileRequest { file_id: upload_id(), ..Default::default() }.encode_to_vec())
