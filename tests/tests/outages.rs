@@ -89,7 +89,7 @@ mod redis {
                 for _ in 0..4 {
                     self.crosses().await;
                 }
-                if began.elapsed() < Duration::from_millis(1500) {
+                if began.elapsed() < Duration::from_millis(2500) {
                     return;
                 }
                 assert!(started.elapsed() < DEADLINE, "hints do not come back");

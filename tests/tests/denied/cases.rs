@@ -101,7 +101,8 @@ impl Scene {
             op_id: op_id(),
             ..Default::default()
         };
-        let tomorrow = prost_types::Timestamp { seconds: mesh::clock::Clock::system().now().unix_timestamp() + 86_400, nanos: 0 };
+        let tomorrow =
+            prost_types::Timestamp { seconds: mesh::clock::Clock::system().now().unix_timestamp() + 86_400, nanos: 0 };
         let request = chat::ScheduleMessageRequest { request: Some(later), send_at: Some(tomorrow) };
         let mut scheduling = ScheduledMessageServiceClient::new(alice.channel());
         let scheduled = scheduling.schedule_message(request).await.unwrap().into_inner().scheduled.unwrap();
@@ -289,8 +290,12 @@ impl Scene {
     fn scheduled(&self, name: &str) -> Option<Vec<Case>> {
         Some(match name {
             "ScheduledMessageService/ScheduleMessage" => self.room(|room_id| {
-                let request = chat::SendMessageRequest { room_id, text: "x".into(), op_id: op_id(), ..Default::default() };
-                chat::ScheduleMessageRequest { request: Some(request), send_at: Some(prost_types::Timestamp::default()) }
+                let request =
+                    chat::SendMessageRequest { room_id, text: "x".into(), op_id: op_id(), ..Default::default() };
+                chat::ScheduleMessageRequest {
+                    request: Some(request),
+                    send_at: Some(prost_types::Timestamp::default()),
+                }
             }),
             "ScheduledMessageService/ListScheduledMessages" => {
                 vec![without("alice's", &chat::ListScheduledMessagesRequest {}, &self.scheduled.id)]

@@ -55,7 +55,9 @@ async fn a_crowd_that_signs_in_takes_bounded_memory() {
     }
     let most = memory(&process, "VmHWM:");
     let permits = (std::thread::available_parallelism().unwrap().get() as u64 / 2).max(1);
-    let allowed = base + permits * 19 * MIB + 64 * MIB;
+    // What calls under way hold is several times as much without optimisation.
+    let calls = if cfg!(debug_assertions) { 192 } else { 64 };
+    let allowed = base + permits * 19 * MIB + calls * MIB;
     println!(
         "{CROWD} log-ins at once: {} signed in, {} told to come back; {} MiB before, {} MiB at most, {} MiB allowed",
         signed_in.len(),
