@@ -362,10 +362,8 @@ impl Scene {
             "FileService/CancelUpload" => {
                 no_upload(file::CancelUploadRequest { upload_id: upload_id() }.encode_to_vec())
             }
-            // They name nobody, and are about the caller.
-            "FileService/GetUploadLimits" | "FileService/GetUsage" => Vec::new(),
-            // For administrators only, to whom all of it belongs.
-            "FileService/ListUsage" => Vec::new(),
+            // They are about the caller; the last is for administrators only, to whom all of it belongs.
+            "FileService/GetUploadLimits" | "FileService/GetUsage" | "FileService/ListUsage" => Vec::new(),
             "FileService/CreatePartUrls" => {
                 no_upload(file::CreatePartUrlsRequest { upload_id: upload_id(), parts: Vec::new() }.encode_to_vec())
             }
