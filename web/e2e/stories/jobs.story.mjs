@@ -31,7 +31,10 @@ test('the queues and jobs are seen as they are, and a job is run by hand', async
   const earlier = await handled();
   const bob = await here.person('Bob');
   await bob.createsRoom(unique('busy'));
-  await bob.says('There is much to do');
+  // Events are only brought to the bus when somebody waits for their kind: a file is what the worker waits for.
+  await bob
+    .get('file-input')
+    .setInputFiles({ name: 'plan.txt', mimeType: 'text/plain', buffer: Buffer.from('There is much to do') });
   await eventually('what was handled is counted, without a reload', async () => (await handled()) > earlier, 30_000);
   await owner.get('job-row').first().getByTestId('job-run').click();
   await owner.get('toast', { hasText: 'runs within a second' }).waitFor();
