@@ -37,13 +37,15 @@ async fn who_has_no_certificate_of_the_mesh_is_refused() {
     let ours = Tls::open(&certs, "gateway").unwrap();
     assert_eq!(keys(connect_tls(&url, "auth", ours.clone()).unwrap()).await.unwrap(), 1);
     let stranger = Tls::open(&others, "gateway").unwrap();
+    // Depending on what is noticed first, the connection was refused, or closed before the call was answered.
+    let unanswered = |code| matches!(code, Code::Unavailable | Code::Unknown | Code::Internal | Code::Cancelled);
     for refused in [connect(&url).unwrap(), connect_tls(&url, "auth", stranger).unwrap()] {
         let refused = keys(refused).await.unwrap_err();
-        assert!(matches!(refused.code(), Code::Unavailable | Code::Unknown | Code::Internal), "{refused:?}");
+        assert!(unanswered(refused.code()), "{refused:?}");
     }
     // A role is who its certificate says, whatever is listening there.
     let refused = keys(connect_tls(&url, "chat", ours).unwrap()).await.unwrap_err();
-    assert!(matches!(refused.code(), Code::Unavailable | Code::Unknown | Code::Internal), "{refused:?}");
+    assert!(unanswered(refused.code()), "{refused:?}");
 }
 
 #[test]
