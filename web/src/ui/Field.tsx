@@ -1,36 +1,19 @@
-import { type InputHTMLAttributes, useId } from 'react';
+import type { InputHTMLAttributes } from 'react';
 import { cx } from './cx';
+import { Labelled, type LabelledProps } from './Labelled';
 
-interface FieldProps extends InputHTMLAttributes<HTMLInputElement> {
-  label: string;
-  hint?: string;
-  error?: string;
-}
-
-export function Field({ label, hint, error, className, ...rest }: FieldProps) {
-  const id = useId();
-  const note = error || hint;
+export function Field({
+  label,
+  hint,
+  error,
+  className,
+  ...rest
+}: LabelledProps & InputHTMLAttributes<HTMLInputElement>) {
   return (
-    <div className={cx('flex flex-col gap-1.5', className)}>
-      <label htmlFor={id} className="font-medium text-ink text-sm">
-        {label}
-      </label>
-      <input
-        id={id}
-        aria-invalid={error ? true : undefined}
-        aria-describedby={note ? `${id}-note` : undefined}
-        className={cx(
-          'h-10 rounded-lg border bg-raised px-3 text-ink placeholder:text-ink-faint',
-          'focus-visible:border-loquat focus-visible:outline-2 focus-visible:outline-loquat/40 focus-visible:outline-offset-0',
-          error ? 'border-danger' : 'border-line',
-        )}
-        {...rest}
-      />
-      {note && (
-        <p id={`${id}-note`} className={cx('text-[13px]', error ? 'text-danger' : 'text-ink-faint')}>
-          {note}
-        </p>
+    <Labelled label={label} hint={hint} error={error} className={className}>
+      {(control) => (
+        <input {...control} className={cx('h-10 px-3 placeholder:text-ink-faint', control.className)} {...rest} />
       )}
-    </div>
+    </Labelled>
   );
 }
