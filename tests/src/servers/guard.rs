@@ -71,6 +71,21 @@ impl Guard {
         Self { shell, pid }
     }
 
+    /// Waits until the server is ready. One that ends, or is not ready in time, is killed, and what it said is the error.
+    pub(super) fn until(self, folder: &Path, within: Duration, ready: impl Fn(u32) -> bool) -> Result<Self, String> {
+        let mut guard = self;
+        let started = Instant::now();
+        while !ready(guard.pid) {
+            if guard.ended() || started.elapsed() > within {
+                let log = std::fs::read_to_string(folder.join("log")).unwrap_or_default();
+                guard.kill();
+                return Err(log);
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Ok(guard)
+    }
+
     pub(super) fn pid(&self) -> u32 {
         self.pid
     }

@@ -3,7 +3,6 @@
 use std::{
     path::{Path, PathBuf},
     process::Command,
-    time::Instant,
 };
 
 use tempfile::TempDir;
@@ -190,18 +189,7 @@ fn launch(folder: &Path, port: u16) -> Result<Guard, String> {
     ] {
         server.args(["-c", setting]);
     }
-    let guard = Guard::start(&server, folder, "QUIT");
-    let started = Instant::now();
-    while !ready(folder, guard.pid()) {
-        if guard.ended() || started.elapsed() > DEADLINE {
-            let log = std::fs::read_to_string(folder.join("log")).unwrap_or_default();
-            let mut guard = guard;
-            guard.kill();
-            return Err(log);
-        }
-        std::thread::sleep(std::time::Duration::from_millis(10));
-    }
-    Ok(guard)
+    Guard::start(&server, folder, "QUIT").until(folder, DEADLINE, |pid| self::ready(folder, pid))
 }
 
 /// What the server itself says: its lock file names the process in line 1, and in line 8 whether it takes connections.

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
     process::Command,
     sync::atomic::{AtomicUsize, Ordering},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use tempfile::TempDir;
@@ -204,18 +204,11 @@ fn map_ports(folder: &Path, ports: Ports) -> Guard {
 fn launch(folder: &Path, ports: Ports) -> Result<Guard, String> {
     std::fs::write(folder.join("plugins"), "[].").expect("its folder can be written to");
     std::fs::write(folder.join("rabbitmq.conf"), "").expect("its folder can be written to");
-    let guard = Guard::start(&program("rabbitmq-server", folder, ports), folder, "KILL");
-    let started = Instant::now();
-    while !answers(ports.clients) {
-        if guard.ended() || started.elapsed() > START_WITHIN.max(DEADLINE) {
-            let log = std::fs::read_to_string(folder.join("log")).unwrap_or_default();
-            let mut guard = guard;
-            guard.kill();
-            return Err(log);
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    Ok(guard)
+    Guard::start(&program("rabbitmq-server", folder, ports), folder, "KILL").until(
+        folder,
+        START_WITHIN.max(DEADLINE),
+        |_| answers(ports.clients),
+    )
 }
 
 /// Whether a broker greets.

@@ -5,7 +5,7 @@ use std::{
     net::TcpStream,
     path::Path,
     process::Command,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use tempfile::TempDir;
@@ -106,18 +106,7 @@ fn launch(folder: &Path, port: u16) -> Result<Guard, String> {
     let mut server = Command::new(on_path("redis-server").expect(MISSING));
     server.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]);
     server.arg("--dir").arg(folder);
-    let guard = Guard::start(&server, folder, "KILL");
-    let started = Instant::now();
-    while answering(port) != Some(guard.pid()) {
-        if guard.ended() || started.elapsed() > DEADLINE {
-            let log = std::fs::read_to_string(folder.join("log")).unwrap_or_default();
-            let mut guard = guard;
-            guard.kill();
-            return Err(log);
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    Ok(guard)
+    Guard::start(&server, folder, "KILL").until(folder, DEADLINE, |pid| answering(port) == Some(pid))
 }
 
 /// Which process answers on a port: somebody else's server on the same port must not pass for this one.
