@@ -32,12 +32,18 @@ async fn answer(state: &Shared, edge: Upstream, mut request: Request<Body>) -> R
     let upstream = upstream.ok_or_else(|| {
         errors::plain(Code::Unimplemented, "UNKNOWN_METHOD", format!("There is no method {path} here."))
     })?;
-    let origin = state.origins.of(&request);
+    let (asked, program) = (asks_from_where(path), is_of_program(request.headers()));
     strip(request.headers_mut());
-    if asks_from_where(request.uri().path()) {
-        state.origins.tell(&origin, request.headers_mut());
+    // Most calls need neither, and finding out from where they come costs something.
+    if asked || program {
+        let origin = state.origins.of(&request);
+        if asked {
+            state.origins.tell(&origin, request.headers_mut());
+        }
+        if program {
+            sign(state, request.headers_mut(), &origin).await?;
+        }
     }
-    sign(state, request.headers_mut(), &origin).await?;
     upstream.oneshot(request).await.map_err(|cause| {
         tracing::warn!(%cause, "a service cannot be reached");
         let text = "The service that answers this is not available just now.";
@@ -56,13 +62,14 @@ pub(crate) fn asks_from_where(path: &str) -> bool {
     path.starts_with("/loquat.auth.v1.") || path == "/loquat.chat.v1.MessageService/DeleteMessage" || rooms()
 }
 
+/// Whether a call is signed in with a program's own token.
+fn is_of_program(headers: &HeaderMap) -> bool {
+    matches!(mesh::authn::bearer(headers), Ok(Some(token)) if programs::is_one(token))
+}
+
 /// A program's own token becomes a signed one, which every service can verify.
 async fn sign(state: &Shared, headers: &mut HeaderMap, origin: &Origin) -> Result<(), Status> {
-    // What is not a token at all is refused by the service, or not needed.
     let Ok(Some(token)) = mesh::authn::bearer(headers) else { return Ok(()) };
-    if !programs::is_one(token) {
-        return Ok(());
-    }
     let signed = state.programs.signed(token, origin).await?;
     let mut value = HeaderValue::from_str(&format!("Bearer {signed}")).map_err(|_| mesh::authn::invalid_token())?;
     value.set_sensitive(true);
