@@ -213,8 +213,7 @@ pub(crate) async fn list<C: ConnectionTrait>(
         Bound::Before(below) => message::before(db, room_id, Some(below), first, size + 1).await?,
         Bound::After(above) => message::after(db, room_id, above, first, size + 1).await?,
     };
-    let more = rows.len() as u64 > size;
-    rows.truncate(usize::try_from(size).unwrap_or(usize::MAX));
+    let more = mesh::db::cut_page(&mut rows, size);
     rows.sort_unstable_by_key(|row| row.seq);
     Ok((contents(db, room_id, &rows).await?, more))
 }

@@ -221,8 +221,7 @@ pub(crate) async fn list<C: ConnectionTrait>(
     let members = member::of_user(db, actor.user_id).await?;
     let mine: Vec<Uuid> = members.iter().map(|member| member.room_id).collect();
     let mut rooms = room::list(db, &mine, !joined_only && actor.rank > Rank::Guest, after, rows + 1).await?;
-    let more = rooms.len() as u64 > rows;
-    rooms.truncate(usize::try_from(rows).unwrap_or(usize::MAX));
+    let more = mesh::db::cut_page(&mut rooms, rows);
     let next_page_token = match rooms.last() {
         Some(last) if more => format!("{}/{}", last.id, last.sort_name),
         _ => String::new(),

@@ -305,6 +305,13 @@ const fn away() -> DbErr {
     DbErr::ConnectionAcquire(ConnAcquireErr::Timeout)
 }
 
+/// Cuts what was read beyond a page of `size` rows, of which one more is asked for: true when there is more.
+pub fn cut_page<T>(rows: &mut Vec<T>, size: u64) -> bool {
+    let more = rows.len() as u64 > size;
+    rows.truncate(usize::try_from(size).unwrap_or(usize::MAX));
+    more
+}
+
 /// Numbers are unsigned in contracts and signed in SQL; they never come near 2⁶³.
 pub fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)

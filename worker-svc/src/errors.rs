@@ -18,9 +18,6 @@ pub enum WorkerError {
         /// What is wrong with it.
         description: &'static str,
     },
-    /// Not an owner or admin of the workspace.
-    #[error("Only owners and admins of the workspace may do that.")]
-    RoleTooLow,
     /// No such entry in an error queue.
     #[error("There is no such failed message.")]
     FailedMessageNotFound,
@@ -60,7 +57,6 @@ impl Describe for WorkerError {
     fn code(&self) -> Code {
         match self {
             Self::Invalid { .. } | Self::Fields(_) => Code::InvalidArgument,
-            Self::RoleTooLow => Code::PermissionDenied,
             Self::FailedMessageNotFound | Self::JobNotFound | Self::WebhookNotFound(_) => Code::NotFound,
             Self::BusUnavailable(_) | Self::StoreUnavailable(_) => Code::Unavailable,
         }
@@ -70,7 +66,6 @@ impl Describe for WorkerError {
         match self {
             Self::Invalid { .. } | Self::Fields(_) => "INVALID_REQUEST",
             Self::WebhookNotFound(_) => "WEBHOOK_NOT_FOUND",
-            Self::RoleTooLow => "ROLE_TOO_LOW",
             Self::FailedMessageNotFound => "FAILED_MESSAGE_NOT_FOUND",
             Self::JobNotFound => "JOB_NOT_FOUND",
             Self::StoreUnavailable(_) => "STORE_UNAVAILABLE",

@@ -95,8 +95,7 @@ async fn list(shared: &Shared, call: &Call, request: ListUsersRequest) -> Result
     admin::administrator(db, call).await?;
     let prefix = request.query.trim().to_lowercase();
     let mut found = account::search(db, &prefix, &request.page_token, rows + 1).await?;
-    let more = found.len() as u64 > rows;
-    found.truncate(usize::try_from(rows).unwrap_or(usize::MAX));
+    let more = mesh::db::cut_page(&mut found, rows);
     let next = found.last().filter(|_| more).map(|account| account.username.clone());
     let ids: Vec<Uuid> = found.iter().map(|account| account.id).collect();
     let activity = session::activity(db, &ids, sessions::idle_since(shared.idle, shared.clock.now())).await?;

@@ -39,8 +39,7 @@ impl AuditService for Rpc {
             let before = Some(request.before_seq).filter(|before| *before > 0);
             let filter = Filter { before, actor, subject: some(request.subject_id), action: some(request.action) };
             let mut records = audit::list(db, &filter, rows + 1).await?;
-            let more = records.len() as u64 > rows;
-            records.truncate(usize::try_from(rows).unwrap_or(usize::MAX));
+            let more = mesh::db::cut_page(&mut records, rows);
             let next = records.last().filter(|_| more).map_or(0, |record| record.seq);
             Ok(AuditServiceListResponse { entries: records.into_iter().map(entry).collect(), next_before_seq: next })
         };

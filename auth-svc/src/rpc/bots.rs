@@ -37,8 +37,7 @@ impl BotService for Rpc {
             let db = self.0.db.reader();
             admin::administrator(db, &call).await?;
             let mut bots = account::bots(db, &request.page_token, rows + 1).await?;
-            let more = bots.len() as u64 > rows;
-            bots.truncate(usize::try_from(rows).unwrap_or(usize::MAX));
+            let more = mesh::db::cut_page(&mut bots, rows);
             let next = bots.last().filter(|_| more).map(|bot| bot.username.clone());
             let bots = bots.iter().map(account::Model::to_proto).collect();
             Ok(ListBotsResponse { bots, next_page_token: next.unwrap_or_default() })

@@ -45,8 +45,7 @@ impl InviteService for Rpc {
             let before = fields.optional_id("page_token", &request.page_token);
             fields.done()?;
             let mut invites = invites::list(&self.0, &call, before, rows + 1).await?;
-            let more = invites.len() as u64 > rows;
-            invites.truncate(usize::try_from(rows).unwrap_or(usize::MAX));
+            let more = mesh::db::cut_page(&mut invites, rows);
             let next = invites.last().filter(|_| more).map(|invite| invite.id.clone());
             Ok(ListInvitesResponse { invites, next_page_token: next.unwrap_or_default() })
         };

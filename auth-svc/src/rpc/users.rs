@@ -62,8 +62,7 @@ impl UserService for Rpc {
             fields.done()?;
             let prefix = request.query.trim().to_lowercase();
             let mut found = account::search(self.0.db.reader(), &prefix, &request.page_token, rows + 1).await?;
-            let more = found.len() as u64 > rows;
-            found.truncate(usize::try_from(rows).unwrap_or(usize::MAX));
+            let more = mesh::db::cut_page(&mut found, rows);
             let next = found.last().filter(|_| more).map(|account| account.username.clone());
             Ok(SearchUsersResponse {
                 users: found.iter().map(account::Model::to_proto).collect(),

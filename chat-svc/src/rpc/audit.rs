@@ -41,8 +41,7 @@ impl AuditService for Rpc {
                 action: Some(request.action).filter(|action| !action.is_empty()),
             };
             let mut records = audit::list(self.0.db.reader(), &filter, rows + 1).await?;
-            let more = records.len() as u64 > rows;
-            records.truncate(usize::try_from(rows).unwrap_or(usize::MAX));
+            let more = mesh::db::cut_page(&mut records, rows);
             let next_before_seq = records.last().filter(|_| more).map_or(0, |record| record.seq);
             let entries = records.into_iter().map(entry).collect();
             Ok::<_, ChatError>(AuditServiceListResponse { entries, next_before_seq })

@@ -52,8 +52,7 @@ impl PeopleService for Rpc {
             {
                 seen.insert(place, actor.user_id);
             }
-            let more = seen.len() as u64 > rows;
-            seen.truncate(usize::try_from(rows).unwrap_or(usize::MAX));
+            let more = mesh::db::cut_page(&mut seen, rows);
             let next = seen.last().filter(|_| more).map(Uuid::to_string);
             let mut users = self.accounts(&seen).await?;
             users.sort_unstable_by(|one, other| one.id.cmp(&other.id));

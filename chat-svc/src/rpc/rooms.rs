@@ -199,8 +199,7 @@ impl RoomService for Rpc {
             let tx = self.0.db.snapshot().await?;
             rooms::open(&tx, room_id, actor, policy::Action::SeeMembers).await?;
             let mut members = member::of_room(&tx, room_id, after.unwrap_or(0), rows + 1).await?;
-            let more = members.len() as u64 > rows;
-            members.truncate(usize::try_from(rows).unwrap_or(usize::MAX));
+            let more = mesh::db::cut_page(&mut members, rows);
             let last = members.last().filter(|_| more).map(|member| member.joined_seq.to_string());
             Ok(v1::ListMembersResponse {
                 members: members.iter().map(member::Model::to_proto).collect(),

@@ -58,9 +58,6 @@ impl Shared {
         user: &UserPrincipal,
         request: &ListUsageRequest,
     ) -> Result<ListUsageResponse, FileError> {
-        if !matches!(user.role.as_str(), "owner" | "admin") {
-            return Err(FileError::RoleTooLow);
-        }
         let mut fields = Fields::default();
         let rows = fields.page_size(request.page_size, 50, 200);
         let after = if request.page_token.is_empty() { None } else { position(&request.page_token) };
@@ -69,8 +66,7 @@ impl Shared {
         }
         fields.done()?;
         let mut found = usage::most(self.db.reader(), after, rows + 1).await?;
-        let more = found.len() as u64 > rows;
-        found.truncate(usize::try_from(rows).unwrap_or(usize::MAX));
+        let more = mesh::db::cut_page(&mut found, rows);
         let next = found.last().filter(|_| more).map(|row| format!("{}.{}", row.bytes, row.owner));
         let shown =
             |row: &usage::Model| UserUsage { user_id: row.owner.to_string(), bytes: store::unsigned(row.bytes) };

@@ -55,8 +55,7 @@ impl Shared {
         let wanted = Wanted { before, words, content_type, uploader_id };
         let db = self.db.reader();
         let mut found = file::of_room(db, room_id, &wanted, rows + 1).await?;
-        let more = found.len() as u64 > rows;
-        found.truncate(usize::try_from(rows).unwrap_or(usize::MAX));
+        let more = mesh::db::cut_page(&mut found, rows);
         let next = found.last().filter(|_| more).map(|row| row.id.to_string());
         let hidden = self.ask(user, room_id, RoomAction::Read, FileError::RoomNotFound, &found).await?;
         found.retain(|row| !hidden.contains(&row.id.to_string()));

@@ -258,8 +258,7 @@ impl MemoryBus {
             token => token.parse().map_err(|_| BusError::PageToken)?,
         };
         let mut rows = store::failed(self.0.db.reader(), queue, before, size + 1).await?;
-        let more = rows.len() as u64 > size;
-        rows.truncate(usize::try_from(size).unwrap_or(usize::MAX));
+        let more = crate::db::cut_page(&mut rows, size);
         let next = rows.last().filter(|_| more).map(|row| row.position.to_string()).unwrap_or_default();
         Ok((rows.into_iter().map(failed_message).collect(), next))
     }

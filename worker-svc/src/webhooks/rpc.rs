@@ -1,6 +1,6 @@
 //! `WebhookService`.
 
-use mesh::{db::micros, fields::Invalid, ids, outbound};
+use mesh::{authn, db::micros, fields::Invalid, ids, outbound};
 use proto::{
     timestamp,
     worker::v1::{self as v1, webhook_service_server::WebhookService},
@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::{Webhooks, known, sign};
 use crate::{
     errors::WorkerError,
-    jobs::{allow, answer, note, page_size},
+    jobs::{answer, note, page_size},
     store::{delivery, webhook},
 };
 
@@ -24,8 +24,8 @@ impl WebhookService for WebhookRpc {
         &self,
         request: Request<v1::CreateWebhookRequest>,
     ) -> Result<Response<v1::CreateWebhookResponse>, Status> {
+        let admin = authn::user(request.extensions())?.user_id;
         let run = async {
-            let admin = allow(request.extensions())?;
             let (url, room_id, events) = read(request.get_ref())?;
             let row = webhook::Model {
                 id: ids::new_id(),
@@ -33,14 +33,14 @@ impl WebhookService for WebhookRpc {
                 room_id,
                 events,
                 secret: sign::secret(),
-                created_by: admin.clone(),
+                created_by: admin.to_string(),
                 created_at: micros(self.0.clock.now()),
             };
             let tx = self.0.db.begin().await?;
             webhook::add(&tx, row.clone()).await?;
             tx.commit().await?;
             self.0.listen().await?;
-            note(&admin, "webhook.create", &row.id.to_string(), true);
+            note(admin, "webhook.create", &row.id.to_string(), true);
             let secret = sign::shown(&row.secret);
             Ok(v1::CreateWebhookResponse { webhook: Some(shown(row)), secret })
         };
@@ -49,10 +49,9 @@ impl WebhookService for WebhookRpc {
 
     async fn list_webhooks(
         &self,
-        request: Request<v1::ListWebhooksRequest>,
+        _: Request<v1::ListWebhooksRequest>,
     ) -> Result<Response<v1::ListWebhooksResponse>, Status> {
         let run = async {
-            allow(request.extensions())?;
             let rows = webhook::list(self.0.db.reader()).await?;
             Ok(v1::ListWebhooksResponse { webhooks: rows.into_iter().map(shown).collect() })
         };
@@ -63,15 +62,15 @@ impl WebhookService for WebhookRpc {
         &self,
         request: Request<v1::DeleteWebhookRequest>,
     ) -> Result<Response<v1::DeleteWebhookResponse>, Status> {
+        let admin = authn::user(request.extensions())?.user_id;
         let run = async {
-            let admin = allow(request.extensions())?;
             let id = Uuid::try_parse(&request.get_ref().id).map_err(|_| WorkerError::WebhookNotFound("id"))?;
             let tx = self.0.db.begin().await?;
             let found = webhook::delete(&tx, id).await?;
             delivery::forget(&tx, id).await?;
             tx.commit().await?;
             self.0.listen().await?;
-            note(&admin, "webhook.delete", &id.to_string(), found);
+            note(admin, "webhook.delete", &id.to_string(), found);
             found.then_some(v1::DeleteWebhookResponse {}).ok_or(WorkerError::WebhookNotFound("id"))
         };
         answer(run.await)
@@ -82,7 +81,6 @@ impl WebhookService for WebhookRpc {
         request: Request<v1::ListDeliveriesRequest>,
     ) -> Result<Response<v1::ListDeliveriesResponse>, Status> {
         let run = async {
-            allow(request.extensions())?;
             let request = request.get_ref();
             let missing = || WorkerError::WebhookNotFound("webhook_id");
             let id = Uuid::try_parse(&request.webhook_id).map_err(|_| missing())?;
@@ -94,8 +92,7 @@ impl WebhookService for WebhookRpc {
                 text => Some(Uuid::try_parse(text).map_err(|_| token)?),
             };
             let mut rows = delivery::list(self.0.db.reader(), id, below, size + 1).await?;
-            let more = rows.len() as u64 > size;
-            rows.truncate(usize::try_from(size).unwrap_or(usize::MAX));
+            let more = mesh::db::cut_page(&mut rows, size);
             let next_page_token = rows.last().filter(|_| more).map(|row| row.id.to_string()).unwrap_or_default();
             Ok(v1::ListDeliveriesResponse { deliveries: rows.into_iter().map(logged).collect(), next_page_token })
         };
