@@ -5,6 +5,7 @@
 
 mod known;
 mod work;
+mod written;
 
 use std::{sync::Arc, time::Duration};
 
@@ -24,6 +25,8 @@ const BATCH: usize = 512;
 
 /// For how many transactions operations are looked up before, once one was not new: where somebody tries again, others do.
 const CAREFUL: u32 = 64;
+/// For how many transactions counters are locked before, once another process had moved one: where it writes once, it writes again.
+const CONTENDED: u32 = 16;
 
 /// How long one transaction may take before its connection counts as lost.
 const TRANSACTION: Duration = Duration::from_secs(6);
@@ -43,11 +46,29 @@ struct Failed {
     cause: ChatError,
     /// The database does not answer.
     away: bool,
+    /// For how many transactions more is looked up before.
+    careful: u32,
 }
 
 impl From<ChatError> for Failed {
     fn from(cause: ChatError) -> Self {
-        Self { cause, away: false }
+        Self { cause, away: false, careful: CAREFUL }
+    }
+}
+
+impl Failed {
+    fn away(cause: ChatError) -> Self {
+        Self { cause, away: true, careful: CAREFUL }
+    }
+
+    /// Nothing was tried: what is remembered is not enough to go by.
+    fn unproven(cause: ChatError) -> Self {
+        Self { cause, away: false, careful: 0 }
+    }
+
+    /// Another process has moved a feed.
+    fn contended() -> Self {
+        Self { cause: ChatError::store("another process writes to these rooms"), away: false, careful: CONTENDED }
     }
 }
 
@@ -148,12 +169,17 @@ impl Writer {
         }
     }
 
-    /// Runs changes in one transaction. Operations are new but for a few, and looking them up costs as much as committing
-    /// them: so they are looked up only where other processes write as well, and for a while after one was not new.
+    /// Runs changes in one transaction. Operations are new but for a few, and looking them up costs as much as committing them: so
+    /// they are looked up only for a while after one was not new. Where other processes write as well, counters are locked only for
+    /// a while after one of them did, and for changes that read something.
     async fn transact(&mut self, commands: &[&Command]) -> Result<(Vec<Answer>, Told), Failed> {
-        if self.careful == 0 && !self.db.is_shared() {
+        if self.careful == 0 && (!self.db.is_shared() || goes_by_memory(commands)) {
             match self.attempt(commands, false).await {
-                Err(Failed { away: false, .. }) => self.careful = CAREFUL,
+                Err(failed) if failed.away => {
+                    self.careful = failed.careful;
+                    return Err(failed);
+                }
+                Err(failed) => self.careful = failed.careful,
                 done => return done,
             }
         }
@@ -167,11 +193,11 @@ impl Writer {
             Ok(committed) => committed,
             Err(_) => {
                 db.renew().await;
-                let cause = ChatError::store("a transaction did not end; the connections are made anew");
-                Err(Failed { cause, away: true })
+                Err(Failed::away(ChatError::store("a transaction did not end; the connections are made anew")))
             }
         };
-        if committed.is_err() {
+        // What another process changed meanwhile is noticed by its number; only what may never have been true goes.
+        if committed.as_ref().is_err_and(|failed| failed.careful == CAREFUL) {
             self.known.forget();
         }
         committed
@@ -193,16 +219,26 @@ impl Writer {
         feeds.dedup();
         let ops: Vec<&Op> = commands.iter().filter_map(|command| command.op.as_ref()).collect();
         let ops = careful.then_some(ops.as_slice());
+        let unproven = !careful && self.db.is_shared();
         let begun = Work::begin(&self.db, self.clock.now(), &feeds, ops, &mut self.known, &self.interest).await;
-        let mut work = begun.map_err(|cause| Failed { cause, away: true })?;
+        let mut work = begun.map_err(if unproven { Failed::unproven } else { Failed::away })?;
         let mut answers = Vec::with_capacity(commands.len());
         for command in commands {
-            answers.push(run(&mut work, command).await?);
+            answers.push(match run(&mut work, command).await {
+                // A refusal is for certain only when nobody else can have changed anything.
+                Ok(Err(cause)) | Err(cause) if unproven => return Err(Failed::unproven(cause)),
+                answer => answer?,
+            });
         }
-        let told = work.finish().await?;
+        let told = work.finish().await?.ok_or_else(Failed::contended)?;
         crash::point("chat.committed");
         Ok((answers, told))
     }
+}
+
+/// Whether changes can be tried with what is remembered. A crash point needs a transaction of several steps.
+fn goes_by_memory(commands: &[&Command]) -> bool {
+    commands.iter().all(|command| command.only_appends()) && !crash::is_armed("chat.inserted")
 }
 
 fn reply(job: Job, answer: Answer) {

@@ -185,6 +185,14 @@ impl Command {
         }
     }
 
+    /// Whether it reads nothing but what the writer remembers, and only appends.
+    pub(crate) fn only_appends(&self) -> bool {
+        match &self.action {
+            Action::SendMessage { files, .. } => files.iter().all(|claim| matches!(claim, FileClaim::Proven(_))),
+            _ => false,
+        }
+    }
+
     /// Runs it inside the transaction. Rules check everything before they append or write, so that a refusal leaves no
     /// trace in the batch.
     pub(crate) async fn run(&self, work: &mut Work<'_>) -> Result<Bytes, ChatError> {

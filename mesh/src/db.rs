@@ -5,6 +5,7 @@
 
 mod append_only;
 mod at_once;
+mod one_trip;
 mod told;
 
 use std::{
@@ -30,7 +31,8 @@ use time::OffsetDateTime;
 
 pub use self::{
     append_only::append_only,
-    at_once::{Insert, portions},
+    at_once::{Insert, Rows, portions},
+    one_trip::{Counters, Expected},
     told::Told,
 };
 
@@ -50,6 +52,8 @@ const CHECKPOINT_PAGES: &str = "4000";
 /// What the connection that writes keeps of the file in memory, as SQLite counts: KiB, negated. With less, a large transaction
 /// writes pages to the log more than once and reads them again.
 const WRITER_CACHE: &str = "-4096";
+/// The same for each connection that reads. There are several for each of four databases, and the system keeps the file's pages as well.
+const READER_CACHE: &str = "-512";
 
 /// Where a service's database is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -369,7 +373,7 @@ fn sqlite_writer(url: &str) -> ConnectOptions {
 
 fn sqlite_readers(url: &str, connections: u32) -> ConnectOptions {
     let mut options = options(url, connections);
-    options.map_sqlx_sqlite_opts(sqlite);
+    options.map_sqlx_sqlite_opts(|options| sqlite(options).pragma("cache_size", READER_CACHE));
     options
 }
 

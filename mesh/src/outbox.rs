@@ -9,7 +9,7 @@ mod relay;
 
 use std::sync::Arc;
 
-use sea_orm::{DbBackend, Statement, entity::prelude::*};
+use sea_orm::entity::prelude::*;
 use sea_orm_migration::{
     prelude::{Index, SchemaManager, Table},
     schema::{big_integer, pk_auto, string, string_null, text, uuid, uuid_null},
@@ -18,14 +18,14 @@ use time::OffsetDateTime;
 use tokio::sync::Notify;
 
 pub use self::{lease::migration as lease_migration, relay::Relay};
-use crate::db::{Insert, micros};
+use crate::db::{Insert, Rows, micros};
 
 /// The header with an event's key, such as its room's id.
 pub const KEY: &str = "Loquat-Key";
 
 /// How rows are written.
 static INSERT: Insert<7> =
-    Insert::new("outbox", ["message_id", "kind", "body", "key", "correlation_id", "traceparent", "sent_at"], "");
+    Insert::new("outbox", &["message_id", "kind", "body", "key", "correlation_id", "traceparent", "sent_at"], "");
 
 /// An event on its way to the bus.
 #[derive(Clone, Debug, PartialEq)]
@@ -79,8 +79,8 @@ pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 
-/// The statements that write events into the outbox, in this order: for a transaction that gathers what it writes.
-pub fn statements(backend: DbBackend, messages: &[OutboxMessage], now: OffsetDateTime) -> Vec<Statement> {
+/// The rows that bring events into the outbox, in this order: for a transaction that gathers what it writes.
+pub fn rows(messages: &[OutboxMessage], now: OffsetDateTime) -> Rows {
     let row = |message: &OutboxMessage| {
         [
             message.id.into(),
@@ -92,7 +92,7 @@ pub fn statements(backend: DbBackend, messages: &[OutboxMessage], now: OffsetDat
             micros(now).into(),
         ]
     };
-    INSERT.statements(backend, messages.iter().map(row).collect())
+    INSERT.rows(messages.iter().map(row))
 }
 
 /// Writes events into the outbox, in the caller's transaction and in this order.
@@ -100,7 +100,7 @@ pub fn statements(backend: DbBackend, messages: &[OutboxMessage], now: OffsetDat
 /// # Errors
 /// When the database refuses.
 pub async fn add<C: ConnectionTrait>(tx: &C, messages: &[OutboxMessage], now: OffsetDateTime) -> Result<(), DbErr> {
-    for statement in statements(tx.get_database_backend(), messages, now) {
+    for statement in rows(messages, now).statements(tx.get_database_backend()) {
         tx.execute_raw(statement).await?;
     }
     Ok(())

@@ -33,6 +33,7 @@ stories!(
     a_cursor_of_one_gateway_counts_at_the_other,
     typing_and_proofs_cross,
     many_senders_in_the_same_rooms_agree,
+    what_a_process_remembers_is_looked_at_again_when_another_wrote,
 );
 
 /// Every message of a room, oldest first.
@@ -296,4 +297,39 @@ async fn many_senders_in_the_same_rooms_agree(cluster: &Cluster) {
         total += texts.len();
     }
     assert_eq!(total, 2 * SENDERS * MESSAGES);
+}
+
+async fn what_a_process_remembers_is_looked_at_again_when_another_wrote(cluster: &Cluster) {
+    let (owner, bob, carol) =
+        (cluster.registers("owner").await, cluster.registers("bob").await, cluster.registers("carol").await);
+    let far = cluster.far(&owner);
+    let room = owner.creates_room("general").await;
+    bob.joins(&room).await;
+    let mut said = 0;
+    for round in 0..3 {
+        // So often through one process that it goes by what it remembers of the room.
+        for number in 0..100 {
+            owner.says(&room, &format!("{round}.{number}")).await;
+        }
+        bob.says(&room, "here").await;
+        far.removes(&room, &bob).await;
+        let refused = bob.tries_to_say(&room, "still here?", &op_id()).await.unwrap_err();
+        assert_eq!(reason(&refused), (Code::NotFound, "ROOM_NOT_FOUND".into()));
+        let refused = carol.tries_to_say(&room, "already here?", &op_id()).await.unwrap_err();
+        assert_eq!(reason(&refused), (Code::NotFound, "ROOM_NOT_FOUND".into()));
+        far.adds(&room, &carol).await;
+        carol.says(&room, "here as well").await;
+        far.says(&room, "between").await;
+        let op = op_id();
+        let first = owner.tries_to_say(&room, "once", &op).await.unwrap();
+        assert_eq!(far.tries_to_say(&room, "once", &op).await.unwrap(), first);
+        assert_eq!(owner.tries_to_say(&room, "once", &op).await.unwrap(), first);
+        far.removes(&room, &carol).await;
+        far.adds(&room, &bob).await;
+        said += 104;
+    }
+    let stored = history(&owner, &room).await;
+    assert_eq!(stored, history(&far, &room).await);
+    let ordinals: Vec<u64> = stored.iter().map(|message| message.ordinal).collect();
+    assert_eq!(ordinals, (1..=said).collect::<Vec<_>>());
 }

@@ -17,7 +17,7 @@ const MAX_ENTRIES: usize = 50_000;
 pub(crate) struct Known {
     /// Feeds that have a counter: it is never taken away.
     feeds: HashSet<Uuid>,
-    /// Where feeds stand, in a database that nobody else writes to.
+    /// Where feeds stand; in a database that others write to, where they stood when this process wrote last.
     heads: HashMap<Uuid, Head>,
     rooms: HashMap<Uuid, (u64, room::Model)>,
     members: HashMap<(Uuid, Uuid), (u64, Option<member::Model>)>,
@@ -37,7 +37,7 @@ impl Known {
         self.feeds.extend(feeds);
     }
 
-    /// Where a feed stands. For a database that nobody else writes to.
+    /// Where a feed stands, or stood when this process wrote last.
     pub(crate) fn head(&self, feed: Uuid) -> Option<Head> {
         self.heads.get(&feed).copied()
     }
@@ -74,6 +74,11 @@ impl Known {
             self.members.clear();
         }
         self.members.insert((room_id, user_id), (changed, member));
+    }
+
+    /// Forgets where feeds stand: somebody else moves them as well.
+    pub(crate) fn forget_heads(&mut self) {
+        self.heads.clear();
     }
 
     /// Forgets everything: what was read in a transaction that did not happen may never have been true.

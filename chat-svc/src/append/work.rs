@@ -3,20 +3,14 @@
 use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
-use mesh::{
-    audit::{self, Entry},
-    bus::Interest,
-    crash,
-    db::Db,
-    outbox::{self, OutboxMessage},
-};
+use mesh::{audit::Entry, bus::Interest, db::Db, outbox::OutboxMessage};
 use prost::{Message as _, Name};
 use proto::chat::{
     internal::v1::AudienceChange,
     v1::{Event, event::Body},
 };
 use proto::file::v1::File;
-use sea_orm::{ConnectionTrait as _, DatabaseTransaction, Statement};
+use sea_orm::DatabaseTransaction;
 use time::OffsetDateTime;
 use tokio::sync::OnceCell;
 use uuid::Uuid;
@@ -31,7 +25,6 @@ use crate::{
     rooms::Seen,
     store::{
         self,
-        event::NewEvent,
         feed::Head,
         member, message,
         op::{self, Answered, Op},
@@ -42,36 +35,38 @@ use crate::{
 /// A transaction of the writer. It is begun when something needs it: what is known already and only appends becomes one trip to
 /// the database in the end.
 pub(crate) struct Work<'t> {
-    db: &'t Db,
-    tx: OnceCell<DatabaseTransaction>,
+    pub(super) db: &'t Db,
+    pub(super) tx: OnceCell<DatabaseTransaction>,
     /// When it happens, for all of it.
     pub(crate) now: OffsetDateTime,
-    known: &'t mut Known,
+    pub(super) known: &'t mut Known,
     interest: &'t Interest,
-    heads: HashMap<Uuid, Head>,
-    moved: HashSet<Uuid>,
-    events: Vec<Committed>,
+    pub(super) heads: HashMap<Uuid, Head>,
+    /// Where feeds are believed to stand, in a database that others write to as well: it is seen at the end whether they did.
+    pub(super) believed: Option<HashMap<Uuid, Head>>,
+    pub(super) moved: HashSet<Uuid>,
+    pub(super) events: Vec<Committed>,
     /// The messages that `events` post, by their place in it.
-    posted: HashMap<usize, Uuid>,
+    pub(super) posted: HashMap<usize, Uuid>,
     /// How many of `events` are written already.
-    written: usize,
-    messages: Vec<message::Model>,
+    pub(super) written: usize,
+    pub(super) messages: Vec<message::Model>,
     /// Answers of earlier transactions to operations of this batch, as far as they were looked up.
     before: HashMap<(Uuid, Uuid), op::Model>,
     /// All of them were.
     looked_up: bool,
-    answers: Vec<Answered>,
+    pub(super) answers: Vec<Answered>,
     /// Where in `answers` an operation of this transaction is.
     answered: HashMap<(Uuid, Uuid), usize>,
     /// The message that the answer under way consists of, and its event.
     answer: Option<(Uuid, u64)>,
-    outbox: Vec<OutboxMessage>,
+    pub(super) outbox: Vec<OutboxMessage>,
     /// Files that appear in rooms: the room, the file, and the number.
-    shared: Vec<(Uuid, Uuid, u64)>,
+    pub(super) shared: Vec<(Uuid, Uuid, u64)>,
     /// From where the change under way is asked for.
     pub(super) place: Place,
     /// What those did who manage rooms.
-    audited: Vec<Entry>,
+    pub(super) audited: Vec<Entry>,
     /// Counts everything that was gathered or written.
     changes: u64,
 }
@@ -86,7 +81,8 @@ pub(crate) struct Told {
 
 impl<'t> Work<'t> {
     /// Finds out where `feeds` stand, which must be sorted: from memory where nobody else writes, otherwise by locking their
-    /// counters. Which of `ops` were answered before is looked up; without them, one that was makes the whole transaction fail.
+    /// counters. Which of `ops` were answered before is looked up. Without them nothing is looked up or locked: one that was
+    /// answered makes the whole transaction fail, and so does a feed that somebody else moved.
     pub(crate) async fn begin(
         db: &'t Db,
         now: OffsetDateTime,
@@ -102,6 +98,7 @@ impl<'t> Work<'t> {
             known,
             interest,
             heads: HashMap::new(),
+            believed: None,
             moved: HashSet::new(),
             events: Vec::new(),
             posted: HashMap::new(),
@@ -118,7 +115,11 @@ impl<'t> Work<'t> {
             audited: Vec::new(),
             changes: 0,
         };
-        work.heads = if db.is_shared() { work.lock(feeds).await? } else { work.remember_heads(feeds).await? };
+        work.heads = match (db.is_shared(), ops) {
+            (false, _) => work.remember_heads(feeds).await?,
+            (true, Some(_)) => work.lock(feeds).await?,
+            (true, None) => work.believe(feeds)?,
+        };
         if let Some(ops) = ops.filter(|ops| !ops.is_empty()) {
             let before = op::some(work.tx().await?, ops).await?;
             work.before = before.into_iter().map(|row| ((row.user_id, row.op_id), row)).collect();
@@ -133,6 +134,14 @@ impl<'t> Work<'t> {
         let heads = store::feed::lock(self.tx().await?, feeds).await?;
         self.known.learn_feeds(&new);
         Ok(heads)
+    }
+
+    /// Others move counters as well, but seldom those of a room that people speak in through this process.
+    fn believe(&mut self, feeds: &[Uuid]) -> Result<HashMap<Uuid, Head>, ChatError> {
+        let head = |feed: &Uuid| self.known.head(*feed).map(|head| (*feed, head));
+        let heads: Option<HashMap<Uuid, Head>> = feeds.iter().map(head).collect();
+        self.believed.clone_from(&heads);
+        heads.ok_or_else(|| ChatError::internal("a feed of which nothing is known"))
     }
 
     /// Nobody else moves counters, so what was committed last still holds.
@@ -157,6 +166,9 @@ impl<'t> Work<'t> {
 
     /// The transaction, for queries and for writes that rules make themselves.
     pub(crate) async fn tx(&self) -> Result<&DatabaseTransaction, ChatError> {
+        if self.believed.is_some() {
+            return Err(ChatError::internal("what is only believed is nothing to read or write by"));
+        }
         Ok(self.tx.get_or_try_init(|| self.db.begin()).await?)
     }
 
@@ -315,71 +327,6 @@ impl<'t> Work<'t> {
             self.answered.insert((op.user_id, op.op_id), self.answers.len());
             self.answers.push(Answered { op: op.clone(), response: response.clone(), message });
         }
-    }
-
-    /// Writes the events and messages gathered so far, for rules that look at them.
-    pub(crate) async fn flush(&mut self) -> Result<(), ChatError> {
-        let statements = self.gathered();
-        self.write(statements).await
-    }
-
-    /// The events and messages gathered so far, as statements.
-    fn gathered(&mut self) -> Vec<Statement> {
-        let new: Vec<NewEvent> = self.events[self.written..]
-            .iter()
-            .zip(self.written..)
-            .map(|(event, place)| NewEvent {
-                feed_id: event.feed_id,
-                seq: event.seq,
-                bytes: event.bytes.clone(),
-                message_id: self.posted.get(&place).copied(),
-            })
-            .collect();
-        self.written = self.events.len();
-        let rows = std::mem::take(&mut self.messages);
-        let mut statements = store::event::insert(self.db.backend(), &new);
-        statements.extend(message::insert(self.db.backend(), &rows));
-        statements
-    }
-
-    async fn write(&self, statements: Vec<Statement>) -> Result<(), ChatError> {
-        for statement in statements {
-            self.tx().await?.execute_raw(statement).await?;
-        }
-        Ok(())
-    }
-
-    /// Writes everything that is still only gathered, and commits.
-    pub(crate) async fn finish(mut self) -> Result<Told, ChatError> {
-        let mut statements = self.gathered();
-        let mut heads: Vec<(Uuid, Head)> = self.moved.iter().map(|feed| (*feed, self.head(*feed))).collect();
-        heads.sort_unstable_by_key(|(feed, _)| *feed);
-        let backend = self.db.backend();
-        statements.extend(store::feed::save(backend, &heads));
-        // In one order everywhere: two processes that were sent the same operations must not wait for each other.
-        self.answers.sort_unstable_by_key(|answered| (answered.op.op_id, answered.op.user_id));
-        statements.extend(op::save(backend, &self.answers));
-        statements.extend(store::shared_file::save(backend, &self.shared));
-        statements.extend(outbox::statements(backend, &self.outbox, self.now));
-        if !self.audited.is_empty() {
-            self.tx().await?;
-        }
-        // A crash point needs a moment between the writes and the commit, which one trip does not have.
-        if self.tx.get().is_some() || crash::is_armed("chat.inserted") {
-            self.write(statements).await?;
-        } else if !statements.is_empty() {
-            self.db.commit_at_once(statements).await?;
-        }
-        crash::point("chat.inserted");
-        if let Some(tx) = self.tx.into_inner() {
-            // Last, because from here on transactions wait for each other.
-            audit::append(&tx, &self.audited, self.now).await?;
-            tx.commit().await?;
-        }
-        if !self.db.is_shared() {
-            self.known.learn_heads(heads);
-        }
-        Ok(Told { outbox: !self.outbox.is_empty(), events: self.events })
     }
 }
 

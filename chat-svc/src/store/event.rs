@@ -1,10 +1,10 @@
 //! `event`: the log. A row holds the very bytes that clients get, and their hash, which stays when the bytes go.
 
 use bytes::Bytes;
-use mesh::db::Insert;
+use mesh::db::{Insert, Rows};
 use prost::Message as _;
 use proto::chat::v1::{Event, Redacted, event::Body};
-use sea_orm::{DbBackend, QueryOrder as _, QuerySelect as _, Set, Statement, entity::prelude::*};
+use sea_orm::{QueryOrder as _, QuerySelect as _, Set, entity::prelude::*};
 use sha2::{Digest as _, Sha256};
 
 use super::{signed, unsigned};
@@ -36,10 +36,10 @@ pub(crate) struct NewEvent {
     pub(crate) message_id: Option<Uuid>,
 }
 
-static INSERT: Insert<5> = Insert::new("event", ["feed_id", "seq", "bytes", "hash", "message_id"], "");
+static INSERT: Insert<5> = Insert::new("event", &["feed_id", "seq", "bytes", "hash", "message_id"], "");
 
 /// Writes events.
-pub(crate) fn insert(backend: DbBackend, events: &[NewEvent]) -> Vec<Statement> {
+pub(crate) fn insert(events: &[NewEvent]) -> Rows {
     let row = |event: &NewEvent| {
         let hash = Sha256::digest(&event.bytes).to_vec();
         [
@@ -50,7 +50,7 @@ pub(crate) fn insert(backend: DbBackend, events: &[NewEvent]) -> Vec<Statement> 
             event.message_id.into(),
         ]
     };
-    INSERT.statements(backend, events.iter().map(row).collect())
+    INSERT.rows(events.iter().map(row))
 }
 
 /// A page of the log above `after`, at most `rows` long.

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use mesh::db::Insert;
-use sea_orm::{DbBackend, QueryOrder as _, QuerySelect as _, Set, Statement, entity::prelude::*};
+use mesh::db::{Counters, Insert, Rows};
+use sea_orm::{QueryOrder as _, QuerySelect as _, Set, entity::prelude::*};
 
 use super::{signed, unsigned};
 
@@ -80,16 +80,19 @@ pub(crate) async fn head<C: ConnectionTrait>(db: &C, id: Uuid) -> Result<Head, D
     Ok(Entity::find_by_id(id).one(db).await?.map_or_else(Head::default, Head::from))
 }
 
+/// The counters, for a commit that sees for itself whether somebody else moved them. No counter moves without its head.
+pub(crate) static COUNTERS: Counters = Counters { table: "feed", id: "id", moves: ["head", "ordinal", "changed"] };
+
 static INSERT: Insert<4> = Insert::new(
     "feed",
-    ["id", "head", "ordinal", "changed"],
+    &["id", "head", "ordinal", "changed"],
     "ON CONFLICT (id) DO UPDATE SET head = excluded.head, ordinal = excluded.ordinal, changed = excluded.changed",
 );
 
 /// Moves counters on.
-pub(crate) fn save(backend: DbBackend, heads: &[(Uuid, Head)]) -> Vec<Statement> {
+pub(crate) fn save(heads: &[(Uuid, Head)]) -> Rows {
     let row = |(id, head): &(Uuid, Head)| {
         [(*id).into(), signed(head.seq).into(), signed(head.ordinal).into(), signed(head.changed).into()]
     };
-    INSERT.statements(backend, heads.iter().map(row).collect())
+    INSERT.rows(heads.iter().map(row))
 }

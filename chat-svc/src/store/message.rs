@@ -1,8 +1,8 @@
 //! `message`: where each message stands in the log. The content is in the events only: `current_seq` names the one that
 //! holds it. `message_edit`: the events that a deletion must redact besides the posting.
 
-use mesh::db::Insert;
-use sea_orm::{DbBackend, JoinType, QueryOrder as _, QuerySelect as _, Set, Statement, entity::prelude::*};
+use mesh::db::{Insert, Rows};
+use sea_orm::{JoinType, QueryOrder as _, QuerySelect as _, Set, entity::prelude::*};
 
 use super::{event, signed, unsigned};
 
@@ -52,12 +52,12 @@ pub(crate) mod edit {
 
 static INSERT: Insert<8> = Insert::new(
     "message",
-    ["id", "room_id", "seq", "ordinal", "author_id", "created_at", "current_seq", "deleted_at"],
+    &["id", "room_id", "seq", "ordinal", "author_id", "created_at", "current_seq", "deleted_at"],
     "",
 );
 
 /// Writes new messages.
-pub(crate) fn insert(backend: DbBackend, rows: &[Model]) -> Vec<Statement> {
+pub(crate) fn insert(rows: &[Model]) -> Rows {
     let row = |row: &Model| {
         [
             row.id.into(),
@@ -70,7 +70,7 @@ pub(crate) fn insert(backend: DbBackend, rows: &[Model]) -> Vec<Statement> {
             row.deleted_at.into(),
         ]
     };
-    INSERT.statements(backend, rows.iter().map(row).collect())
+    INSERT.rows(rows.iter().map(row))
 }
 
 /// The postings of a room from a number on, joined with their messages.

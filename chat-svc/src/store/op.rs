@@ -4,8 +4,8 @@
 //! repeated call is answered with what is left, and nothing has to be hunted down.
 
 use bytes::Bytes;
-use mesh::db::Insert;
-use sea_orm::{Condition, DbBackend, Statement, entity::prelude::*};
+use mesh::db::{Insert, Rows};
+use sea_orm::{Condition, entity::prelude::*};
 
 use super::signed;
 use crate::errors::ChatError;
@@ -67,10 +67,10 @@ impl Model {
     }
 }
 
-static INSERT: Insert<6> = Insert::new("op", ["op_id", "user_id", "hash", "response", "message_id", "seq"], "");
+static INSERT: Insert<6> = Insert::new("op", &["op_id", "user_id", "hash", "response", "message_id", "seq"], "");
 
 /// Remembers answers. Fails when one of the operations was answered before: the batch is then run again and finds that answer.
-pub(crate) fn save(backend: DbBackend, answers: &[Answered]) -> Vec<Statement> {
+pub(crate) fn save(answers: &[Answered]) -> Rows {
     let row = |answered: &Answered| {
         let (message_id, seq) = answered.message.unzip();
         [
@@ -82,5 +82,5 @@ pub(crate) fn save(backend: DbBackend, answers: &[Answered]) -> Vec<Statement> {
             seq.map(signed).into(),
         ]
     };
-    INSERT.statements(backend, answers.iter().map(row).collect())
+    INSERT.rows(answers.iter().map(row))
 }

@@ -3,8 +3,8 @@
 
 use std::collections::HashMap;
 
-use mesh::db::Insert;
-use sea_orm::{DbBackend, QuerySelect as _, Statement, entity::prelude::*};
+use mesh::db::{Insert, Rows};
+use sea_orm::{QuerySelect as _, entity::prelude::*};
 
 use super::signed;
 
@@ -25,18 +25,18 @@ impl ActiveModelBehavior for ActiveModel {}
 
 static INSERT: Insert<3> = Insert::new(
     "shared_file",
-    ["room_id", "file_id", "seq"],
+    &["room_id", "file_id", "seq"],
     "ON CONFLICT (room_id, file_id) DO UPDATE SET seq = excluded.seq",
 );
 
 /// Notes files that appear in rooms, by rising numbers.
-pub(crate) fn save(backend: DbBackend, shared: &[(Uuid, Uuid, u64)]) -> Vec<Statement> {
+pub(crate) fn save(shared: &[(Uuid, Uuid, u64)]) -> Rows {
     // One statement must not name a row twice.
     let newest: HashMap<(Uuid, Uuid), u64> = shared.iter().map(|(room, file, seq)| ((*room, *file), *seq)).collect();
     let mut rows: Vec<((Uuid, Uuid), u64)> = newest.into_iter().collect();
     rows.sort_unstable();
     let row = |((room, file), seq): ((Uuid, Uuid), u64)| [room.into(), file.into(), signed(seq).into()];
-    INSERT.statements(backend, rows.into_iter().map(row).collect())
+    INSERT.rows(rows.into_iter().map(row))
 }
 
 /// Those of these files that appear in a room from a number on.

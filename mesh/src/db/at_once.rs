@@ -17,32 +17,60 @@ const TOGETHER: usize = 10;
 
 /// How rows of one kind are written.
 #[derive(Debug)]
-pub struct Insert<const N: usize> {
-    table: &'static str,
-    columns: [&'static str; N],
-    conflict: &'static str,
+pub struct Insert<const N: usize>(Shape);
+
+/// A table, and how rows come into it.
+#[derive(Debug)]
+pub(super) struct Shape {
+    pub(super) table: &'static str,
+    pub(super) columns: &'static [&'static str],
+    pub(super) conflict: &'static str,
     texts: Texts,
+}
+
+/// Rows on their way into one table.
+#[derive(Debug)]
+pub struct Rows {
+    pub(super) shape: &'static Shape,
+    /// Row after row.
+    pub(super) values: Vec<Value>,
 }
 
 impl<const N: usize> Insert<N> {
     /// For a table and its columns, in the order of the values. `conflict` says what to do with rows that are there already: an
     /// `ON CONFLICT` clause, or nothing.
-    pub const fn new(table: &'static str, columns: [&'static str; N], conflict: &'static str) -> Self {
+    pub const fn new(table: &'static str, columns: &'static [&'static str; N], conflict: &'static str) -> Self {
         let texts = Texts { sqlite: [const { OnceLock::new() }; 9], postgres: [const { OnceLock::new() }; 9] };
-        Self { table, columns, conflict, texts }
+        Self(Shape { table, columns, conflict, texts })
+    }
+
+    /// These rows, for this table.
+    pub fn rows(&'static self, rows: impl IntoIterator<Item = [Value; N]>) -> Rows {
+        Rows { shape: &self.0, values: rows.into_iter().flatten().collect() }
+    }
+}
+
+impl Rows {
+    /// Whether there is nothing to write.
+    pub fn is_empty(&self) -> bool {
+        self.values.is_empty()
     }
 
     /// Statements that write these rows: few, and of few different texts.
-    pub fn statements(&self, backend: DbBackend, rows: Vec<[Value; N]>) -> Vec<Statement> {
-        let lengths: Vec<usize> = portions(&rows).map(<[_]>::len).collect();
-        let mut rows = rows.into_iter();
-        let statement = |length: usize| {
-            let values: Vec<Value> = rows.by_ref().take(length).flatten().collect();
-            Statement { sql: self.text(backend, length), values: Some(Values(values)), db_backend: backend }
+    pub fn statements(self, backend: DbBackend) -> Vec<Statement> {
+        let width = self.shape.columns.len();
+        let rows: Vec<()> = vec![(); self.values.len() / width];
+        let mut values = self.values.into_iter();
+        let statement = |portion: &[()]| {
+            let values: Vec<Value> = values.by_ref().take(portion.len() * width).collect();
+            let sql = self.shape.text(backend, portion.len());
+            Statement { sql, values: Some(Values(values)), db_backend: backend }
         };
-        lengths.into_iter().map(statement).collect()
+        portions(&rows).map(statement).collect()
     }
+}
 
+impl Shape {
     fn text(&self, backend: DbBackend, rows: usize) -> String {
         let texts = if backend == DbBackend::Postgres { &self.texts.postgres } else { &self.texts.sqlite };
         let place = rows.ilog2() as usize;
@@ -53,14 +81,15 @@ impl<const N: usize> Insert<N> {
     }
 
     fn compose(&self, backend: DbBackend, rows: usize) -> String {
+        let width = self.columns.len();
         let mut text = format!("INSERT INTO \"{}\" (\"{}\") VALUES ", self.table, self.columns.join("\", \""));
         for row in 0..rows {
             text.push_str(if row == 0 { "(" } else { ", (" });
-            for column in 0..N {
+            for column in 0..width {
                 text.push_str(if column == 0 { "" } else { ", " });
                 match backend {
                     // Writing into a text cannot fail.
-                    DbBackend::Postgres => _ = write!(text, "${}", row * N + column + 1),
+                    DbBackend::Postgres => _ = write!(text, "${}", row * width + column + 1),
                     _ => text.push('?'),
                 }
             }
@@ -130,7 +159,7 @@ mod tests {
     use super::*;
     use crate::db::DbConfig;
 
-    static ROWS: Insert<2> = Insert::new("t", ["a", "b"], "");
+    static ROWS: Insert<2> = Insert::new("t", &["a", "b"], "");
 
     async fn database(folder: &tempfile::TempDir) -> Db {
         let url = format!("sqlite:{}", folder.path().join("test.db").display());
@@ -140,8 +169,7 @@ mod tests {
     }
 
     fn rows(numbers: std::ops::Range<i64>) -> Vec<Statement> {
-        let rows = numbers.map(|number| [number.into(), format!("row {number}").into()]).collect();
-        ROWS.statements(DbBackend::Sqlite, rows)
+        ROWS.rows(numbers.map(|number| [number.into(), format!("row {number}").into()])).statements(DbBackend::Sqlite)
     }
 
     async fn count(db: &Db) -> i64 {
@@ -192,8 +220,8 @@ mod tests {
 
     #[test]
     fn each_database_has_its_placeholders() {
-        let two = || vec![[1.into(), "x".into()], [2.into(), "y".into()]];
-        let text = |backend| ROWS.statements(backend, two()).pop().map(|statement| statement.sql).unwrap_or_default();
+        let two = || ROWS.rows([[1.into(), "x".into()], [2.into(), "y".into()]]);
+        let text = |backend| two().statements(backend).pop().map(|statement| statement.sql).unwrap_or_default();
         assert_eq!(text(DbBackend::Sqlite), r#"INSERT INTO "t" ("a", "b") VALUES (?, ?), (?, ?) "#);
         assert_eq!(text(DbBackend::Postgres), r#"INSERT INTO "t" ("a", "b") VALUES ($1, $2), ($3, $4) "#);
     }
