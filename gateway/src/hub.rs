@@ -241,6 +241,7 @@ impl HubTask {
         let mut rest = std::pin::pin!(tokio::time::sleep(Duration::ZERO));
         let mut rests = false;
         loop {
+            let crowded = state.crowded();
             tokio::select! {
                 item = next(&mut stream) => match item {
                     Ok(Some(item)) => {
@@ -270,6 +271,7 @@ impl HubTask {
                     state.tick(now);
                 }
                 () = &mut rest, if rests => {}
+                () = room_on(&crowded), if crowded.is_some() => {}
                 () = &mut over => return,
                 () = stop.cancelled() => return,
             }
@@ -280,7 +282,7 @@ impl HubTask {
                 None => state.flush_clients(),
             }
             rests = until.is_some();
-            if stream.is_some() && !state.flush_asks().await {
+            if stream.is_some() && !state.flush_asks() {
                 return;
             }
         }
@@ -292,6 +294,14 @@ async fn next(stream: &mut Option<Streaming<AttachResponse>>) -> Result<Option<A
     match stream {
         Some(stream) => stream.message().await,
         None => std::future::pending().await,
+    }
+}
+
+/// Waits until a stream takes another request, or has ended.
+async fn room_on(crowded: &Option<Asks>) {
+    if let Some(asks) = crowded {
+        // An error says that it has ended, which the next request shows.
+        let _ = asks.reserve().await;
     }
 }
 

@@ -4,7 +4,7 @@ mod client;
 mod feed;
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{HashMap, HashSet, VecDeque},
     sync::Arc,
 };
 
@@ -12,7 +12,10 @@ use proto::chat::internal::v1::{
     AddFeeds, AttachRequest, AttachResponse, AudienceChange, DropFeeds, FeedEphemeral, FeedEvent, FeedHead,
     FeedPresence, attach_request::Action, attach_response::Item,
 };
-use tokio::{sync::oneshot, time::Instant};
+use tokio::{
+    sync::{mpsc::error::TrySendError, oneshot},
+    time::Instant,
+};
 use uuid::Uuid;
 
 use self::{
@@ -48,8 +51,10 @@ pub(super) struct State {
     users: HashMap<Uuid, Vec<u64>>,
     asks: Option<Asks>,
     /// Feeds to ask for and to give back, gathered so that many become one request.
-    wanted: Vec<Uuid>,
-    unwanted: Vec<Uuid>,
+    wanted: HashSet<Uuid>,
+    unwanted: HashSet<Uuid>,
+    /// Requests for which the stream had no room yet. More are made when these are sent: until then, what comes and goes is gathered.
+    waiting: VecDeque<Action>,
     /// Sockets that have something to be written.
     dirty: Vec<Arc<Session>>,
     pace: Pace,
@@ -66,8 +71,9 @@ impl State {
             clients: HashMap::new(),
             users: HashMap::new(),
             asks: None,
-            wanted: Vec::new(),
-            unwanted: Vec::new(),
+            wanted: HashSet::new(),
+            unwanted: HashSet::new(),
+            waiting: VecDeque::new(),
             dirty: Vec::new(),
             pace: Pace::new(),
             drain: None,
@@ -80,6 +86,7 @@ impl State {
         self.looking.attached();
         self.wanted = self.feeds.keys().copied().collect();
         self.unwanted.clear();
+        self.waiting.clear();
         // What was told on the last stream says nothing about what this one will bring, nor about who may see it.
         for client in self.clients.values() {
             client.session.suspend();
@@ -94,26 +101,42 @@ impl State {
         }
     }
 
-    /// Sends what was gathered. False when the stream is gone.
-    pub(super) async fn flush_asks(&mut self) -> bool {
+    /// Sends what was gathered, as far as there is room, and never waits: chat-svc may be waiting for its items to be taken, which
+    /// only the caller does. False when the stream is gone.
+    pub(super) fn flush_asks(&mut self) -> bool {
         let Some(asks) = self.asks.clone() else { return false };
-        // A feed given back and taken again must be asked for again, in this order.
-        for (feeds, add) in [(std::mem::take(&mut self.unwanted), false), (std::mem::take(&mut self.wanted), true)] {
-            for some in feeds.chunks(FEEDS_AT_ONCE) {
-                let feed_ids = some.iter().map(Uuid::to_string).collect();
-                let action =
-                    if add { Action::Add(AddFeeds { feed_ids }) } else { Action::Drop(DropFeeds { feed_ids }) };
-                if asks.send(AttachRequest { action: Some(action) }).await.is_err() {
-                    return false;
+        loop {
+            if self.waiting.is_empty() {
+                self.make_requests();
+            }
+            let Some(action) = self.waiting.pop_front() else { return true };
+            match asks.try_send(AttachRequest { action: Some(action) }) {
+                Ok(()) => {}
+                Err(TrySendError::Full(request)) => {
+                    self.waiting.extend(request.action);
+                    self.waiting.rotate_right(1);
+                    return true;
                 }
+                Err(TrySendError::Closed(_)) => return false,
             }
         }
-        for action in self.looking.asks(&self.users) {
-            if asks.send(AttachRequest { action: Some(action) }).await.is_err() {
-                return false;
-            }
+    }
+
+    /// Requests from what was gathered. A feed given back and taken again must be asked for again, in this order.
+    fn make_requests(&mut self) {
+        let texts = |feeds: HashSet<Uuid>| feeds.iter().map(Uuid::to_string).collect::<Vec<String>>();
+        for feeds in texts(std::mem::take(&mut self.unwanted)).chunks(FEEDS_AT_ONCE) {
+            self.waiting.push_back(Action::Drop(DropFeeds { feed_ids: feeds.to_vec() }));
         }
-        true
+        for feeds in texts(std::mem::take(&mut self.wanted)).chunks(FEEDS_AT_ONCE) {
+            self.waiting.push_back(Action::Add(AddFeeds { feed_ids: feeds.to_vec() }));
+        }
+        self.waiting.extend(self.looking.asks(&self.users));
+    }
+
+    /// The stream, when requests wait for room on it.
+    pub(super) fn crowded(&self) -> Option<Asks> {
+        self.asks.clone().filter(|_| !self.waiting.is_empty())
     }
 
     /// Writes to the sockets that something was added for.
@@ -231,7 +254,7 @@ impl State {
                 }
             }
             if is_new {
-                self.wanted.push(*id);
+                self.wanted.insert(*id);
             }
             if !feed.flowing {
                 feed.waiting.push(waiting.clone());
@@ -268,8 +291,8 @@ impl State {
         }
         if feed.sessions.is_empty() {
             self.feeds.remove(&id);
-            self.wanted.retain(|wanted| *wanted != id);
-            self.unwanted.push(id);
+            self.wanted.remove(&id);
+            self.unwanted.insert(id);
         }
     }
 
@@ -339,7 +362,7 @@ impl State {
                 client.feeds.push(id);
                 let feed = self.feeds.entry(id).or_insert_with(|| {
                     // chat-svc sends it already, unless a request to send it no longer was on its way: so it is asked again.
-                    self.wanted.push(id);
+                    self.wanted.insert(id);
                     Feed::default()
                 });
                 feed.sessions.push((client.session.id, client.session.clone()));
@@ -355,7 +378,7 @@ impl State {
         }
         // chat-svc sends a room from the event on that brings one of our users in; nobody here may need it.
         if !joining.is_empty() && !self.feeds.contains_key(&id) {
-            self.unwanted.push(id);
+            self.unwanted.insert(id);
         }
     }
 

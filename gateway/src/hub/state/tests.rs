@@ -55,7 +55,7 @@ async fn a_follower_waits_until_everything_flows_and_is_asked_for_once() {
     let (one, two) = (client(&mut state, 1, user), client(&mut state, 2, user));
     let mut first = follow(&mut state, &one, vec![user, room]);
     let mut second = follow(&mut state, &two, vec![room]);
-    assert!(state.flush_asks().await);
+    assert!(state.flush_asks());
     let Some(AttachRequest { action: Some(Action::Add(add)) }) = asked.try_recv().ok() else { panic!("asked") };
     assert_eq!(add.feed_ids.len(), 2);
     let head = |feed: Uuid| AttachResponse { item: Some(Item::Head(FeedHead { feed_id: feed.to_string(), seq: 3 })) };
@@ -64,6 +64,44 @@ async fn a_follower_waits_until_everything_flows_and_is_asked_for_once() {
     assert!(first.try_recv().is_err(), "one of its feeds is missing");
     state.item(head(user));
     assert!(first.try_recv().is_ok());
+}
+
+/// chat-svc may be waiting for its items to be taken, which nobody does who waits for it.
+#[test]
+fn a_stream_that_takes_no_more_requests_holds_nothing_up() {
+    let mut state = state();
+    let (asks, mut asked) = mpsc::channel(1);
+    state.attached(asks);
+    let (one, two) = (client(&mut state, 1, mesh::ids::new_id()), client(&mut state, 2, mesh::ids::new_id()));
+    let rooms: Vec<Uuid> = (0..1200).map(|_| mesh::ids::new_id()).collect();
+    drop(follow(&mut state, &one, rooms.clone()));
+    assert!(state.flush_asks());
+    assert!(state.crowded().is_some(), "three requests, and room for one");
+    // What comes and goes meanwhile is gathered.
+    drop(follow(&mut state, &two, rooms[..2].to_vec()));
+    for _ in 0..3 {
+        state.order(Order::Unfollow { session: one.clone(), feeds: rooms[..3].to_vec() });
+        drop(follow(&mut state, &one, rooms[1..3].to_vec()));
+        assert!(state.flush_asks());
+    }
+    let mut held = HashSet::new();
+    let mut requests = 0;
+    while let Ok(request) = asked.try_recv() {
+        requests += 1;
+        match request.action {
+            Some(Action::Add(add)) => held.extend(add.feed_ids),
+            Some(Action::Drop(drop)) => drop.feed_ids.iter().for_each(|feed| _ = held.remove(feed)),
+            other => panic!("not asked for: {other:?}"),
+        }
+        assert!(state.flush_asks());
+    }
+    assert!(state.crowded().is_none());
+    assert_eq!(requests, 5, "the first three, then what was given back and what was taken again");
+    let needed: HashSet<String> = state.feeds.keys().map(Uuid::to_string).collect();
+    assert_eq!(held, needed);
+    drop(asked);
+    state.order(Order::Unfollow { session: one, feeds: rooms[5..6].to_vec() });
+    assert!(!state.flush_asks(), "the stream is gone");
 }
 
 #[test]
