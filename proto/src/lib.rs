@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 
 use prost::{Message, Name};
 use prost_reflect::{DescriptorPool, DynamicMessage, Kind, MessageDescriptor, SerializeOptions};
+use prost_types::FileDescriptorSet;
 
 #[allow(missing_docs, clippy::all, clippy::pedantic, reason = "generated; documented in the .proto files")]
 mod generated {
@@ -62,8 +63,11 @@ pub const ALL_DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/all
 /// The encoded `FileDescriptorSet` of the public packages: for reflection on the public port.
 pub const PUBLIC_DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/public.bin"));
 
+/// Without comments, which only reflection tells.
 static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| {
-    DescriptorPool::decode(ALL_DESCRIPTORS).unwrap_or_else(|cause| unreachable!("built by build.rs: {cause}"))
+    let mut set = FileDescriptorSet::decode(ALL_DESCRIPTORS).unwrap_or_default();
+    set.file.iter_mut().for_each(|file| file.source_code_info = None);
+    DescriptorPool::from_file_descriptor_set(set).unwrap_or_else(|cause| unreachable!("built by build.rs: {cause}"))
 });
 
 /// The descriptors of every message and service, internal ones included.
