@@ -29,6 +29,14 @@ impl Cluster {
     /// # Panics
     /// When one cannot start.
     pub async fn start(backends: Backends) -> Self {
+        Self::start_with(backends, |_| {}).await
+    }
+
+    /// The same with gateways of a changed configuration.
+    ///
+    /// # Panics
+    /// When one cannot start.
+    pub async fn start_with(backends: Backends, change: impl Fn(&mut Config)) -> Self {
         let mut starting = Starting { backends, folders: Vec::new() };
         let services = [Role::Auth, Role::Chat, Role::File, Role::Worker];
         let first = starting.start(&services, |_| {}).await;
@@ -47,10 +55,16 @@ impl Cluster {
             })
             .await;
         let second_chat = format!("http://{}", second.services[&Role::Chat]);
-        let near = starting.start(&[Role::Gateway], reach).await;
+        let near = starting
+            .start(&[Role::Gateway], |config| {
+                reach(config);
+                change(config);
+            })
+            .await;
         let far = starting
             .start(&[Role::Gateway], |config| {
                 reach(config);
+                change(config);
                 config.chat.url.clone_from(&second_chat);
             })
             .await;

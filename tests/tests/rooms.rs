@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use proto::chat::v1::{
     self as chat, RoomHistory, RoomKind, RoomRole, event::Body, feed_service_client::FeedServiceClient,
 };
-use tests::{Person, Town, op_id, stories};
+use tests::{Person, Town, op_id, person::Listener, stories};
 use tonic::{Code, Status};
 
 stories!(

@@ -2,7 +2,11 @@
 
 use std::sync::Arc;
 
-use mesh::{authn::Rank, fields::Fields};
+use mesh::{
+    audit::{self, Entry},
+    authn::Rank,
+    fields::Fields,
+};
 use proto::auth::v1::{
     GetMeRequest, GetMeResponse, GetUsersRequest, GetUsersResponse, SearchUsersRequest, SearchUsersResponse,
     UpdateMeRequest, UpdateMeResponse, user_service_server::UserService,
@@ -85,6 +89,7 @@ async fn update_me(shared: &Shared, call: &Call, request: UpdateMeRequest) -> Re
     fields.done()?;
     let tx = shared.db.begin().await?;
     let mut account = account::lock(&tx, call.user.user_id).await?.ok_or(AuthError::SessionEnded)?;
+    let before = account.clone();
     if let Some(name) = display_name {
         account.display_name = if name.is_empty() { account.username.clone() } else { name };
         account.folded_name = account.display_name.to_lowercase();
@@ -92,7 +97,24 @@ async fn update_me(shared: &Shared, call: &Call, request: UpdateMeRequest) -> Re
     account.title = title.unwrap_or(account.title);
     account.about = about.unwrap_or(account.about);
     account.avatar_file_id = avatar.unwrap_or(account.avatar_file_id);
+    if account == before {
+        return Ok(account);
+    }
     account::update(&tx, &account).await?;
+    audit::append(&tx, &[changed(call, &before, &account)], shared.clock.now()).await?;
     tx.commit().await?;
     Ok(account)
+}
+
+/// What somebody has changed of it, as it is now.
+fn changed(call: &Call, before: &account::Model, after: &account::Model) -> Entry {
+    let fields = [
+        ("display_name", &before.display_name, &after.display_name),
+        ("title", &before.title, &after.title),
+        ("about", &before.about, &after.about),
+        ("avatar_file_id", &before.avatar_file_id, &after.avatar_file_id),
+    ];
+    let changed = fields.into_iter().filter(|(_, before, after)| before != after);
+    let entry = call.entry("user.profile_changed", after.id);
+    changed.fold(entry, |entry, (field, _, now)| entry.with(field, now))
 }
