@@ -127,7 +127,7 @@ impl Shared {
     }
 
     /// A file that the caller may read.
-    async fn readable(&self, user: &UserPrincipal, id: Uuid) -> Result<file::Model, FileError> {
+    pub(crate) async fn readable(&self, user: &UserPrincipal, id: Uuid) -> Result<file::Model, FileError> {
         let row = file::find(self.db.reader(), id).await?.ok_or(FileError::FileNotFound)?;
         let (read, room) = (RoomAction::Read, row.room_id);
         let hidden = self.ask(user, room, read, FileError::FileNotFound, std::slice::from_ref(&row)).await?;

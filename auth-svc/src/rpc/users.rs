@@ -6,15 +6,16 @@ use mesh::{
     audit::{self, Entry},
     authn::Rank,
     fields::Fields,
+    outbox,
 };
 use proto::auth::v1::{
-    GetMeRequest, GetMeResponse, GetUsersRequest, GetUsersResponse, SearchUsersRequest, SearchUsersResponse,
+    AvatarChanged, GetMeRequest, GetMeResponse, GetUsersRequest, GetUsersResponse, SearchUsersRequest, SearchUsersResponse,
     UpdateMeRequest, UpdateMeResponse, user_service_server::UserService,
 };
 use tonic::{Request, Response, Status, async_trait};
 
 use super::{Call, Rpc, Shared, answer};
-use crate::{errors::AuthError, fields, store::account};
+use crate::{accounts, errors::AuthError, fields, store::account};
 
 const MAX_QUERY_CHARS: usize = 64;
 
@@ -100,10 +101,25 @@ async fn update_me(shared: &Shared, call: &Call, request: UpdateMeRequest) -> Re
     if account == before {
         return Ok(account);
     }
+    let now = shared.clock.now();
+    if account.avatar_file_id != before.avatar_file_id {
+        account.avatar_revision += 1;
+        outbox::add(&tx, &[accounts::message(&avatar(&account), account.id)?], now).await?;
+    }
     account::update(&tx, &account).await?;
-    audit::append(&tx, &[changed(call, &before, &account)], shared.clock.now()).await?;
+    audit::append(&tx, &[changed(call, &before, &account)], now).await?;
     tx.commit().await?;
+    shared.wake.now();
     Ok(account)
+}
+
+/// What file-svc is told of a picture.
+fn avatar(account: &account::Model) -> AvatarChanged {
+    AvatarChanged {
+        user_id: account.id.to_string(),
+        file_id: account.avatar_file_id.clone(),
+        revision: u64::try_from(account.avatar_revision).unwrap_or(0),
+    }
 }
 
 /// What somebody has changed of it, as it is now.
