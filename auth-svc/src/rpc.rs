@@ -77,8 +77,15 @@ pub const METHODS: &[Method] = &[
     Method::user("/loquat.auth.v1.AdminService/SetUserRole").least(Rank::Admin).scope("admin:write").asks_origin(),
     Method::user("/loquat.auth.v1.AdminService/DisableUser").least(Rank::Admin).scope("admin:write").asks_origin(),
     Method::user("/loquat.auth.v1.AdminService/EnableUser").least(Rank::Admin).scope("admin:write").asks_origin(),
-    Method::user("/loquat.auth.v1.AdminService/RevokeUserSessions").least(Rank::Admin).scope("admin:write").asks_origin(),
-    Method::user("/loquat.auth.v1.InviteService/CreateInvite").least(Rank::Admin).scope("admin:write").class("invitations").asks_origin(),
+    Method::user("/loquat.auth.v1.AdminService/RevokeUserSessions")
+        .least(Rank::Admin)
+        .scope("admin:write")
+        .asks_origin(),
+    Method::user("/loquat.auth.v1.InviteService/CreateInvite")
+        .least(Rank::Admin)
+        .scope("admin:write")
+        .class("invitations")
+        .asks_origin(),
     Method::user("/loquat.auth.v1.InviteService/ListInvites").least(Rank::Admin).scope("admin:read"),
     Method::user("/loquat.auth.v1.InviteService/RevokeInvite").least(Rank::Admin).scope("admin:write").asks_origin(),
     Method::public("/loquat.auth.v1.InviteService/PreviewInvite").asks_origin(),

@@ -47,7 +47,11 @@ use crate::{
 
 /// Who may call what. What they may do to a room is decided by `policy`.
 pub const METHODS: &[Method] = &[
-    Method::user("/loquat.chat.v1.RoomService/CreateRoom").least(Rank::Member).scope("rooms:write").class("rooms").asks_origin(),
+    Method::user("/loquat.chat.v1.RoomService/CreateRoom")
+        .least(Rank::Member)
+        .scope("rooms:write")
+        .class("rooms")
+        .asks_origin(),
     Method::user("/loquat.chat.v1.RoomService/UpdateRoom").scope("rooms:write").asks_origin(),
     Method::user("/loquat.chat.v1.RoomService/ArchiveRoom").scope("rooms:write").asks_origin(),
     Method::user("/loquat.chat.v1.RoomService/UnarchiveRoom").scope("rooms:write").asks_origin(),

@@ -115,6 +115,7 @@ impl Shared {
             action: action.into(),
             workspace_role: user.role.clone(),
             file_ids: others.map(|file| file.id.to_string()).collect(),
+            sees_user_id: String::new(),
         };
         let answer = self.access.clone().check_access(request).await;
         let decision = answer.map_err(|cause| FileError::AccessUnavailable(Box::new(cause)))?.into_inner();

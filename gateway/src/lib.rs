@@ -163,8 +163,7 @@ pub fn start(config: &Config, deps: Deps) -> Result<Gateway, String> {
     let cookies = session::Cookies::new(&public_url, auth, authn.clone());
     let (limits, methods) = (Limits::new(&config.limits, cache), Methods::new(&methods)?);
     let settling = limits::settle(limits.clone(), stopping.clone());
-    let state =
-        Arc::new(State { upstreams, authn, tasks, hub, cookies, programs, origins, limits, methods, own });
+    let state = Arc::new(State { upstreams, authn, tasks, hub, cookies, programs, origins, limits, methods, own });
     let grpc = grpc::service(state.clone());
     let service = tower::service_fn(move |request| http::answer(state.clone(), grpc.clone(), request));
     Ok(Gateway {

@@ -193,9 +193,7 @@ impl Limits {
         }
         let Some(Class(class)) = class else { return Ok(()) };
         match &self.rates.classes[class] {
-            Some(rate) => {
-                account.class(class).take(rate, now).map_err(|after| too_often(CLASSES[class].1, after))
-            }
+            Some(rate) => account.class(class).take(rate, now).map_err(|after| too_often(CLASSES[class].1, after)),
             None => Ok(()),
         }
     }

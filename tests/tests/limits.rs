@@ -279,7 +279,8 @@ async fn the_address_behind_a_proxy_that_is_trusted_counts_and_no_other() {
         from(&trusting, address).await.unwrap();
     }
     // Sockets that say not yet whose they are, too.
-    let connects = |address: &'static str| Socket::connect(trusting.public, &[("x-forwarded-for", address)]);
+    let connects =
+        async |address: &'static str| Socket::connect(trusting.public, &[("x-forwarded-for", address)]).await;
     let open = connects("203.0.113.1").await.unwrap();
     assert!(matches!(connects("203.0.113.1").await, Err(tungstenite::Error::Http(answer)) if answer.status() == 429));
     connects("203.0.113.2").await.unwrap();
@@ -341,9 +342,12 @@ async fn two_gateways_count_together_and_alone_when_redis_is_away() {
         assert!(started.elapsed() < DEADLINE);
         refused(answers.into_iter().find(Result::is_err).expect("some are refused"), "CALLS_PER_ACCOUNT");
     }
+    let mut alone = Vec::new();
     for _ in 0..4 {
-        sockets = vec![upgrade(&bob).await.unwrap()];
+        alone.push(upgrade(&bob).await.unwrap());
     }
-    drop(sockets);
+    assert_eq!(upgrade(&bob).await.err().unwrap().0, 429);
+    alone.push(upgrade(&cluster.far(&bob)).await.unwrap());
+    drop(alone);
     cluster.stops().await;
 }

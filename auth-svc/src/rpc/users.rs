@@ -9,8 +9,8 @@ use mesh::{
     outbox,
 };
 use proto::auth::v1::{
-    AvatarChanged, GetMeRequest, GetMeResponse, GetUsersRequest, GetUsersResponse, SearchUsersRequest, SearchUsersResponse,
-    UpdateMeRequest, UpdateMeResponse, user_service_server::UserService,
+    AvatarChanged, GetMeRequest, GetMeResponse, GetUsersRequest, GetUsersResponse, SearchUsersRequest,
+    SearchUsersResponse, UpdateMeRequest, UpdateMeResponse, user_service_server::UserService,
 };
 use tonic::{Request, Response, Status, async_trait};
 
@@ -104,7 +104,7 @@ async fn update_me(shared: &Shared, call: &Call, request: UpdateMeRequest) -> Re
     let now = shared.clock.now();
     if account.avatar_file_id != before.avatar_file_id {
         account.avatar_revision += 1;
-        outbox::add(&tx, &[accounts::message(&avatar(&account), account.id)?], now).await?;
+        outbox::add(&tx, &[accounts::message(&chosen_picture(&account), account.id)?], now).await?;
     }
     account::update(&tx, &account).await?;
     audit::append(&tx, &[changed(call, &before, &account)], now).await?;
@@ -114,7 +114,7 @@ async fn update_me(shared: &Shared, call: &Call, request: UpdateMeRequest) -> Re
 }
 
 /// What file-svc is told of a picture.
-fn avatar(account: &account::Model) -> AvatarChanged {
+fn chosen_picture(account: &account::Model) -> AvatarChanged {
     AvatarChanged {
         user_id: account.id.to_string(),
         file_id: account.avatar_file_id.clone(),

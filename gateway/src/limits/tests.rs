@@ -57,9 +57,8 @@ fn what_others_poured_in_is_waited_for() {
 #[test]
 fn a_network_is_what_one_party_has_and_this_machine_is_none() {
     let limits = limits(&LimitsConfig::default());
-    let same = |one: &str, other: &str| {
-        Arc::ptr_eq(&limits.network(at(one)).unwrap(), &limits.network(at(other)).unwrap())
-    };
+    let same =
+        |one: &str, other: &str| Arc::ptr_eq(&limits.network(at(one)).unwrap(), &limits.network(at(other)).unwrap());
     assert!(same("203.0.113.7", "::ffff:203.0.113.7"));
     assert!(!same("203.0.113.7", "203.0.113.8"));
     assert!(same("2001:db8:1:2::1", "2001:db8:1:2:ffff::2"));
@@ -147,8 +146,7 @@ async fn sockets_are_limited_by_network_and_altogether() {
 
 #[tokio::test]
 async fn who_asks_for_nothing_is_forgotten() {
-    let config =
-        LimitsConfig { calls_per_account: 1000, burst_seconds: NonZeroU32::MIN, ..LimitsConfig::default() };
+    let config = LimitsConfig { calls_per_account: 1000, burst_seconds: NonZeroU32::MIN, ..LimitsConfig::default() };
     let limits = limits(&config);
     let known = || {
         let mut count = 0;

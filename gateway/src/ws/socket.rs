@@ -126,13 +126,7 @@ impl From<hub::End> for End {
 }
 
 /// Serves a socket until it ends. `before` is what came in together with the upgrade.
-pub(super) async fn serve(
-    state: Arc<State>,
-    socket: TcpStream,
-    before: Bytes,
-    origin: Origin,
-    guest: Guest,
-) {
+pub(super) async fn serve(state: Arc<State>, socket: TcpStream, before: Bytes, origin: Origin, guest: Guest) {
     let socket = Arc::new(socket);
     // A copy, which is usually empty: else the whole buffer of the upgrade would be kept for as long as the socket.
     let copy = Bytes::copy_from_slice(&before);

@@ -41,7 +41,15 @@ pub struct Method {
 
 impl Method {
     const fn new(path: &'static str, access: Access) -> Self {
-        Self { path, access, deadline: Some(DEFAULT_DEADLINE), scope: None, least: Rank::Guest, class: None, asks_origin: false }
+        Self {
+            path,
+            access,
+            deadline: Some(DEFAULT_DEADLINE),
+            scope: None,
+            least: Rank::Guest,
+            class: None,
+            asks_origin: false,
+        }
     }
 
     /// Open to everybody.

@@ -2,9 +2,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proto::auth::v1::{
     AuditServiceListRequest, AuditServiceVerifyRequest, DisableUserRequest, EnableUserRequest, GetMeRequest,
-    ListUsersRequest, LoginRequest, RefreshRequest, RevokeUserSessionsRequest, SetUserRoleRequest,
-    UpdateMeRequest, WorkspaceRole,
-    auth_service_client::AuthServiceClient,
+    ListUsersRequest, LoginRequest, RefreshRequest, RevokeUserSessionsRequest, SetUserRoleRequest, UpdateMeRequest,
+    WorkspaceRole, auth_service_client::AuthServiceClient,
 };
 use proto::chat::v1::ListRoomsRequest;
 use tests::{Person, Town, person::PASSWORD, socket::Socket};

@@ -464,7 +464,7 @@ async fn check(people: &People, room: &Room, by: usize, post: bool) -> Result<()
         room_id: room.id.clone(),
         action: action.into(),
         workspace_role: people.rank(by).into(),
-        file_ids: Vec::new(),
+        ..CheckAccessRequest::default()
     };
     let answer = AccessServiceClient::new(people.as_gateway()).check_access(request).await;
     let decision = answer.map_err(|status| format!("access: {status:?}"))?.into_inner();

@@ -99,7 +99,8 @@ impl Places {
         if self.change(feed, |place| place.mode = Mode::Opening).is_none()
             && let Err(at) = self.find(feed)
         {
-            let new = Place { feed, sent: 0, told: 0, beat: 0, beat_before: 0, begun: false, mode: Mode::Opening, first: 1 };
+            let new =
+                Place { feed, sent: 0, told: 0, beat: 0, beat_before: 0, begun: false, mode: Mode::Opening, first: 1 };
             self.list.insert(at, new);
         }
     }
