@@ -103,6 +103,7 @@ pub(crate) fn blank(
         title: String::new(),
         about: String::new(),
         avatar_file_id: String::new(),
+        avatar_revision: 0,
         epoch: 0,
         epoch_at: 0,
     }

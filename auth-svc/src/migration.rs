@@ -14,6 +14,7 @@ impl MigratorTrait for Migrator {
             mesh::audit::migration(),
             Box::new(Access),
             mesh::outbox::lease_migration(),
+            Box::new(Avatars),
         ]
     }
 }
@@ -62,6 +63,23 @@ impl MigrationTrait for Auth {
         manager.create_index(by_user).await?;
         let secret = Table::create().table("secret").col(string("name").primary_key()).col(blob("value")).to_owned();
         manager.create_table(secret).await
+    }
+}
+
+/// How often somebody has changed their picture.
+struct Avatars;
+
+impl MigrationName for Avatars {
+    fn name(&self) -> &'static str {
+        "m0003_avatars"
+    }
+}
+
+#[async_trait::async_trait]
+impl MigrationTrait for Avatars {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        let mut column = big_integer("avatar_revision").default(0).take();
+        manager.alter_table(Table::alter().table("account").add_column(&mut column).to_owned()).await
     }
 }
 

@@ -61,7 +61,7 @@ pub(crate) async fn page<C: ConnectionTrait>(
             bytes += row.bytes.len();
             fits
         })
-        .map(|row| StoredEvent { seq: row.number(), event: row.bytes.into() })
+        .map(|row| StoredEvent { seq: row.number(), event: row.bytes_from(first).into() })
         .collect();
     Ok((events, head))
 }
@@ -147,20 +147,21 @@ impl Beginning {
         let id = feed_id.to_string();
         let entered = self.entered(feed_id);
         let head = entered.map_or(self.own, |entered| entered.head.seq);
-        let snapshot = || entry(&id, head, Start::Snapshot(self.snapshot(feed_id, entered).encode_to_vec().into()));
-        let reset = |reason: FeedReset| vec![entry(&id, head, Start::Reset(reason.into())), snapshot()];
+        let first = entered.map_or(1, first_visible_of);
+        let entry = |start| FeedStart { first_visible_seq: first, ..entry(&id, head, start) };
+        let snapshot = || entry(Start::Snapshot(self.snapshot(feed_id, entered).encode_to_vec().into()));
+        let reset = |reason: FeedReset| vec![entry(Start::Reset(reason.into())), snapshot()];
         match cursor {
             None => vec![snapshot()],
             Some(_) if !continued => reset(FeedReset::EpochChanged),
             Some(seq) if seq > head => reset(FeedReset::CursorAhead),
             Some(seq) => {
-                let first = entered.map_or(1, first_visible_of);
                 let hidden = first.saturating_sub(1);
                 // Between the cursor and the latest joining lies what this member may not see: a replay would have a hole.
                 if seq > 0 && seq < hidden {
                     return vec![snapshot()];
                 }
-                vec![entry(&id, head, Start::ReplayAfter(seq.max(hidden)))]
+                vec![entry(Start::ReplayAfter(seq.max(hidden)))]
             }
         }
     }
@@ -192,5 +193,5 @@ fn room_snapshot(entered: &Entered) -> RoomSnapshot {
 }
 
 fn entry(feed_id: &str, head: u64, start: Start) -> FeedStart {
-    FeedStart { feed_id: feed_id.to_owned(), head, start: Some(start) }
+    FeedStart { feed_id: feed_id.to_owned(), head, start: Some(start), first_visible_seq: 0 }
 }

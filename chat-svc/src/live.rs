@@ -14,8 +14,9 @@ use std::{
 };
 
 use bytes::Bytes;
-use proto::chat::internal::v1::{
-    AttachResponse, AudienceChange, FeedEphemeral, FeedEvent, FeedHead, attach_response::Item,
+use proto::chat::{
+    internal::v1::{AttachResponse, AudienceChange, FeedEphemeral, FeedEvent, FeedHead, attach_response::Item},
+    v1::{MessageEdited, event::Body},
 };
 use tokio::sync::mpsc;
 use uuid::Uuid;
@@ -42,6 +43,16 @@ pub(crate) struct Committed {
     /// Empty when only the number is known.
     pub(crate) bytes: Bytes,
     pub(crate) audience: Option<AudienceChange>,
+    /// The number of the posting of the message that it edits; 0 for every other event.
+    pub(crate) about: u64,
+}
+
+/// The number of the posting of the message that an event edits: who reads only from a higher number on may not read it.
+pub(crate) fn about(body: Option<&Body>) -> u64 {
+    match body {
+        Some(Body::MessageEdited(MessageEdited { message: Some(message) })) => message.seq,
+        _ => 0,
+    }
 }
 
 /// Something that other processes should hear of.
@@ -322,6 +333,7 @@ fn wire(event: &Committed) -> FeedEvent {
         seq: event.seq,
         event: event.bytes.clone(),
         audience_change: event.audience.clone(),
+        about_seq: event.about,
     }
 }
 

@@ -110,7 +110,7 @@ pub(crate) async fn edit(
     }
     let edited_seq = work.next_seq(room_id);
     let message = Message { text: text.to_owned(), edited_at: Some(work.at()), edited_seq, ..before };
-    work.shares(room_id, edited_seq, &message.files);
+    // Its files stay where it was posted: who came in between reads neither.
     let edited = MessageEdited { message: Some(message.clone()) };
     work.publish(room_id, &edited)?;
     work.append(room_id, actor.user_id, Body::MessageEdited(edited), None);

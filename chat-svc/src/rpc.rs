@@ -47,26 +47,30 @@ use crate::{
 
 /// Who may call what. What they may do to a room is decided by `policy`.
 pub const METHODS: &[Method] = &[
-    Method::user("/loquat.chat.v1.RoomService/CreateRoom").least(Rank::Member).scope("rooms:write"),
-    Method::user("/loquat.chat.v1.RoomService/UpdateRoom").scope("rooms:write"),
-    Method::user("/loquat.chat.v1.RoomService/ArchiveRoom").scope("rooms:write"),
-    Method::user("/loquat.chat.v1.RoomService/UnarchiveRoom").scope("rooms:write"),
+    Method::user("/loquat.chat.v1.RoomService/CreateRoom")
+        .least(Rank::Member)
+        .scope("rooms:write")
+        .class("rooms")
+        .asks_origin(),
+    Method::user("/loquat.chat.v1.RoomService/UpdateRoom").scope("rooms:write").asks_origin(),
+    Method::user("/loquat.chat.v1.RoomService/ArchiveRoom").scope("rooms:write").asks_origin(),
+    Method::user("/loquat.chat.v1.RoomService/UnarchiveRoom").scope("rooms:write").asks_origin(),
     Method::user("/loquat.chat.v1.RoomService/GetRoom").scope("rooms:read"),
     Method::user("/loquat.chat.v1.RoomService/ListRooms").scope("rooms:read"),
     Method::user("/loquat.chat.v1.RoomService/JoinRoom").scope("rooms:write"),
     Method::user("/loquat.chat.v1.RoomService/LeaveRoom").scope("rooms:write"),
-    Method::user("/loquat.chat.v1.RoomService/AddMember").scope("rooms:write"),
-    Method::user("/loquat.chat.v1.RoomService/RemoveMember").scope("rooms:write"),
-    Method::user("/loquat.chat.v1.RoomService/SetMemberRole").scope("rooms:write"),
+    Method::user("/loquat.chat.v1.RoomService/AddMember").scope("rooms:write").asks_origin(),
+    Method::user("/loquat.chat.v1.RoomService/RemoveMember").scope("rooms:write").asks_origin(),
+    Method::user("/loquat.chat.v1.RoomService/SetMemberRole").scope("rooms:write").asks_origin(),
     Method::user("/loquat.chat.v1.RoomService/ListMembers").scope("rooms:read"),
     Method::user("/loquat.chat.v1.RoomService/MarkRead").scope("rooms:write"),
     Method::user("/loquat.chat.v1.RoomService/MarkUnread").scope("rooms:write"),
     Method::user("/loquat.chat.v1.RoomService/SetTyping").scope("rooms:write"),
-    Method::user("/loquat.chat.v1.MessageService/SendMessage").scope("messages:write"),
+    Method::user("/loquat.chat.v1.MessageService/SendMessage").scope("messages:write").class("sends"),
     Method::user("/loquat.chat.v1.MessageService/EditMessage").scope("messages:write"),
-    Method::user("/loquat.chat.v1.MessageService/DeleteMessage").scope("messages:write"),
+    Method::user("/loquat.chat.v1.MessageService/DeleteMessage").scope("messages:write").asks_origin(),
     Method::user("/loquat.chat.v1.MessageService/ListMessages").scope("messages:read"),
-    Method::user("/loquat.chat.v1.ScheduledMessageService/ScheduleMessage").scope("messages:write"),
+    Method::user("/loquat.chat.v1.ScheduledMessageService/ScheduleMessage").scope("messages:write").class("sends"),
     Method::user("/loquat.chat.v1.ScheduledMessageService/ListScheduledMessages").scope("messages:read"),
     Method::user("/loquat.chat.v1.ScheduledMessageService/CancelScheduledMessage").scope("messages:write"),
     Method::user("/loquat.chat.v1.FeedService/VerifyRange").scope("messages:read"),

@@ -3,6 +3,7 @@
 //!
 //! Asks chat-svc who may do what in a room and calls nobody else. Never holds a file whole.
 
+mod avatars;
 mod direct;
 mod disposition;
 mod errors;
@@ -126,7 +127,7 @@ pub enum StartError {
 
 /// The queues that file-svc handles.
 pub fn queues() -> Vec<mesh::bus::QueueSpec> {
-    vec![released::queue()]
+    vec![avatars::queue(), released::queue()]
 }
 
 /// Makes file-svc ready.
@@ -141,8 +142,9 @@ pub async fn start(config: &Config, deps: Deps) -> Result<Service, StartError> {
         }
     }
     db.migrate::<Migrator>().await?;
-    let queue = released::queue();
+    let (queue, pictures) = (released::queue(), avatars::queue());
     bus.declare(&queue).await?;
+    bus.declare(&pictures).await?;
     let limits = Arc::new(config.limits());
     let (wake, stop) = (Wake::default(), tasks.stopping());
     let trash = sweep::Trash::new(db.clone(), blobs.clone());
@@ -152,6 +154,10 @@ pub async fn start(config: &Config, deps: Deps) -> Result<Service, StartError> {
     let consumer = {
         let (bus, stop) = (bus.clone(), stop.clone());
         async move { bus.consume(&queue, 1, stop, move |delivery| released.clone().handle(delivery)).await }
+    };
+    let avatars = {
+        let (db, bus, stop) = (db.clone(), bus.clone(), stop.clone());
+        async move { bus.consume(&pictures, 1, stop, move |delivery| avatars::handle(db.clone(), delivery)).await }
     };
     let relay = Relay::new(db.clone(), bus, wake.clone(), clock.clone()).run(stop.clone());
     let sweep = sweep::run(receiver.clone(), stop.clone());
@@ -167,6 +173,7 @@ pub async fn start(config: &Config, deps: Deps) -> Result<Service, StartError> {
             ("file-sweep", Box::pin(sweep)),
             ("file-trash", Box::pin(trash.run(stop))),
             ("file-released", Box::pin(consumer)),
+            ("file-avatars", Box::pin(avatars)),
         ],
     })
 }

@@ -10,7 +10,13 @@ pub struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![mesh::outbox::migration(), Box::new(Files), Box::new(life::Life), mesh::outbox::lease_migration()]
+        vec![
+            mesh::outbox::migration(),
+            Box::new(Files),
+            Box::new(life::Life),
+            mesh::outbox::lease_migration(),
+            Box::new(Avatars),
+        ]
     }
 }
 
@@ -34,6 +40,28 @@ impl MigrationTrait for Files {
         manager.create_index(ends).await?;
         let by_room = Index::create().name("file_room").table("file").col("room_id").col("id").to_owned();
         manager.create_index(by_room).await
+    }
+}
+
+/// Pictures of people.
+struct Avatars;
+
+impl MigrationName for Avatars {
+    fn name(&self) -> &'static str {
+        "m0003_avatars"
+    }
+}
+
+#[async_trait::async_trait]
+impl MigrationTrait for Avatars {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        let avatars = Table::create()
+            .table("avatar")
+            .col(uuid("user_id").primary_key())
+            .col(uuid_null("file_id"))
+            .col(big_integer("revision"))
+            .to_owned();
+        manager.create_table(avatars).await
     }
 }
 

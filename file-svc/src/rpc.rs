@@ -32,17 +32,17 @@ use crate::{errors::FileError, files::Signing, receive::Receiver, store::file, u
 /// Who may call what.
 pub const METHODS: &[Method] = &[
     Method::user("/loquat.file.v1.FileService/GetUploadLimits").scope("files:read"),
-    Method::user("/loquat.file.v1.FileService/CreateUpload").scope("files:write"),
-    Method::user("/loquat.file.v1.FileService/UploadFile").scope("files:write").streaming(),
-    Method::user("/loquat.file.v1.FileService/PutMetadata").scope("files:write"),
+    Method::user("/loquat.file.v1.FileService/CreateUpload").scope("files:write").class("uploads"),
+    Method::user("/loquat.file.v1.FileService/UploadFile").scope("files:write").streaming().class("uploads"),
+    Method::user("/loquat.file.v1.FileService/PutMetadata").scope("files:write").class("uploads"),
     Method::user("/loquat.file.v1.FileService/GetUpload").scope("files:write"),
     Method::user("/loquat.file.v1.FileService/CancelUpload").scope("files:write"),
     Method::user("/loquat.file.v1.FileService/CreatePartUrls").scope("files:write"),
     Method::user("/loquat.file.v1.FileService/CommitParts").scope("files:write").streaming(),
     Method::user("/loquat.file.v1.FileService/GetFile").scope("files:read"),
-    Method::user("/loquat.file.v1.FileService/ShareFile").scope("files:write"),
+    Method::user("/loquat.file.v1.FileService/ShareFile").scope("files:write").class("uploads"),
     Method::user("/loquat.file.v1.FileService/DeleteFile").scope("files:write"),
-    Method::user("/loquat.file.v1.FileService/ListFiles").scope("files:read"),
+    Method::user("/loquat.file.v1.FileService/ListFiles").scope("files:read").class("searches"),
     Method::user("/loquat.file.v1.FileService/DownloadFile").scope("files:read").streaming(),
     Method::user("/loquat.file.v1.FileService/GetUsage").scope("files:read"),
     Method::user("/loquat.file.v1.FileService/ListUsage").least(Rank::Admin).scope("files:read"),
@@ -115,6 +115,7 @@ impl Shared {
             action: action.into(),
             workspace_role: user.role.clone(),
             file_ids: others.map(|file| file.id.to_string()).collect(),
+            sees_user_id: String::new(),
         };
         let answer = self.access.clone().check_access(request).await;
         let decision = answer.map_err(|cause| FileError::AccessUnavailable(Box::new(cause)))?.into_inner();
@@ -127,7 +128,7 @@ impl Shared {
     }
 
     /// A file that the caller may read.
-    async fn readable(&self, user: &UserPrincipal, id: Uuid) -> Result<file::Model, FileError> {
+    pub(crate) async fn readable(&self, user: &UserPrincipal, id: Uuid) -> Result<file::Model, FileError> {
         let row = file::find(self.db.reader(), id).await?.ok_or(FileError::FileNotFound)?;
         let (read, room) = (RoomAction::Read, row.room_id);
         let hidden = self.ask(user, room, read, FileError::FileNotFound, std::slice::from_ref(&row)).await?;

@@ -1,5 +1,6 @@
 //! Tables and queries.
 
+pub(crate) mod avatar;
 pub(crate) mod blob;
 pub(crate) mod file;
 pub(crate) mod trash;

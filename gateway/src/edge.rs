@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use crate::{
     hub::{End, Registered, Subscriber, Word, frame::Frame},
+    limits::Seat,
     raw::FramesCodec,
     state::State,
 };
@@ -41,11 +42,15 @@ async fn answer(state: Arc<State>, request: http::Request<Body>) -> Result<http:
         return Err(errors::plain(Code::Unimplemented, "UNKNOWN_METHOD", "There is no such method here."));
     }
     let principal = state.authn.check(SUBSCRIBE.access, request.headers()).await?;
+    let mut seat = None;
     if let Principal::User(user) = &principal {
         user.allows(SUBSCRIBE.scope)?;
+        let limits = &state.limits;
+        let place = limits.seat(limits.network(state.origins.address(&request))).await?;
+        seat = Some(place.belongs_to(limits.account(user.user_id)).await?);
     }
     let mut grpc = tonic::server::Grpc::new(FramesCodec::<SubscribeRequest>::default());
-    Ok(grpc.server_streaming(Subscribe { state, principal }, request).await)
+    Ok(grpc.server_streaming(Subscribe { state, principal, seat }, request).await)
 }
 
 /// Refuses what cannot be subscribed to.
@@ -78,6 +83,8 @@ pub(crate) fn room_ids(texts: &[String]) -> Vec<Uuid> {
 struct Subscribe {
     state: Arc<State>,
     principal: Principal,
+    /// The place of the one stream that it answers with.
+    seat: Option<Seat>,
 }
 
 type Frames = std::pin::Pin<Box<dyn Stream<Item = Result<Bytes, Status>> + Send>>;
@@ -96,6 +103,7 @@ impl ServerStreamingService<SubscribeRequest> for Subscribe {
             return std::future::ready(Err(refused));
         }
         let state = self.state.clone();
+        let seat = self.seat.take();
         let start = async move {
             let registered = state.hub.register(user.user_id, user.session_id, None).await;
             // What was taken away before the hub knew of the stream was not heard there.
@@ -104,7 +112,7 @@ impl ServerStreamingService<SubscribeRequest> for Subscribe {
             }
             registered.session.tell(Word::Subscribe(request));
             let subscriber = registered.subscriber();
-            Live { registered, subscriber, waiting: Vec::new().into_iter(), ended: false }
+            Live { registered, subscriber, _seat: seat, waiting: Vec::new().into_iter(), ended: false }
         };
         let frames = stream::StreamExt::flatten(stream::once(async move { stream::unfold(start.await, Live::next) }));
         std::future::ready(Ok(Response::new(Box::pin(frames))))
@@ -116,6 +124,7 @@ struct Live {
     #[allow(dead_code, reason = "held so that the hub knows that the client is there")]
     registered: Registered,
     subscriber: Subscriber,
+    _seat: Option<Seat>,
     waiting: std::vec::IntoIter<Frame>,
     ended: bool,
 }

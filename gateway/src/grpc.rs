@@ -13,7 +13,7 @@ use tonic::{Code, Status, service::Routes};
 use tonic_health::server::HealthReporter;
 use tower::{Layer as _, ServiceExt as _, util::BoxCloneSyncService};
 
-use crate::{edge, programs, state::Shared};
+use crate::{edge, methods::Known, programs, state::Shared};
 
 /// Answers any gRPC request.
 pub(crate) fn service(state: Shared) -> Upstream {
@@ -32,7 +32,9 @@ async fn answer(state: &Shared, edge: Upstream, mut request: Request<Body>) -> R
     let upstream = upstream.ok_or_else(|| {
         errors::plain(Code::Unimplemented, "UNKNOWN_METHOD", format!("There is no method {path} here."))
     })?;
-    let (asked, program) = (asks_from_where(path), is_of_program(request.headers()));
+    let Known { class, asks_origin: asked } = state.methods.of(path);
+    let program = is_of_program(request.headers());
+    state.limits.arrives(state.limits.network(state.origins.address(&request)).as_deref())?;
     strip(request.headers_mut());
     // Most calls need neither, and finding out from where they come costs something.
     if asked || program {
@@ -44,22 +46,14 @@ async fn answer(state: &Shared, edge: Upstream, mut request: Request<Body>) -> R
             sign(state, request.headers_mut(), &origin).await?;
         }
     }
+    if let Ok(Some(token)) = mesh::authn::bearer(request.headers()) {
+        state.counted(token, class).await?;
+    }
     upstream.oneshot(request).await.map_err(|cause| {
         tracing::warn!(%cause, "a service cannot be reached");
         let text = "The service that answers this is not available just now.";
         errors::unavailable("SERVICE_UNAVAILABLE", text, Duration::from_secs(1))
     })
-}
-
-/// Accounts ask from where somebody comes, and what is audited of rooms. Nothing that is called often does: saying it is proven
-/// with every call.
-pub(crate) fn asks_from_where(path: &str) -> bool {
-    let rooms = || {
-        ["CreateRoom", "UpdateRoom", "ArchiveRoom", "UnarchiveRoom", "AddMember", "RemoveMember", "SetMemberRole"]
-            .iter()
-            .any(|method| path.strip_prefix("/loquat.chat.v1.RoomService/") == Some(method))
-    };
-    path.starts_with("/loquat.auth.v1.") || path == "/loquat.chat.v1.MessageService/DeleteMessage" || rooms()
 }
 
 /// Whether a call is signed in with a program's own token.

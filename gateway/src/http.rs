@@ -33,6 +33,12 @@ pub(crate) async fn answer(
             }
         });
     }
+    // What is served from memory, and the upgrade, which counts itself, are not counted here.
+    let calls = path.starts_with("/session/") || path == "/files" || path.starts_with("/files/");
+    let network = || state.limits.network(state.origins.address(&request));
+    if calls && let Err(refused) = state.limits.arrives(network().as_deref()) {
+        return Ok(error_response(&refused));
+    }
     Ok(match path {
         "/ws" => ws::upgrade(state, request).await,
         "/healthz" => text(StatusCode::OK, "ok\n"),

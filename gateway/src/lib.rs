@@ -7,6 +7,8 @@ mod edge;
 mod grpc;
 mod http;
 mod hub;
+mod limits;
+mod methods;
 mod origin;
 mod programs;
 mod raw;
@@ -22,6 +24,7 @@ use futures::future::BoxFuture;
 use hyper::body::Incoming;
 use mesh::{
     authn::Authn,
+    cache::Cache,
     lifecycle::Tasks,
     rpc::{Body, Caller, Method, Upstream},
 };
@@ -32,11 +35,13 @@ use tower::util::BoxCloneSyncService;
 
 use self::{
     hub::{Admission, Hub, Patience},
+    limits::Limits,
+    methods::Methods,
     origin::Origins,
     programs::Programs,
     state::State,
 };
-pub use self::{origin::TrustedProxies, state::Upstreams};
+pub use self::{limits::LimitsConfig, origin::TrustedProxies, state::Upstreams};
 
 /// What the gateway answers itself, and who may call it.
 pub const METHODS: &[Method] = &[edge::SUBSCRIBE];
@@ -63,6 +68,8 @@ pub struct Config {
     pub heartbeat_seconds: NonZeroU32,
     /// A client that takes nothing for so many seconds although something waits is ended, and told to come back. Default 30.
     pub stuck_seconds: NonZeroU32,
+    /// How much one account, one address and everybody together may ask for.
+    pub limits: LimitsConfig,
 }
 
 impl Default for Config {
@@ -76,6 +83,7 @@ impl Default for Config {
             drain_seconds: 2,
             heartbeat_seconds: NonZeroU32::new(30).unwrap_or(NonZeroU32::MIN),
             stuck_seconds: NonZeroU32::new(30).unwrap_or(NonZeroU32::MIN),
+            limits: LimitsConfig::default(),
         }
     }
 }
@@ -92,6 +100,10 @@ pub struct Deps {
     pub edge: Caller,
     /// Verifies callers.
     pub authn: Authn,
+    /// What limits are shared through.
+    pub cache: Cache,
+    /// The tables of the services' methods.
+    pub methods: Vec<Method>,
     /// Where tasks run.
     pub tasks: Tasks,
     /// Where browsers find us; empty means wherever they ask, over http.
@@ -133,9 +145,9 @@ impl Drain {
 /// Makes the gateway ready.
 ///
 /// # Errors
-/// When the descriptors cannot be read, which a build rules out.
+/// When the descriptors cannot be read, or a table of methods names a limit that is not there, which tests rule out.
 pub fn start(config: &Config, deps: Deps) -> Result<Gateway, String> {
-    let Deps { upstreams, auth, chat, edge, authn, tasks, public_url } = deps;
+    let Deps { upstreams, auth, chat, edge, authn, cache, methods, tasks, public_url } = deps;
     let admission = Admission::new(config.sign_ons_per_second, config.resumes_per_second);
     let patience = Patience { heartbeat: config.heartbeat_seconds.get(), stuck: config.stuck_seconds.get() };
     let (hub, hub_task) = hub::hub(chat, admission, patience);
@@ -149,7 +161,9 @@ pub fn start(config: &Config, deps: Deps) -> Result<Gateway, String> {
     let origins = Origins::new(config.trusted_proxies.clone(), edge);
     let health = serve_health(health, begun);
     let cookies = session::Cookies::new(&public_url, auth, authn.clone());
-    let state = Arc::new(State { upstreams, authn, tasks, hub, cookies, programs, origins, own });
+    let (limits, methods) = (Limits::new(&config.limits, cache), Methods::new(&methods)?);
+    let settling = limits::settle(limits.clone(), stopping.clone());
+    let state = Arc::new(State { upstreams, authn, tasks, hub, cookies, programs, origins, limits, methods, own });
     let grpc = grpc::service(state.clone());
     let service = tower::service_fn(move |request| http::answer(state.clone(), grpc.clone(), request));
     Ok(Gateway {
@@ -158,6 +172,7 @@ pub fn start(config: &Config, deps: Deps) -> Result<Gateway, String> {
             ("hub", Box::pin(hub_task.run(stopping))),
             ("ended-sessions", Box::pin(revocations)),
             ("health", Box::pin(health)),
+            ("limits", Box::pin(settling)),
         ],
         drain,
     })

@@ -47,6 +47,9 @@ impl TrustedProxies {
 
     /// The nearest address that is not one of ours, from the right: what stands further left anybody may have written.
     fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+        if !self.trusts(peer) {
+            return peer.to_canonical();
+        }
         let mut client = peer;
         let values = headers.get_all(FORWARDED).into_iter().filter_map(|value| value.to_str().ok());
         let hops: Vec<&str> = values.flat_map(|value| value.split(',')).map(str::trim).collect();
@@ -76,10 +79,15 @@ impl Origins {
         Self { proxies, edge }
     }
 
+    /// The address that a request comes from.
+    pub(crate) fn address<B>(&self, request: &Request<B>) -> Option<IpAddr> {
+        let peer = request.extensions().get::<Peer>();
+        peer.map(|Peer(peer)| self.proxies.client(peer.ip(), request.headers()))
+    }
+
     /// From where a request comes.
     pub(crate) fn of<B>(&self, request: &Request<B>) -> Origin {
-        let peer = request.extensions().get::<Peer>();
-        let address = peer.map(|Peer(peer)| self.proxies.client(peer.ip(), request.headers()));
+        let address = self.address(request);
         let agent = request.headers().get(USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
         Origin { address, agent: agent.chars().take(MAX_AGENT_BYTES).collect() }
     }

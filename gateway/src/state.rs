@@ -9,7 +9,14 @@ use mesh::{
 };
 use tonic::Status;
 
-use crate::{hub::Hub, origin::Origins, programs::Programs, session::Cookies};
+use crate::{
+    hub::Hub,
+    limits::{Class, Limits},
+    methods::Methods,
+    origin::Origins,
+    programs::Programs,
+    session::Cookies,
+};
 
 /// The services behind the gateway.
 #[derive(Clone)]
@@ -34,6 +41,8 @@ pub(crate) struct State {
     pub(crate) cookies: Cookies,
     pub(crate) programs: Programs,
     pub(crate) origins: Origins,
+    pub(crate) limits: Arc<Limits>,
+    pub(crate) methods: Methods,
     /// Health, reflection: what the gateway answers itself over gRPC.
     pub(crate) own: Upstream,
 }
@@ -43,6 +52,14 @@ impl State {
     pub(crate) async fn who(&self, token: &str, origin: &Origin) -> Result<Arc<UserPrincipal>, Status> {
         let signed = self.programs.signed(token, origin).await?;
         self.authn.verify(&signed).await
+    }
+
+    /// Counts a call with this token. What it is worth, the service that is called finds out: one that is not good is nobody's.
+    pub(crate) async fn counted(&self, signed: &str, class: Option<Class>) -> Result<(), Status> {
+        match self.authn.verify(signed).await {
+            Ok(user) => self.limits.calls(&self.limits.account(user.user_id), class),
+            Err(_) => Ok(()),
+        }
     }
 
     /// The service that answers a method of a public package; nothing for internal and unknown packages.

@@ -23,7 +23,7 @@ use tokio_tungstenite::tungstenite::{handshake::derive_accept_key, protocol::Web
 use tonic::{Code, Status};
 
 use crate::{http::error_response, state::State};
-use socket::SignedIn;
+use socket::{Guest, SignedIn};
 
 /// The subprotocol.
 const PROTOCOL: &str = "loquat.v1";
@@ -38,8 +38,8 @@ pub(crate) async fn upgrade(state: Arc<State>, mut request: Request<Incoming>) -
         Err(refused) => return error_response(&refused),
     };
     let origin = state.origins.of(&request);
-    let signed_in = match sign_in(&state, request.headers(), &origin).await {
-        Ok(signed_in) => signed_in,
+    let guest = match Box::pin(admit(&state, request.headers(), &origin)).await {
+        Ok(guest) => guest,
         Err(refused) => return error_response(&refused),
     };
     let upgraded = hyper::upgrade::on(&mut request);
@@ -53,7 +53,7 @@ pub(crate) async fn upgrade(state: Arc<State>, mut request: Request<Incoming>) -
             Err(cause) => return tracing::debug!(%cause, "an upgrade was not finished"),
         };
         match downcast::<TokioIo<TcpStream>>(upgraded) {
-            Ok(parts) => socket::serve(state, parts.io.into_inner(), parts.read_buf, origin, signed_in).await,
+            Ok(parts) => socket::serve(state, parts.io.into_inner(), parts.read_buf, origin, guest).await,
             Err(_) => tracing::error!("an upgraded connection that is no TCP stream"),
         }
     });
@@ -100,6 +100,18 @@ fn handshake(headers: &HeaderMap) -> Result<HeaderValue, Status> {
     }
     let key = headers.get(header::SEC_WEBSOCKET_KEY).ok_or_else(|| refused("Sec-WebSocket-Key is missing."))?;
     HeaderValue::from_str(&derive_accept_key(key.as_bytes())).map_err(|_| refused("Sec-WebSocket-Key is not valid."))
+}
+
+/// A place for who connects, and who that is as far as it is known.
+async fn admit(state: &State, headers: &HeaderMap, origin: &Origin) -> Result<Guest, Status> {
+    let network = state.limits.network(origin.address);
+    state.limits.arrives(network.as_deref())?;
+    let seat = state.limits.seat(network.clone()).await?;
+    let guest = Guest { network, seat, signed_in: None };
+    match sign_in(state, headers, origin).await? {
+        Some(signed_in) => guest.is(state, signed_in).await,
+        None => Ok(guest),
+    }
 }
 
 /// Who connects; nothing when that is left to the first frame.

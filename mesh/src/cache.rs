@@ -104,6 +104,33 @@ impl Cache {
         }
     }
 
+    /// Pours into a bucket that drains by itself, and tells how much is in it: as long as it takes to be empty.
+    ///
+    /// # Errors
+    /// When the cache does not answer. It may have poured all the same.
+    pub async fn pour(&self, key: &str, amount: Duration) -> Result<Duration, CacheError> {
+        match &self.0 {
+            Kind::Memory(memory) => Ok(memory.pour(key, amount)),
+            Kind::Redis(redis) => redis.pour(key, amount).await,
+        }
+    }
+
+    /// Says how many of something `member` has, which is believed for `ttl`, and tells how many all members have that said so.
+    ///
+    /// # Errors
+    /// When the cache does not answer. It may have taken it in all the same.
+    pub async fn gauge(&self, key: &str, member: &str, count: u64, ttl: Duration) -> Result<u64, CacheError> {
+        match &self.0 {
+            Kind::Memory(memory) => Ok(memory.gauge(key, member, count, ttl)),
+            Kind::Redis(redis) => redis.gauge(key, member, count, ttl).await,
+        }
+    }
+
+    /// Whether other processes may use the same.
+    pub const fn is_shared(&self) -> bool {
+        matches!(self.0, Kind::Redis(_))
+    }
+
     /// Tells everybody who listens now.
     ///
     /// # Errors

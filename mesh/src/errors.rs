@@ -86,6 +86,13 @@ pub fn unavailable(reason: &'static str, message: impl Into<String>, after: Dura
     Status::with_error_details(Code::Unavailable, message, details)
 }
 
+/// RESOURCE_EXHAUSTED with when to come back.
+pub fn exhausted(reason: &'static str, message: impl Into<String>, after: Duration) -> Status {
+    let mut details = ErrorDetails::with_error_info(reason, DOMAIN, HashMap::new());
+    details.set_retry_info(Some(after));
+    Status::with_error_details(Code::ResourceExhausted, message, details)
+}
+
 /// The stable reason of a status, or its code's name when it carries none.
 pub fn reason(status: &Status) -> String {
     status.get_details_error_info().map_or_else(|| connect_code(status.code()).to_uppercase(), |info| info.reason)
@@ -150,6 +157,8 @@ pub mod close {
     pub const UNAUTHENTICATED: u16 = 4401;
     /// What the account may do has changed: connect again with a new token.
     pub const RIGHTS_CHANGED: u16 = 4403;
+    /// Too many connections: connect again later.
+    pub const TOO_MANY: u16 = 4429;
 }
 
 #[cfg(test)]

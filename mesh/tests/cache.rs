@@ -69,6 +69,32 @@ async fn counters_count_within_their_window(cache: Cache) {
     tokio::time::timeout(DEADLINE, starts_again).await.expect("the window ends while it is counted");
 }
 
+async fn buckets_drain_by_themselves(cache: Cache) {
+    let second = Duration::from_secs(1);
+    assert_eq!(cache.pour("b", Duration::ZERO).await.unwrap(), Duration::ZERO);
+    let first = cache.pour("b", 40 * second).await.unwrap();
+    assert!(first > 39 * second && first <= 40 * second, "{first:?}");
+    let more = cache.pour("b", 20 * second).await.unwrap();
+    assert!(more > first && more <= 60 * second, "{more:?}");
+    assert_eq!(cache.pour("other", Duration::ZERO).await.unwrap(), Duration::ZERO);
+    // What is looked at drains, and an empty one is as if it had never been.
+    cache.pour("small", Duration::from_millis(100)).await.unwrap();
+    let drained = async { while !cache.pour("small", Duration::ZERO).await.unwrap().is_zero() {} };
+    tokio::time::timeout(DEADLINE, drained).await.expect("it drains");
+    let again = cache.pour("small", second).await.unwrap();
+    assert!(again <= second, "{again:?}");
+}
+
+async fn gauges_add_up_what_is_believed(cache: Cache) {
+    assert_eq!(cache.gauge("g", "here", 3, MINUTE).await.unwrap(), 3);
+    assert_eq!(cache.gauge("g", "there", 4, MINUTE).await.unwrap(), 7);
+    assert_eq!(cache.gauge("g", "here", 1, MINUTE).await.unwrap(), 5, "what was said before counts no more");
+    assert_eq!(cache.gauge("other", "here", 2, MINUTE).await.unwrap(), 2);
+    assert_eq!(cache.gauge("g", "gone", 10, Duration::from_millis(100)).await.unwrap(), 15);
+    let forgotten = async { while cache.gauge("g", "here", 1, MINUTE).await.unwrap() != 5 {} };
+    tokio::time::timeout(DEADLINE, forgotten).await.expect("who says nothing more counts no more");
+}
+
 async fn counting_at_once_loses_nothing(cache: Cache) {
     let counts = futures::future::join_all((0..64).map(|_| cache.increment("n", MINUTE))).await;
     let mut counts: Vec<u64> = counts.into_iter().map(Result::unwrap).collect();
@@ -129,6 +155,8 @@ macro_rules! backend {
             values_are_kept_until_they_end,
             counters_count_within_their_window,
             counting_at_once_loses_nothing,
+            buckets_drain_by_themselves,
+            gauges_add_up_what_is_believed,
             hints_reach_those_who_listen,
             a_slow_listener_learns_that_it_lost_some
         );

@@ -75,8 +75,9 @@ pub(crate) async fn wire(
     let authn = Authn::new(&config.auth.issuer, keys, secret.clone(), clock.clone());
     let parts = Parts { config, tasks, listeners, clock, secret, authn, auth };
     let mut wired = Wired::default();
+    let cache = Cache::open(&config.cache.url, tasks).map_err(StartError::new)?;
     if roles.iter().any(|role| *role != Role::Gateway) {
-        services(&parts, roles, &mut wired).await?;
+        services(&parts, roles, cache.clone(), &mut wired).await?;
     }
     let caller = Role::ALL.into_iter().find(|role| roles.contains(role));
     let auth = parts.calling(&wired, Role::Auth, caller.unwrap_or(Role::Auth))?;
@@ -84,14 +85,13 @@ pub(crate) async fn wire(
     wired.background.push(("revocations", Box::pin(watch)));
     let _ = parts.auth.set(auth);
     if roles.contains(&Role::Gateway) {
-        wired.gateway = Some(start_gateway(&parts, &wired)?);
+        wired.gateway = Some(start_gateway(&parts, cache, &wired)?);
     }
     Ok(wired)
 }
 
-async fn services(parts: &Parts<'_>, roles: &Roles, wired: &mut Wired) -> Result<(), StartError> {
-    let Parts { config, tasks, .. } = parts;
-    let cache = Cache::open(&config.cache.url, tasks).map_err(StartError::new)?;
+async fn services(parts: &Parts<'_>, roles: &Roles, cache: Cache, wired: &mut Wired) -> Result<(), StartError> {
+    let Parts { config, .. } = parts;
     let worker_db = match roles.contains(&Role::Worker) {
         true => Some(open("worker", &config.worker.db, wired).await?),
         false => None,
@@ -192,7 +192,7 @@ async fn worker(parts: &Parts<'_>, db: Db, bus: Bus, blobs: Blobs, wired: &mut W
     Ok(())
 }
 
-fn start_gateway(parts: &Parts<'_>, wired: &Wired) -> Result<Gateway, StartError> {
+fn start_gateway(parts: &Parts<'_>, cache: Cache, wired: &Wired) -> Result<Gateway, StartError> {
     let upstreams = Upstreams {
         auth: parts.upstream(wired, Role::Auth, Role::Gateway)?,
         chat: parts.upstream(wired, Role::Chat, Role::Gateway)?,
@@ -205,6 +205,9 @@ fn start_gateway(parts: &Parts<'_>, wired: &Wired) -> Result<Gateway, StartError
         chat: parts.calling(wired, Role::Chat, Role::Gateway)?,
         edge: Caller::new("gateway", parts.secret.clone(), parts.clock.clone()),
         authn: parts.authn.clone(),
+        cache,
+        // Wherever they run: their tables are part of this program.
+        methods: crate::methods().map(|(_, method)| *method).collect(),
         tasks: parts.tasks.clone(),
         public_url: parts.config.public_url.clone(),
     };

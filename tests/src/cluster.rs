@@ -11,12 +11,17 @@ use tempfile::TempDir;
 
 use crate::{Person, servers::Backends, town::anywhere};
 
+/// What the servers prove themselves with to each other.
+pub const SECRET: &str = "a secret of more than thirty-two bytes";
+
 /// Running servers that work on the same data.
 pub struct Cluster {
     /// The public ports: the first gateway is on the first chat-svc, the second on the second.
     pub gateways: [SocketAddr; 2],
     /// The ops ports of the two processes with chat-svc.
     pub chats: [SocketAddr; 2],
+    /// Where the second chat-svc answers other roles.
+    pub inside: SocketAddr,
     servers: Vec<Server>,
     _folders: Vec<TempDir>,
     /// Dropped after the servers.
@@ -29,6 +34,14 @@ impl Cluster {
     /// # Panics
     /// When one cannot start.
     pub async fn start(backends: Backends) -> Self {
+        Self::start_with(backends, |_| {}).await
+    }
+
+    /// The same with gateways of a changed configuration.
+    ///
+    /// # Panics
+    /// When one cannot start.
+    pub async fn start_with(backends: Backends, change: impl Fn(&mut Config)) -> Self {
         let mut starting = Starting { backends, folders: Vec::new() };
         let services = [Role::Auth, Role::Chat, Role::File, Role::Worker];
         let first = starting.start(&services, |_| {}).await;
@@ -43,21 +56,29 @@ impl Cluster {
         let second = starting
             .start(&[Role::Chat], |config| {
                 reach(config);
-                config.bus.relay = false;
+                // A bus over a broker, every process brings its own events to.
+                config.bus.relay = !config.bus.is_memory();
             })
             .await;
-        let second_chat = format!("http://{}", second.services[&Role::Chat]);
-        let near = starting.start(&[Role::Gateway], reach).await;
+        let inside = second.services[&Role::Chat];
+        let second_chat = format!("http://{inside}");
+        let near = starting
+            .start(&[Role::Gateway], |config| {
+                reach(config);
+                change(config);
+            })
+            .await;
         let far = starting
             .start(&[Role::Gateway], |config| {
                 reach(config);
+                change(config);
                 config.chat.url.clone_from(&second_chat);
             })
             .await;
         let gateways = [&near, &far].map(|gateway| gateway.public.expect("there is a gateway"));
         let chats = [first.ops, second.ops];
         let servers = vec![near, far, second, first];
-        Self { gateways, chats, servers, _folders: starting.folders, _backends: starting.backends }
+        Self { gateways, chats, inside, servers, _folders: starting.folders, _backends: starting.backends }
     }
 
     /// Somebody registers, and is at the first gateway.
@@ -93,7 +114,7 @@ impl Starting {
         let folder = tempfile::tempdir().expect("a folder for the server");
         let mut config = anywhere(folder.path());
         self.backends.apply(&mut config);
-        config.mesh.secret = Secret::new("a secret of more than thirty-two bytes");
+        config.mesh.secret = Secret::new(SECRET);
         change(&mut config);
         let roles: Roles = roles.iter().copied().collect();
         let server = Server::start(config, &roles).await.expect("the server starts");

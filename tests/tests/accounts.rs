@@ -4,12 +4,13 @@
 use std::collections::BTreeSet;
 
 use proto::auth::v1::{
-    GetMeRequest, GetUsersRequest, LoginRequest, RefreshRequest, RegisterRequest, SearchUsersRequest, WorkspaceRole,
+    GetMeRequest, GetUsersRequest, LoginRequest, RefreshRequest, RegisterRequest, SearchUsersRequest,
+    SetUserRoleRequest, UpdateMeRequest, WorkspaceRole, admin_service_client::AdminServiceClient,
     auth_service_client::AuthServiceClient, user_service_client::UserServiceClient,
 };
 use proto::worker::v1::{ListQueuesRequest, job_service_client::JobServiceClient};
 use server::config::{Config, Registration};
-use tests::{Shape, Town, op_id, person::PASSWORD, stories};
+use tests::{Person, Shape, Town, op_id, person::PASSWORD, stories, within};
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
@@ -21,6 +22,7 @@ stories!(
     two_windows_may_race,
     tokens_of_another_kind_are_refused,
     people_are_found_by_the_start_of_a_name,
+    a_picture_of_somebody_is_seen_by_whoever_sees_them,
     queues_are_for_those_who_run_the_place,
 );
 
@@ -147,6 +149,75 @@ async fn people_are_found_by_the_start_of_a_name(town: Town) {
     assert_eq!(refused.get_details_bad_request().unwrap().field_violations[0].field, "user_ids[1]");
 }
 
+/// Says which file is one's picture.
+async fn pictured(person: &Person, file_id: &str) {
+    let update = UpdateMeRequest { avatar_file_id: Some(file_id.into()), ..Default::default() };
+    UserServiceClient::new(person.channel()).update_me(update).await.unwrap();
+}
+
+/// Waits until somebody sees a picture, or does so no longer.
+async fn until_seen(person: &Person, file_id: &str, seen: bool) {
+    let deciding = async {
+        loop {
+            match person.downloads(file_id, "").await {
+                Ok(_) if seen => return,
+                Err(refused) if reason(&refused) == "FILE_NOT_FOUND" && !seen => return,
+                Ok(_) | Err(_) => tokio::task::yield_now().await,
+            }
+        }
+    };
+    within("the picture is seen, or is not", deciding).await;
+}
+
+async fn a_picture_of_somebody_is_seen_by_whoever_sees_them(town: Town) {
+    let (owner, alice, bob) =
+        (town.registers("owner").await, town.registers("alice").await, town.registers("bob").await);
+    let guest = town.registers("guest").await;
+    let role = SetUserRoleRequest { user_id: guest.user.id.clone(), role: WorkspaceRole::Guest.into() };
+    AdminServiceClient::new(owner.channel()).set_user_role(role).await.unwrap();
+    let guest = Person::signs_in(town.public, "guest").await;
+    let secret = alice.creates_private_room("secret").await;
+    let picture = |shade: u8| {
+        let mut bytes = std::io::Cursor::new(Vec::new());
+        let picture = image::RgbImage::from_pixel(400, 400, image::Rgb([shade, 0, 0]));
+        image::DynamicImage::from(picture).write_to(&mut bytes, image::ImageFormat::Png).unwrap();
+        bytes.into_inner()
+    };
+    let me = alice.brings(&secret, "me at home.png", &picture(1)).await;
+    let other = alice.brings(&secret, "others.png", &picture(2)).await;
+    assert_eq!(reason(&bob.downloads(&me.id, "").await.unwrap_err()), "FILE_NOT_FOUND");
+    pictured(&alice, &me.id).await;
+    until_seen(&bob, &me.id, true).await;
+    assert!(!bob.downloads(&me.id, "w320").await.unwrap().is_empty(), "smaller ones too");
+    // Nothing is said of it but that it is a picture, and no other file is opened.
+    assert_eq!(reason(&bob.knows(&me.id).await.unwrap_err()), "FILE_NOT_FOUND");
+    let answer = bob.gets(&format!("/files/{}", me.id), &[]).await;
+    let name = answer.headers()["content-disposition"].to_str().unwrap();
+    assert!(answer.status() == 200 && !name.contains("home"), "{name}");
+    assert_eq!(reason(&bob.downloads(&other.id, "").await.unwrap_err()), "FILE_NOT_FOUND");
+    // A guest sees only those whom they meet.
+    assert_eq!(reason(&guest.downloads(&me.id, "").await.unwrap_err()), "FILE_NOT_FOUND");
+    let lobby = alice.creates_private_room("lobby").await;
+    alice.adds(&lobby, &guest).await;
+    guest.downloads(&me.id, "").await.unwrap();
+    // Whoever names somebody else's file opens nothing; that was heard before what they name next.
+    pictured(&bob, &other.id).await;
+    let own = bob.creates_private_room("own").await;
+    let bobs = bob.brings(&own, "bob.png", &picture(3)).await;
+    pictured(&bob, &bobs.id).await;
+    until_seen(&alice, &bobs.id, true).await;
+    assert_eq!(reason(&bob.downloads(&other.id, "").await.unwrap_err()), "FILE_NOT_FOUND");
+    // Nor does a file that is no picture.
+    let text = alice.brings(&secret, "plan.txt", b"what we will do").await;
+    pictured(&alice, &text.id).await;
+    until_seen(&bob, &me.id, false).await;
+    assert_eq!(reason(&bob.downloads(&text.id, "").await.unwrap_err()), "FILE_NOT_FOUND");
+    pictured(&alice, &other.id).await;
+    until_seen(&bob, &other.id, true).await;
+    pictured(&alice, "").await;
+    until_seen(&bob, &other.id, false).await;
+}
+
 async fn queues_are_for_those_who_run_the_place(town: Town) {
     let (owner, member) = (town.registers("owner").await, town.registers("member").await);
     let queues =
@@ -155,6 +226,7 @@ async fn queues_are_for_those_who_run_the_place(town: Town) {
     let wanted = [
         "ChatFileReady",
         "ChatInviteAccepted",
+        "FileAvatarChanged",
         "FileMessageDeleted",
         "WorkerFileUploaded",
         "WorkerWebhookEvents",

@@ -6,11 +6,12 @@ use std::collections::BTreeMap;
 use proto::chat::v1::{
     self as chat, RoomHistory, RoomKind, RoomRole, event::Body, feed_service_client::FeedServiceClient,
 };
-use tests::{Person, Town, op_id, stories};
+use tests::{Person, Town, op_id, person::Listener, stories};
 use tonic::{Code, Status};
 
 stories!(
     history_may_begin_with_joining,
+    an_edit_of_what_was_before_joining_is_a_stub,
     roles_decide_who_manages_a_room,
     the_only_owner_cannot_leave_others_behind,
     rooms_are_listed_by_page,
@@ -61,6 +62,56 @@ async fn history_may_begin_with_joining(town: Town) {
     let mut all = bob.resumes(BTreeMap::from([(room.id.clone(), again.seq - 1)]), "").await;
     all.catches_up().await;
     assert_eq!(all.texts(&room.id), ["with bob again"]);
+}
+
+/// What somebody got as the event of a number.
+async fn got(listens: &mut Listener, room: &chat::Room, seq: u64) -> Body {
+    let event = |event: &chat::Event| (event.feed_id == room.id && event.seq == seq).then(|| event.body.clone());
+    listens.waits_for("the event", event).await.unwrap()
+}
+
+async fn an_edit_of_what_was_before_joining_is_a_stub(town: Town) {
+    let (alice, bob, carol) =
+        (town.registers("alice").await, town.registers("bob").await, town.registers("carol").await);
+    let room = since_joined(&alice).await;
+    alice.adds(&room, &carol).await;
+    let early = alice.says(&room, "early").await;
+    alice.adds(&room, &bob).await;
+    let late = alice.says(&room, "late").await;
+    let (mut carols, mut bobs) = (carol.listens().await, bob.listens().await);
+    for (message, text) in [(&early, "early, and secret"), (&late, "late, and for all")] {
+        let (room_id, message_id) = (room.id.clone(), message.id.clone());
+        let edit = chat::EditMessageRequest { room_id, message_id, text: text.into(), op_id: op_id() };
+        alice.messages().edit_message(edit).await.unwrap();
+    }
+    let last = alice.says(&room, "last").await;
+    let text = |body: Body| match body {
+        Body::MessageEdited(edited) => edited.message.unwrap().text,
+        Body::Redacted(_) => "redacted".into(),
+        other => panic!("{other:?}"),
+    };
+    let (secret, open) = (last.seq - 2, last.seq - 1);
+    // Live, and from the log.
+    let (mut carol_reads, mut bob_reads) = (
+        carol.resumes(BTreeMap::from([(room.id.clone(), late.seq)]), "").await,
+        bob.resumes(BTreeMap::from([(room.id.clone(), late.seq)]), "").await,
+    );
+    for (carols, bobs) in [(&mut carols, &mut bobs), (&mut carol_reads, &mut bob_reads)] {
+        assert_eq!(text(got(carols, &room, secret).await), "early, and secret");
+        assert_eq!(text(got(bobs, &room, secret).await), "redacted");
+        assert_eq!(text(got(carols, &room, open).await), "late, and for all");
+        assert_eq!(text(got(bobs, &room, open).await), "late, and for all");
+        assert_eq!(bobs.sees("last").await.seq, last.seq, "and it goes on");
+    }
+    // Both can prove that they hold the same.
+    let range = chat::VerifyRangeRequest { feed_id: room.id.clone(), from_seq: late.seq, to_seq: last.seq };
+    let proof = async |person: &Person| {
+        FeedServiceClient::new(person.channel()).verify_range(range.clone()).await.unwrap().into_inner().digest
+    };
+    assert_eq!(proof(&bob).await, proof(&carol).await);
+    let Body::Redacted(stub) = got(&mut bobs, &room, secret).await else { panic!("it is a stub") };
+    let whole = carols.log.iter().find(|event| event.feed_id == room.id && event.seq == secret).unwrap();
+    assert_eq!(stub.hash, sha256(&prost::Message::encode_to_vec(whole)), "the hash of what stands in the log");
 }
 
 async fn roles_decide_who_manages_a_room(town: Town) {

@@ -2,15 +2,20 @@
 
 use std::sync::Arc;
 
-use mesh::{authn::Rank, fields::Fields};
+use mesh::{
+    audit::{self, Entry},
+    authn::Rank,
+    fields::Fields,
+    outbox,
+};
 use proto::auth::v1::{
-    GetMeRequest, GetMeResponse, GetUsersRequest, GetUsersResponse, SearchUsersRequest, SearchUsersResponse,
-    UpdateMeRequest, UpdateMeResponse, user_service_server::UserService,
+    AvatarChanged, GetMeRequest, GetMeResponse, GetUsersRequest, GetUsersResponse, SearchUsersRequest,
+    SearchUsersResponse, UpdateMeRequest, UpdateMeResponse, user_service_server::UserService,
 };
 use tonic::{Request, Response, Status, async_trait};
 
 use super::{Call, Rpc, Shared, answer};
-use crate::{errors::AuthError, fields, store::account};
+use crate::{accounts, errors::AuthError, fields, store::account};
 
 const MAX_QUERY_CHARS: usize = 64;
 
@@ -85,6 +90,7 @@ async fn update_me(shared: &Shared, call: &Call, request: UpdateMeRequest) -> Re
     fields.done()?;
     let tx = shared.db.begin().await?;
     let mut account = account::lock(&tx, call.user.user_id).await?.ok_or(AuthError::SessionEnded)?;
+    let before = account.clone();
     if let Some(name) = display_name {
         account.display_name = if name.is_empty() { account.username.clone() } else { name };
         account.folded_name = account.display_name.to_lowercase();
@@ -92,7 +98,39 @@ async fn update_me(shared: &Shared, call: &Call, request: UpdateMeRequest) -> Re
     account.title = title.unwrap_or(account.title);
     account.about = about.unwrap_or(account.about);
     account.avatar_file_id = avatar.unwrap_or(account.avatar_file_id);
+    if account == before {
+        return Ok(account);
+    }
+    let now = shared.clock.now();
+    if account.avatar_file_id != before.avatar_file_id {
+        account.avatar_revision += 1;
+        outbox::add(&tx, &[accounts::message(&chosen_picture(&account), account.id)?], now).await?;
+    }
     account::update(&tx, &account).await?;
+    audit::append(&tx, &[changed(call, &before, &account)], now).await?;
     tx.commit().await?;
+    shared.wake.now();
     Ok(account)
+}
+
+/// What file-svc is told of a picture.
+fn chosen_picture(account: &account::Model) -> AvatarChanged {
+    AvatarChanged {
+        user_id: account.id.to_string(),
+        file_id: account.avatar_file_id.clone(),
+        revision: u64::try_from(account.avatar_revision).unwrap_or(0),
+    }
+}
+
+/// What somebody has changed of it, as it is now.
+fn changed(call: &Call, before: &account::Model, after: &account::Model) -> Entry {
+    let fields = [
+        ("display_name", &before.display_name, &after.display_name),
+        ("title", &before.title, &after.title),
+        ("about", &before.about, &after.about),
+        ("avatar_file_id", &before.avatar_file_id, &after.avatar_file_id),
+    ];
+    let changed = fields.into_iter().filter(|(_, before, after)| before != after);
+    let entry = call.entry("user.profile_changed", after.id);
+    changed.fold(entry, |entry, (field, _, now)| entry.with(field, now))
 }

@@ -22,6 +22,8 @@ pub(crate) struct Model {
     pub(crate) title: String,
     pub(crate) about: String,
     pub(crate) avatar_file_id: String,
+    /// How often it was changed.
+    pub(crate) avatar_revision: i64,
     /// How often its rights changed: access tokens of a lower epoch do not count.
     pub(crate) epoch: i64,
     /// When they last did.

@@ -19,7 +19,7 @@ use super::Known;
 use crate::{
     command::{Actor, Place},
     errors::ChatError,
-    live::Committed,
+    live::{self, Committed},
     messages,
     policy::{self, Action},
     rooms::Seen,
@@ -221,6 +221,7 @@ impl<'t> Work<'t> {
         }
         self.moved.insert(feed);
         self.changes += 1;
+        let about = live::about(Some(&body));
         let event = Event {
             feed_id: feed.to_string(),
             seq,
@@ -228,7 +229,7 @@ impl<'t> Work<'t> {
             actor_id: if actor.is_nil() { String::new() } else { actor.to_string() },
             body: Some(body),
         };
-        self.events.push(Committed { feed_id: feed, seq, bytes: event.encode_to_vec().into(), audience });
+        self.events.push(Committed { feed_id: feed, seq, bytes: event.encode_to_vec().into(), audience, about });
         seq
     }
 

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::{Committed, Live};
+use super::{Committed, Live, about};
 use crate::store;
 
 /// Events of one page.
@@ -45,7 +45,7 @@ async fn fill(live: &Live, db: &Db, feed: Uuid) -> Result<(), DbErr> {
         metrics::counter!("loquat_chat_filled_events_total").increment(rows.len() as u64);
         for row in rows {
             let seq = row.number();
-            let event = Committed { feed_id: feed, seq, bytes: row.bytes.into(), audience: None };
+            let event = Committed { feed_id: feed, seq, bytes: row.bytes.into(), audience: None, about: 0 };
             pass(live, db, event).await?;
         }
         if last {
@@ -54,9 +54,10 @@ async fn fill(live: &Live, db: &Db, feed: Uuid) -> Result<(), DbErr> {
     }
 }
 
-/// Passes an event on that was read, with the change of audience that its content tells of.
+/// Passes an event on that was read, with the change of audience that its content tells of, and with what it is about.
 async fn pass(live: &Live, db: &Db, mut event: Committed) -> Result<(), DbErr> {
     let body = Event::decode(event.bytes.clone()).ok().and_then(|event| event.body);
+    event.about = about(body.as_ref());
     let one = |user: &str| vec![user.to_owned()];
     event.audience = match &body {
         Some(Body::MemberJoined(joined)) => joined
@@ -75,7 +76,8 @@ async fn pass(live: &Live, db: &Db, mut event: Committed) -> Result<(), DbErr> {
     {
         let entered = store::event::page(db.reader(), room, joined.joined_seq.saturating_sub(1), 1).await?;
         for row in entered {
-            let event = Committed { feed_id: room, seq: row.number(), bytes: row.bytes.into(), audience: None };
+            let event =
+                Committed { feed_id: room, seq: row.number(), bytes: row.bytes.into(), audience: None, about: 0 };
             Box::pin(pass(live, db, event)).await?;
         }
         // Others may have had the room all along; then there is nothing to do.

@@ -115,7 +115,8 @@ fn pass(live: &Live, origin: &str, bytes: Bytes) {
     }
     let event = |event: FeedEvent| {
         let feed_id = Uuid::try_parse(&event.feed_id).ok()?;
-        Some(Committed { feed_id, seq: event.seq, bytes: event.event, audience: event.audience_change })
+        let FeedEvent { seq, event: bytes, audience_change: audience, about_seq: about, .. } = event;
+        Some(Committed { feed_id, seq, bytes, audience, about })
     };
     live.pass(hints.events.into_iter().filter_map(event).collect());
     for ephemeral in hints.ephemerals {

@@ -3,7 +3,8 @@ use super::*;
 fn event(feed_id: Uuid, seq: u64, added: &[Uuid]) -> Committed {
     let audience =
         AudienceChange { added_user_ids: added.iter().map(Uuid::to_string).collect(), removed_user_ids: Vec::new() };
-    Committed { feed_id, seq, bytes: Bytes::from_static(b"e"), audience: (!added.is_empty()).then_some(audience) }
+    let audience = (!added.is_empty()).then_some(audience);
+    Committed { feed_id, seq, bytes: Bytes::from_static(b"e"), audience, about: 0 }
 }
 
 fn seqs(received: &mut mpsc::Receiver<AttachResponse>) -> Vec<u64> {

@@ -4,11 +4,12 @@ use mesh::{authn::Rank, errors::Describe as _, fields::Fields};
 use proto::chat::internal::v1::{
     CheckAccessRequest, CheckAccessResponse, RoomAction, access_service_server::AccessService,
 };
+use sea_orm::ConnectionTrait;
 use tonic::{Request, Response, Status, async_trait};
 use uuid::Uuid;
 
 use super::{Rpc, answer};
-use crate::{command::Actor, errors::ChatError, files, policy::Action, rooms};
+use crate::{command::Actor, errors::ChatError, files, policy::Action, rooms, store::member};
 
 /// How many files one question is about.
 const MAX_FILES: usize = 500;
@@ -20,6 +21,9 @@ impl AccessService for Rpc {
         request: Request<CheckAccessRequest>,
     ) -> Result<Response<CheckAccessResponse>, Status> {
         let request = request.into_inner();
+        if !request.sees_user_id.is_empty() {
+            return answer(self.0.db.within(sees(self.0.db.reader(), &request)).await);
+        }
         let run = async {
             let mut fields = Fields::default();
             let user_id = fields.id("user_id", &request.user_id);
@@ -60,4 +64,15 @@ impl AccessService for Rpc {
         };
         answer(self.0.db.within(run).await)
     }
+}
+
+/// Members of the workspace see everybody, guests only those with whom they share a room.
+async fn sees<C: ConnectionTrait>(db: &C, request: &CheckAccessRequest) -> Result<CheckAccessResponse, ChatError> {
+    let mut fields = Fields::default();
+    let user_id = fields.id("user_id", &request.user_id);
+    let other = fields.id("sees_user_id", &request.sees_user_id);
+    fields.done()?;
+    let everybody = Rank::named(&request.workspace_role) > Rank::Guest || user_id == other;
+    let seen = everybody || !member::sharing(db, user_id, &[other]).await?.is_empty();
+    Ok(CheckAccessResponse { allowed: seen, visible: seen, ..Default::default() })
 }

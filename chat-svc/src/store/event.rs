@@ -8,6 +8,7 @@ use sea_orm::{QueryOrder as _, QuerySelect as _, Set, entity::prelude::*};
 use sha2::{Digest as _, Sha256};
 
 use super::{signed, unsigned};
+use crate::live::about;
 
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "event")]
@@ -101,11 +102,10 @@ pub(crate) async fn redact<C: ConnectionTrait>(db: &C, feed_id: Uuid, seqs: &[i6
         if matches!(event.body, Some(Body::Redacted(_))) {
             continue;
         }
-        let stub = Event { body: Some(Body::Redacted(Redacted { hash: row.hash.clone().into() })), ..event };
         let row = ActiveModel {
             feed_id: Set(row.feed_id),
             seq: Set(row.seq),
-            bytes: Set(stub.encode_to_vec()),
+            bytes: Set(stub(event, row.hash)),
             ..Default::default()
         };
         Entity::update(row).exec(db).await?;
@@ -113,7 +113,22 @@ pub(crate) async fn redact<C: ConnectionTrait>(db: &C, feed_id: Uuid, seqs: &[i6
     Ok(())
 }
 
+/// What stands in place of an event without its content.
+fn stub(event: Event, hash: Vec<u8>) -> Vec<u8> {
+    Event { body: Some(Body::Redacted(Redacted { hash: hash.into() })), ..event }.encode_to_vec()
+}
+
 impl Model {
+    /// The bytes for somebody who reads the feed from a number on: an edit of a message from before it is a stub for them.
+    pub(crate) fn bytes_from(self, first: u64) -> Vec<u8> {
+        // Only joinings with SINCE_JOINED begin later, and only their pages are looked into.
+        let edits_older = |event: &Event| (1..first).contains(&about(event.body.as_ref()));
+        match (first > 1).then(|| Event::decode(self.bytes.as_slice())) {
+            Some(Ok(event)) if edits_older(&event) => stub(event, self.hash),
+            _ => self.bytes,
+        }
+    }
+
     /// The number as the contracts have it.
     pub(crate) fn number(&self) -> u64 {
         unsigned(self.seq)

@@ -75,7 +75,7 @@ impl Shared {
         let mut fields = Fields::default();
         let id = fields.id("file_id", &request.file_id);
         fields.done()?;
-        let row = self.readable(user, id).await?;
+        let row = self.shown(user, id).await?;
         if row.state() == FileState::Processing && row.uploader_id != user.user_id {
             return Err(FileError::FileNotReady);
         }
@@ -88,7 +88,7 @@ impl Shared {
         let opened = match files::download(self.db.reader(), &self.blobs, &row, &asked).await {
             // It became ready while it was being opened.
             Err(FileError::FileNotReady) => {
-                let row = self.readable(user, id).await?;
+                let row = self.shown(user, id).await?;
                 files::download(self.db.reader(), &self.blobs, &row, &asked).await?
             }
             opened => opened?,

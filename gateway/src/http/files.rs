@@ -15,7 +15,7 @@ use proto::file::v1::file_service_client::FileServiceClient;
 use tonic::{Code, Status, metadata::MetadataValue};
 
 use super::error_response;
-use crate::state::State;
+use crate::{limits::Class, state::State};
 
 /// Answers `/files` and `/files/{id}`.
 pub(crate) async fn answer(state: &State, request: Request<Incoming>) -> Response<Body> {
@@ -44,10 +44,21 @@ async fn client(
     headers: &HeaderMap,
     reading: bool,
 ) -> Result<(FileServiceClient<Upstream>, Token), Status> {
+    client_for(state, headers, reading, None).await
+}
+
+/// The same for calls of a class.
+async fn client_for(
+    state: &State,
+    headers: &HeaderMap,
+    reading: bool,
+    class: Option<Class>,
+) -> Result<(FileServiceClient<Upstream>, Token), Status> {
     let token = match authn::bearer(headers)? {
         Some(token) => state.programs.signed(token, &Origin::default()).await?.into_owned(),
         None => from_cookie(state, headers, reading).await?,
     };
+    state.counted(&token, class).await?;
     let bearer = MetadataValue::try_from(format!("Bearer {token}"));
     let bearer =
         bearer.map_err(|_| errors::plain(Code::Unauthenticated, "TOKEN_INVALID", "The access token is not valid."))?;

@@ -94,14 +94,15 @@ impl Session {
         }
     }
 
-    /// Passes an event on, or notes that there is one. True when the client must be flushed and was not yet to be.
-    pub(super) fn event(&self, feed: Uuid, seq: u64, frame: &Frame) -> bool {
+    /// Passes an event on, or notes that there is one. `about` is the number of what it changes, or 0. True when the client must be
+    /// flushed and was not yet to be.
+    pub(super) fn event(&self, feed: Uuid, seq: u64, about: u64, frame: &Frame) -> bool {
         let mut inner = self.inner();
         let Inner { places, out, .. } = &mut *inner;
         let Some(place) = places.get_mut(feed) else {
             return false;
         };
-        if place.is_next(seq) && out.takes_event(frame.len()) {
+        if place.is_next(seq, about) && out.takes_event(frame.len()) {
             place.pass(seq);
             out.push(frame.clone());
             return self.dirty(&mut inner);
@@ -271,9 +272,9 @@ impl Session {
         self.filled.notify_one();
     }
 
-    /// Begins a feed: everything up to `sent` is there, and the log reached `head`.
-    pub(super) fn begin(&self, feed: Uuid, sent: u64, head: u64) {
-        self.inner().places.begin(feed, sent, head);
+    /// Begins a feed: everything up to `sent` is there, and the log reached `head`; the client may read it from `first` on.
+    pub(super) fn begin(&self, feed: Uuid, sent: u64, head: u64, first: u64) {
+        self.inner().places.begin(feed, sent, head, first);
     }
 
     /// A page of the log: what came after `after`, up to `sent`, when the log reached `head`. Not taken when the feed was given

@@ -327,7 +327,7 @@ impl State {
         if let Some(feed) = self.feeds.get_mut(&id) {
             let frame = frame::event(&event.event);
             for (_, session) in &feed.sessions {
-                if session.event(id, event.seq, &frame) {
+                if session.event(id, event.seq, event.about_seq, &frame) {
                     self.dirty.push(session.clone());
                 }
             }

@@ -7,14 +7,15 @@ use http::{HeaderValue, uri::PathAndQuery};
 use mesh::{authn::Origin, errors, rpc::MAX_MESSAGE_BYTES};
 use tonic::{Code, Request, Status};
 
-use crate::{grpc, raw::RawCodec, state::State};
+use crate::{raw::RawCodec, state::State};
 
-/// Calls a unary method of a public service with the socket's token.
+/// Calls a unary method of a public service with the socket's token, telling it from where if it asks.
 pub(super) async fn unary(
     state: &State,
     token: &str,
     origin: &Origin,
     method: &str,
+    asks_origin: bool,
     payload: Bytes,
 ) -> Result<Bytes, Status> {
     let Some(upstream) = unary_method(method).then(|| state.route(method)).flatten() else {
@@ -31,7 +32,7 @@ pub(super) async fn unary(
     let bearer =
         bearer.map_err(|_| errors::plain(Code::Unauthenticated, "TOKEN_INVALID", "The access token is not valid."))?;
     request.metadata_mut().as_mut().insert(http::header::AUTHORIZATION, bearer);
-    if grpc::asks_from_where(method) {
+    if asks_origin {
         state.origins.tell(origin, request.metadata_mut().as_mut());
     }
     let mut client = tonic::client::Grpc::new(upstream).max_decoding_message_size(MAX_MESSAGE_BYTES);

@@ -32,6 +32,7 @@ use crate::{
         self, Session, Word,
         frame::{self, Frame},
     },
+    limits::{Party, Seat},
     state::State,
 };
 
@@ -83,6 +84,25 @@ impl SignedIn {
     }
 }
 
+/// Who connects.
+pub(super) struct Guest {
+    /// From where, if that counts.
+    pub(super) network: Option<Arc<Party>>,
+    /// The place of the socket.
+    pub(super) seat: Seat,
+    /// Nothing when that is left to the first frame.
+    pub(super) signed_in: Option<(SignedIn, Arc<Party>)>,
+}
+
+impl Guest {
+    /// It is known who it is.
+    pub(super) async fn is(self, state: &State, signed_in: SignedIn) -> Result<Self, Status> {
+        let account = state.limits.account(signed_in.user.user_id);
+        let seat = self.seat.belongs_to(account.clone()).await?;
+        Ok(Self { seat, signed_in: Some((signed_in, account)), ..self })
+    }
+}
+
 /// Why a socket ends.
 struct End {
     code: u16,
@@ -106,32 +126,24 @@ impl From<hub::End> for End {
 }
 
 /// Serves a socket until it ends. `before` is what came in together with the upgrade.
-pub(super) async fn serve(
-    state: Arc<State>,
-    socket: TcpStream,
-    before: Bytes,
-    origin: Origin,
-    signed_in: Option<SignedIn>,
-) {
+pub(super) async fn serve(state: Arc<State>, socket: TcpStream, before: Bytes, origin: Origin, guest: Guest) {
     let socket = Arc::new(socket);
     // A copy, which is usually empty: else the whole buffer of the upgrade would be kept for as long as the socket.
     let copy = Bytes::copy_from_slice(&before);
     drop(before);
     let shared = SharedSocket::new(socket.clone(), copy, Writer::Socket);
     let mut stream = WebSocketStream::from_raw_socket(shared, Role::Server, Some(limits())).await;
-    let signed_in = match signed_in {
-        Some(signed_in) => signed_in,
-        None => match Box::pin(hello(&state, &mut stream, &origin)).await {
-            Some(signed_in) => signed_in,
-            None => {
-                let End { code, reason } = end(close::UNAUTHENTICATED, "sign in first");
-                let _ = socket.try_write(frame::close(code, reason).wire());
-                stream.get_mut().write_to(Writer::Nowhere);
-                let _ = tokio::time::timeout(CLOSE_WITHIN, until_closed(&mut stream)).await;
-                return;
-            }
-        },
+    let Guest { network, seat: _seat, signed_in } = match Box::pin(greet(&state, &mut stream, &origin, guest)).await {
+        Ok(guest) => guest,
+        Err(End { code, reason }) => {
+            let _ = socket.try_write(frame::close(code, reason).wire());
+            stream.get_mut().write_to(Writer::Nowhere);
+            let _ = tokio::time::timeout(CLOSE_WITHIN, until_closed(&mut stream)).await;
+            return;
+        }
     };
+    // Whoever was greeted is signed in.
+    let Some((signed_in, account)) = signed_in else { return };
     let registered = state.hub.register(signed_in.user.user_id, signed_in.user.session_id, Some(socket)).await;
     let session = registered.session.clone();
     // What was taken away before the hub knew of the socket was not heard there.
@@ -142,6 +154,8 @@ pub(super) async fn serve(
     let connection = Arc::new(Connection {
         state,
         signed_in,
+        network,
+        account,
         origin: Origin { address: origin.address, agent: String::new() },
         session: session.clone(),
         calls: Mutex::default(),
@@ -178,6 +192,17 @@ async fn until_closed(stream: &mut Stream) {
             return;
         }
     }
+}
+
+/// Waits until it is known who connects.
+async fn greet(state: &State, stream: &mut Stream, origin: &Origin, guest: Guest) -> Result<Guest, End> {
+    if guest.signed_in.is_some() {
+        return Ok(guest);
+    }
+    let nobody = || end(close::UNAUTHENTICATED, "sign in first");
+    let signed_in = hello(state, stream, origin).await.ok_or_else(nobody)?;
+    let too_many = |_| end(close::TOO_MANY, "SOCKETS_PER_ACCOUNT: too many are open; connect again after 5000 ms");
+    guest.is(state, signed_in).await.map_err(too_many)
 }
 
 /// Waits for `hello`.
@@ -232,6 +257,8 @@ fn refusal(cause: &tungstenite::Error) -> Option<End> {
 struct Connection {
     state: Arc<State>,
     signed_in: SignedIn,
+    network: Option<Arc<Party>>,
+    account: Arc<Party>,
     /// Without the agent, which need not be kept with every socket.
     origin: Origin,
     session: Arc<Session>,
@@ -240,6 +267,10 @@ struct Connection {
 
 impl Connection {
     async fn handle(self: &Arc<Self>, frame: Option<client_frame::Frame>) -> Option<End> {
+        if let Err((id, refused)) = self.counted(frame.as_ref()) {
+            self.fail(id, refused);
+            return None;
+        }
         match frame {
             Some(client_frame::Frame::Call(call)) => self.call(call),
             Some(client_frame::Frame::Cancel(cancel)) => {
@@ -271,6 +302,18 @@ impl Connection {
         None
     }
 
+    /// Everything that is asked for counts as a call, but giving one up. A refusal, with the call that it is of.
+    fn counted(&self, frame: Option<&client_frame::Frame>) -> Result<(), (u64, Status)> {
+        let (id, class) = match frame {
+            Some(client_frame::Frame::Call(call)) => (call.id, self.state.methods.of(&call.method).class),
+            Some(client_frame::Frame::Cancel(_)) => return Ok(()),
+            _ => (0, None),
+        };
+        let limits = &self.state.limits;
+        let counted = limits.arrives(self.network.as_deref()).and_then(|()| limits.calls(&self.account, class));
+        counted.map_err(|refused| (id, refused))
+    }
+
     /// A program's token must be good for it, as with a call.
     fn may_subscribe(&self, request: &SubscribeRequest) -> Result<(), Status> {
         self.signed_in.user.allows(edge::SUBSCRIBE.scope)?;
@@ -294,7 +337,9 @@ impl Connection {
         let connection = self.clone();
         let token = self.signed_in.token().clone();
         let task = self.state.tasks.spawn("call", async move {
-            let answer = calls::unary(&connection.state, &token, &connection.origin, &method, payload).await;
+            let Connection { state, origin, .. } = &*connection;
+            let asks_origin = state.methods.of(&method).asks_origin;
+            let answer = calls::unary(state, &token, origin, &method, asks_origin, payload).await;
             // Only a call that nobody gave up is answered.
             if connection.calls().remove(&id).is_some() {
                 match answer {

@@ -20,6 +20,8 @@ pub(super) struct Memory(Arc<Inner>);
 
 struct Inner {
     values: moka::sync::Cache<String, Value>,
+    /// What members said, by gauge.
+    gauges: moka::sync::Cache<String, HashMap<String, Value>>,
     channels: Mutex<HashMap<String, broadcast::Sender<Told>>>,
 }
 
@@ -33,7 +35,8 @@ struct Value {
 impl Memory {
     pub(super) fn new() -> Self {
         let values = moka::sync::Cache::builder().max_capacity(MAX_ENTRIES).time_to_live(DAY).build();
-        Self(Arc::new(Inner { values, channels: Mutex::default() }))
+        let gauges = moka::sync::Cache::builder().max_capacity(MAX_ENTRIES).time_to_live(DAY).build();
+        Self(Arc::new(Inner { values, gauges, channels: Mutex::default() }))
     }
 
     pub(super) fn get(&self, key: &str) -> Option<Bytes> {
@@ -54,6 +57,25 @@ impl Memory {
             _ => Value { bytes: Bytes::new(), count: 1, ends: Instant::now() + ttl },
         });
         entry.into_value().count
+    }
+
+    pub(super) fn pour(&self, key: &str, amount: Duration) -> Duration {
+        let now = Instant::now();
+        let entry = self.0.values.entry(key.into()).and_upsert_with(|old| {
+            let ends = old.map_or(now, |old| old.into_value().ends).max(now) + amount;
+            Value { bytes: Bytes::new(), count: 0, ends }
+        });
+        entry.into_value().ends.saturating_duration_since(now)
+    }
+
+    pub(super) fn gauge(&self, key: &str, member: &str, count: u64, ttl: Duration) -> u64 {
+        let entry = self.0.gauges.entry(key.into()).and_upsert_with(|old| {
+            let mut said = old.map(moka::Entry::into_value).unwrap_or_default();
+            said.retain(|name, value| name != member && value.lives());
+            said.insert(member.into(), Value { bytes: Bytes::new(), count, ends: Instant::now() + ttl });
+            said
+        });
+        entry.into_value().values().map(|value| value.count).sum()
     }
 
     pub(super) fn publish(&self, channel: &str, hint: Bytes) {

@@ -39,6 +39,27 @@ const INCREMENT: &str = "local n = redis.call('INCR', KEYS[1]) \
                          if n == 1 then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end \
                          return n";
 
+/// When a bucket will be empty, in microseconds of the server's clock, is all that is kept of it.
+const POUR: &str = "local t = redis.call('TIME') \
+                    local now = t[1] * 1000000 + t[2] \
+                    local empty = math.max(tonumber(redis.call('GET', KEYS[1]) or '0'), now) + ARGV[1] \
+                    if empty > now then \
+                      redis.call('SET', KEYS[1], string.format('%.0f', empty), 'PX', math.ceil((empty - now) / 1000)) \
+                    end \
+                    return empty - now";
+/// A hash of what each member said, and until when that is believed in milliseconds of the server's clock.
+const GAUGE: &str = "local t = redis.call('TIME') \
+                     local now = t[1] * 1000 + math.floor(t[2] / 1000) \
+                     local said = ARGV[2] .. ':' .. string.format('%.0f', now + ARGV[3]) \
+                     redis.call('HSET', KEYS[1], ARGV[1], said) \
+                     if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[3]) then redis.call('PEXPIRE', KEYS[1], ARGV[3]) end \
+                     local all, sum = redis.call('HGETALL', KEYS[1]), 0 \
+                     for i = 1, #all, 2 do \
+                       local count, ends = string.match(all[i + 1], '^(%d+):(%d+)$') \
+                       if tonumber(ends) > now then sum = sum + count else redis.call('HDEL', KEYS[1], all[i]) end \
+                     end \
+                     return sum";
+
 #[derive(Clone)]
 pub(super) struct Redis(Arc<Inner>);
 
@@ -95,6 +116,21 @@ impl Redis {
         let _turn = self.turn()?;
         let (keys, arguments) = (vec![self.name(key)], vec![millis(ttl).unwrap_or(0)]);
         self.0.commands.eval(INCREMENT, keys, arguments).await.map_err(away)
+    }
+
+    pub(super) async fn pour(&self, key: &str, amount: Duration) -> Result<Duration, CacheError> {
+        let _turn = self.turn()?;
+        let micros = i64::try_from(amount.as_micros()).unwrap_or(i64::MAX);
+        let level: u64 = self.0.commands.eval(POUR, vec![self.name(key)], vec![micros]).await.map_err(away)?;
+        Ok(Duration::from_micros(level))
+    }
+
+    pub(super) async fn gauge(&self, key: &str, member: &str, count: u64, ttl: Duration) -> Result<u64, CacheError> {
+        let _turn = self.turn()?;
+        // What is believed for less than a moment is believed for that moment, in which it is asked.
+        let millis = millis(ttl).unwrap_or(1);
+        let arguments = vec![member.to_owned(), count.to_string(), millis.to_string()];
+        self.0.commands.eval(GAUGE, vec![self.name(key)], arguments).await.map_err(away)
     }
 
     pub(super) async fn publish(&self, channel: &str, hint: Bytes) -> Result<(), CacheError> {

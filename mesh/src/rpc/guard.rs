@@ -33,11 +33,23 @@ pub struct Method {
     pub scope: Option<&'static str>,
     /// The least standing of an account that calls it.
     pub least: Rank,
+    /// The class of calls that the edge counts it in besides all calls; nothing for most.
+    pub class: Option<&'static str>,
+    /// It asks from where it is called, and the edge says so. Nothing that is called often does: saying it is proven with every call.
+    pub asks_origin: bool,
 }
 
 impl Method {
     const fn new(path: &'static str, access: Access) -> Self {
-        Self { path, access, deadline: Some(DEFAULT_DEADLINE), scope: None, least: Rank::Guest }
+        Self {
+            path,
+            access,
+            deadline: Some(DEFAULT_DEADLINE),
+            scope: None,
+            least: Rank::Guest,
+            class: None,
+            asks_origin: false,
+        }
     }
 
     /// Open to everybody.
@@ -71,6 +83,20 @@ impl Method {
     #[must_use]
     pub const fn least(mut self, rank: Rank) -> Self {
         self.least = rank;
+        self
+    }
+
+    /// The edge counts it in a class of calls.
+    #[must_use]
+    pub const fn class(mut self, class: &'static str) -> Self {
+        self.class = Some(class);
+        self
+    }
+
+    /// The edge says from where it is called.
+    #[must_use]
+    pub const fn asks_origin(mut self) -> Self {
+        self.asks_origin = true;
         self
     }
 

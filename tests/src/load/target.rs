@@ -22,11 +22,19 @@ pub const SERVER_CORE: u32 = 0;
 /// The core that the generator runs on.
 pub const GENERATOR_CORE: u32 = 1;
 /// Limits that the defaults of a server would reach before the machine does; printed with the results.
-pub const RAISED: [(&str, &str); 4] = [
+pub const RAISED: [(&str, &str); 11] = [
     ("LOQUAT_FILE__MAX_BYTES", "4294967296"),
     ("LOQUAT_GATEWAY__MAX_CONNECTIONS", "60000"),
     ("LOQUAT_GATEWAY__SIGN_ONS_PER_SECOND", "1000000"),
     ("LOQUAT_GATEWAY__RESUMES_PER_SECOND", "1000000"),
+    // High rather than none, so that what counting costs is measured as well.
+    ("LOQUAT_GATEWAY__LIMITS__CALLS_PER_ACCOUNT", "1000000"),
+    ("LOQUAT_GATEWAY__LIMITS__CALLS_ALTOGETHER", "1000000"),
+    ("LOQUAT_GATEWAY__LIMITS__SENDS_PER_ACCOUNT", "1000000"),
+    ("LOQUAT_GATEWAY__LIMITS__ROOMS_PER_ACCOUNT", "1000000"),
+    ("LOQUAT_GATEWAY__LIMITS__UPLOADS_PER_ACCOUNT", "1000000"),
+    ("LOQUAT_GATEWAY__LIMITS__SOCKETS_PER_ACCOUNT", "60000"),
+    ("LOQUAT_GATEWAY__LIMITS__SOCKETS_ALTOGETHER", "60000"),
 ];
 /// What processes of one mesh prove themselves with.
 const SECRET: (&str, &str) = ("LOQUAT_MESH__SECRET", "a secret of the measurement, longer than needed");

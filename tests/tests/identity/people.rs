@@ -1,9 +1,9 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proto::auth::v1::{
     AuditServiceListRequest, AuditServiceVerifyRequest, DisableUserRequest, EnableUserRequest, GetMeRequest,
-    ListUsersRequest, LoginRequest, RefreshRequest, RevokeUserSessionsRequest, SetUserRoleRequest, WorkspaceRole,
-    auth_service_client::AuthServiceClient,
+    ListUsersRequest, LoginRequest, RefreshRequest, RevokeUserSessionsRequest, SetUserRoleRequest, UpdateMeRequest,
+    WorkspaceRole, auth_service_client::AuthServiceClient,
 };
 use proto::chat::v1::ListRoomsRequest;
 use tests::{Person, Town, person::PASSWORD, socket::Socket};
@@ -146,6 +146,26 @@ pub async fn what_was_done_is_written_down(town: Town) {
     assert!(entries.iter().all(|entry| entry.address == "127.0.0.1" && entry.trace.len() == 55), "{entries:?}");
     assert_eq!(entries[1].actor_id, owner.user.id);
     assert_eq!((entries[2].details["from"].as_str(), entries[2].details["to"].as_str()), ("member", "guest"));
+    // What somebody says of themselves is, by what changed, and nothing that did not.
+    let update = |title: &str| UpdateMeRequest {
+        title: Some(title.into()),
+        about: Some("two\nlines".into()),
+        display_name: Some(String::new()),
+        ..Default::default()
+    };
+    for title in ["Head of Tests", "Head of Tests", "Retired"] {
+        owner.users().update_me(update(title)).await.unwrap();
+    }
+    let action = "user.profile_changed".to_owned();
+    let changes = AuditServiceListRequest { action, actor_id: owner.user.id.clone(), ..Default::default() };
+    let changes = list(changes).await.unwrap().entries;
+    let details: Vec<BTreeMap<&str, &str>> = changes
+        .iter()
+        .map(|entry| entry.details.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect())
+        .collect();
+    let first = BTreeMap::from([("title", "Head of Tests"), ("about", "two lines")]);
+    assert_eq!(details, [BTreeMap::from([("title", "Retired")]), first]);
+    assert!(changes.iter().all(|entry| entry.subject_id == owner.user.id && entry.address == "127.0.0.1"));
     let mut seqs = BTreeSet::new();
     let mut before_seq = 0;
     loop {

@@ -5,6 +5,7 @@
 //! `LOQUAT_TEST_SEED` tells again.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+mod files;
 mod people;
 mod reference;
 mod steps;
@@ -14,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
 use proto::chat::v1::{Event, event::Body};
-use tests::{Shape, Town};
+use tests::{Shape, Town, cluster::Cluster, servers::Backends};
 
 use self::{
     people::{Ears, People},
@@ -26,6 +27,8 @@ use self::{
 const STORIES: u64 = 200;
 const STEPS: usize = 500;
 const AT_ONCE: usize = 32;
+/// Where every answer comes over a network, so that stories that were begun end soon.
+const AT_ONCE_APART: usize = 8;
 /// How long a story that goes wrong may be shortened.
 const SHORTEN_WITHIN: Duration = Duration::from_secs(30);
 /// Who listens all the time: one who runs the workspace, a member, and a guest.
@@ -44,6 +47,8 @@ fn kind_of(event: &Event) -> &'static str {
         Some(Body::MessagePosted(_)) => "posted",
         Some(Body::MessageEdited(_)) => "edited",
         Some(Body::MessageDeleted(_)) => "deleted",
+        Some(Body::FileReady(_)) => "file_ready",
+        Some(Body::FileRemoved(_)) => "file_removed",
         Some(Body::Redacted(_)) => "redacted",
         _ => "other",
     }
@@ -85,32 +90,62 @@ async fn shorten(people: &People, ears: &Ears, mut story: Vec<Step>, seed: u64) 
     story
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn everybody_sees_what_the_reference_allows_and_nothing_else() {
-    let town = Town::start(Shape::Embedded).await;
-    let people = People::gather(&town).await;
-    let ears = Ears::open(&people, &LISTENERS).await;
+/// Tells so many stories, so many at a time; none is begun after some time.
+async fn tell(people: &People, stories: u64, at_once: usize, time: Duration) {
+    let ears = Ears::open(people, &LISTENERS).await;
     let first = tests::seed().unwrap_or_else(rand::random);
     let started = Instant::now();
     let one = async |seed: u64| {
+        if started.elapsed() > time {
+            return Ok(0);
+        }
         let story = story(seed, STEPS);
-        play(&people, &ears, &story, seed).await.map_err(|wrong| (seed, story, wrong))
+        play(people, &ears, &story, seed).await.map(|()| STEPS).map_err(|wrong| (seed, story, wrong))
     };
-    let mut stories =
-        futures::stream::iter((0..STORIES).map(|number| one(first.wrapping_add(number)))).buffer_unordered(AT_ONCE);
-    let mut failed = None;
-    while let Some(told) = stories.next().await {
-        if let Err(wrong) = told {
-            failed = Some(wrong);
-            break;
+    let mut told =
+        futures::stream::iter((0..stories).map(|number| one(first.wrapping_add(number)))).buffer_unordered(at_once);
+    let (mut steps, mut failed) = (0, None);
+    while let Some(outcome) = told.next().await {
+        match outcome {
+            Ok(some) => steps += some,
+            Err(wrong) => {
+                failed = Some(wrong);
+                break;
+            }
         }
     }
-    drop(stories);
+    drop(told);
     if let Some((seed, mut story, (at, difference))) = failed {
         story.truncate(at + 1);
-        let short = shorten(&people, &ears, story, seed).await;
-        let again = play(&people, &ears, &short, seed).await;
+        let short = shorten(people, &ears, story, seed).await;
+        let again = play(people, &ears, &short, seed).await;
         panic!("seed {seed}: {difference}\nshortened to {short:#?}\nwhich gives {again:?}");
     }
-    eprintln!("{} steps from seed {first} in {:?}", STORIES as usize * STEPS, started.elapsed());
+    assert!(steps > 0);
+    eprintln!("{steps} steps from seed {first} in {:?}", started.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn everybody_sees_what_the_reference_allows_and_nothing_else() {
+    let town = Town::start(Shape::Embedded).await;
+    let people = People::of_town(&town).await;
+    tell(&people, STORIES, AT_ONCE, Duration::MAX).await;
+}
+
+/// Five roles on PostgreSQL, Redis, RabbitMQ and S3, with two gateways, each on a chat-svc of its own; `LOQUAT_TEST_MODEL_SECONDS`
+/// says for how long stories are begun.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn also_with_everything_apart_and_twice() {
+    let backends = Backends::shared().await.with_broker().await;
+    let mut cluster = Cluster::start(backends).await;
+    let people = People::of_cluster(&cluster).await;
+    tell(&people, STORIES, AT_ONCE_APART, seconds()).await;
+    drop(people);
+    cluster.stops().await;
+}
+
+#[allow(clippy::disallowed_methods, reason = "the tests' own switch, not configuration of the product")]
+fn seconds() -> Duration {
+    let asked = std::env::var("LOQUAT_TEST_MODEL_SECONDS").ok().and_then(|text| text.parse().ok());
+    Duration::from_secs(asked.unwrap_or(20))
 }

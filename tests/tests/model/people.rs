@@ -2,16 +2,30 @@
 
 use std::{
     collections::HashMap,
+    net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
 };
 
 use mesh::{
+    authn::MeshSecret,
     clock::Clock,
-    rpc::{Caller, Upstream, caller},
+    config::Secret,
+    rpc::{Caller, Upstream, caller, connect},
 };
-use proto::edge::v1::{ServerFrame, SubscribeRequest, edge_service_client::EdgeServiceClient, server_frame::Frame};
+use proto::{
+    auth::v1::{
+        SetUserRoleRequest, WorkspaceRole, admin_service_client::AdminServiceClient,
+        user_service_client::UserServiceClient,
+    },
+    edge::v1::{ServerFrame, SubscribeRequest, edge_service_client::EdgeServiceClient, server_frame::Frame},
+    file::v1::file_service_client::FileServiceClient,
+};
 use server::config::Role;
-use tests::{Forge, Person, Town, person::Bearer};
+use tests::{
+    Person, Town,
+    cluster::{Cluster, SECRET},
+    person::Bearer,
+};
 use tokio::{sync::watch, task::JoinSet};
 use tonic::{Streaming, service::interceptor::InterceptedService};
 
@@ -25,25 +39,48 @@ use super::{
 /// The people.
 pub struct People {
     people: Vec<Person>,
-    chat: Upstream,
+    /// What answers calls: services without a network in between, or gateways, of which each person has one.
+    doors: Vec<Doors>,
     inside: Upstream,
 }
 
+/// What answers somebody's calls.
+struct Doors {
+    auth: Upstream,
+    chat: Upstream,
+    file: Upstream,
+}
+
+/// Somebody's calls.
+pub type Calls = InterceptedService<Upstream, Bearer>;
+
 impl People {
-    pub async fn gather(town: &Town) -> Self {
-        let forge = Forge::of(town);
-        let mut people = Vec::new();
-        for number in 0..PEOPLE {
-            let person = town.registers(&format!("person-{number}")).await;
-            people.push(forge.in_role(&person, rank(number)));
-        }
-        let chat = town.local(Role::Chat);
-        let as_gateway = Caller::new("gateway", forge.secret().clone(), Clock::system());
-        Self { people, inside: caller(chat.clone(), as_gateway), chat }
+    /// In a town, calling its services directly.
+    pub async fn of_town(town: &Town) -> Self {
+        let [auth, chat, file] = [Role::Auth, Role::Chat, Role::File].map(|role| town.local(role));
+        let secret = MeshSecret::open(&Secret::default(), &town.folder().join("keys/mesh.secret")).unwrap();
+        let inside = caller(chat.clone(), Caller::new("gateway", secret, Clock::system()));
+        Self { people: gather(&[town.public]).await, doors: vec![Doors { auth, chat, file }], inside }
+    }
+
+    /// At two gateways, each on a chat-svc of its own.
+    pub async fn of_cluster(cluster: &Cluster) -> Self {
+        let doors = cluster.gateways.map(|gateway| {
+            let door = connect(&format!("http://{gateway}")).unwrap();
+            Doors { auth: door.clone(), chat: door.clone(), file: door }
+        });
+        let secret = MeshSecret::open(&Secret::new(SECRET), "/nowhere".as_ref()).unwrap();
+        let inside = connect(&format!("http://{}", cluster.inside)).unwrap();
+        let inside = caller(inside, Caller::new("gateway", secret, Clock::system()));
+        Self { people: gather(&cluster.gateways).await, doors: doors.into(), inside }
     }
 
     pub fn id(&self, who: usize) -> String {
         self.people[who].user.id.clone()
+    }
+
+    pub fn username(&self, who: usize) -> &str {
+        &self.people[who].user.username
     }
 
     pub fn is_guest(&self, who: usize) -> bool {
@@ -54,9 +91,27 @@ impl People {
         rank(who)
     }
 
+    fn doors(&self, who: usize) -> &Doors {
+        &self.doors[who % self.doors.len()]
+    }
+
+    fn signed(&self, who: usize, door: &Upstream) -> Calls {
+        InterceptedService::new(door.clone(), self.people[who].bearer())
+    }
+
     /// chat-svc with every layer, called with somebody's token.
-    pub fn calls(&self, who: usize) -> InterceptedService<Upstream, Bearer> {
-        InterceptedService::new(self.chat.clone(), self.people[who].bearer())
+    pub fn calls(&self, who: usize) -> Calls {
+        self.signed(who, &self.doors(who).chat)
+    }
+
+    /// The same of file-svc.
+    pub fn files(&self, who: usize) -> FileServiceClient<Calls> {
+        FileServiceClient::new(self.signed(who, &self.doors(who).file))
+    }
+
+    /// The same of auth-svc.
+    pub fn directory(&self, who: usize) -> UserServiceClient<Calls> {
+        UserServiceClient::new(self.signed(who, &self.doors(who).auth))
     }
 
     /// chat-svc as a gateway calls it.
@@ -73,6 +128,27 @@ impl People {
         let mut edge = EdgeServiceClient::new(self.people[who].channel());
         edge.subscribe(request).await.map(tonic::Response::into_inner).map_err(|status| format!("a stream: {status:?}"))
     }
+}
+
+/// Everybody registers, the owner first, who gives the others their roles; they sign in anew with what they may do.
+async fn gather(gateways: &[SocketAddr]) -> Vec<Person> {
+    let name = |number: usize| format!("person-{number}");
+    let owner = Person::registers(gateways[0], &name(0)).await;
+    let mut people = vec![owner.clone()];
+    for number in 1..PEOPLE {
+        let person = Person::registers(gateways[0], &name(number)).await;
+        let role = match rank(number) {
+            "admin" => WorkspaceRole::Admin,
+            "guest" => WorkspaceRole::Guest,
+            _ => WorkspaceRole::Member,
+        };
+        if role != WorkspaceRole::Member {
+            let request = SetUserRoleRequest { user_id: person.user.id.clone(), role: role.into() };
+            AdminServiceClient::new(owner.channel()).set_user_role(request).await.unwrap();
+        }
+        people.push(Person::signs_in(gateways[number % gateways.len()], &name(number)).await);
+    }
+    people
 }
 
 fn rank(who: usize) -> &'static str {
@@ -170,9 +246,12 @@ impl Ears {
                     if last.is_none_or(|last| last + 1 != seq) {
                         return Err(format!("person {who} heard {seq} after {last:?}"));
                     }
-                    // A message that was deleted since was heard as it was.
-                    let entry = usize::try_from(seq - 1).ok().and_then(|at| room.log.get(at)).map(|entry| entry.kind);
-                    if entry != Some(kind) && entry != Some("redacted") {
+                    // A message that was deleted since was heard as it was, but not an edit by who came in later.
+                    let entry = room.entry(seq).map(|entry| entry.kind);
+                    if kind == "edited" && room.is_stub_to(*who, seq) {
+                        return Err(format!("person {who} heard an edit at {seq} of what was before them"));
+                    }
+                    if entry != Some(kind) && entry != Some("redacted") && !room.is_stub_to(*who, seq) {
                         return Err(format!("person {who} heard {kind} at {seq}, where {entry:?} is"));
                     }
                     last = Some(seq);

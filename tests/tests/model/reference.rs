@@ -38,6 +38,18 @@ pub struct Stay {
     pub who: usize,
     pub from: u64,
     pub to: Option<u64>,
+    /// The lowest number that they might read meanwhile.
+    first: u64,
+}
+
+/// A file of a room.
+pub struct File {
+    pub id: String,
+    pub name: String,
+    uploader: usize,
+    /// Where it appeared.
+    seq: u64,
+    gone: bool,
 }
 
 /// A room as it should be.
@@ -52,6 +64,7 @@ pub struct Room {
     pub log: Vec<Entry>,
     pub messages: Vec<Message>,
     pub stays: Vec<Stay>,
+    pub files: Vec<File>,
     /// How far everybody has read: a number, and how many messages.
     markers: BTreeMap<usize, (u64, u64)>,
 }
@@ -64,9 +77,9 @@ impl Room {
     pub fn new(id: String, owner: usize, private: bool, since_joined: bool) -> Self {
         let permits = [1, if private { 3 } else { 1 }, 3, 3, 2];
         let (members, stays) = (BTreeMap::new(), Vec::new());
-        let (log, messages, markers) = (Vec::new(), Vec::new(), BTreeMap::new());
+        let (log, messages, files, markers) = (Vec::new(), Vec::new(), Vec::new(), BTreeMap::new());
         let mut room =
-            Self { id, private, since_joined, archived: false, permits, members, log, messages, stays, markers };
+            Self { id, private, since_joined, archived: false, permits, members, log, messages, stays, files, markers };
         room.happens("created", None);
         room.enters(owner, 4, 1);
         room
@@ -84,7 +97,7 @@ impl Room {
     fn enters(&mut self, who: usize, level: u8, first: u64) {
         let from = self.happens("joined", None);
         self.members.insert(who, Member { level, first });
-        self.stays.push(Stay { who, from, to: None });
+        self.stays.push(Stay { who, from, to: None, first });
     }
 
     pub fn in_it(&self, who: usize) -> bool {
@@ -293,6 +306,23 @@ impl Room {
         Ok(())
     }
 
+    /// A file arrives, from whoever may post.
+    pub fn brings(&mut self, by: usize, id: String, name: String) {
+        let seq = self.happens("file_ready", None);
+        self.files.push(File { id, name, uploader: by, seq, gone: false });
+    }
+
+    pub fn delete_file(&mut self, by: usize, file: usize) -> Result<(), Refusal> {
+        self.reads_file(by, file)?;
+        if self.files[file].uploader != by {
+            self.open()?;
+            self.high(by, self.permits[4])?;
+        }
+        self.files[file].gone = true;
+        self.happens("file_removed", None);
+        Ok(())
+    }
+
     pub fn mark_read(&mut self, by: usize, seq: u64) -> Result<(u64, u64), Refusal> {
         self.inside(by)?;
         let known = self.markers.get(&by).copied().unwrap_or_default();
@@ -325,9 +355,36 @@ impl Room {
         self.messages.iter().filter(move |message| message.seq >= first)
     }
 
+    pub fn reads_file(&self, who: usize, file: usize) -> Result<(), Refusal> {
+        let file = &self.files[file];
+        let member = self.inside(who).map_err(|_| "FILE_NOT_FOUND")?;
+        let seen = file.uploader == who || file.seq >= member.first;
+        if seen && !file.gone { Ok(()) } else { Err("FILE_NOT_FOUND") }
+    }
+
+    /// What has a number.
+    pub fn entry(&self, seq: u64) -> Option<Entry> {
+        usize::try_from(seq).ok().and_then(|seq| self.log.get(seq.checked_sub(1)?)).copied()
+    }
+
+    /// Whether the event of a number edits a message from before another.
+    pub fn edits_older(&self, seq: u64, first: u64) -> bool {
+        let message = self.entry(seq).and_then(|entry| entry.message).map(|message| &self.messages[message]);
+        message.is_some_and(|message| message.seq != seq && message.seq < first)
+    }
+
+    /// Whether who got the event of a number as it happened got a stub, because it edits what was before them.
+    pub fn is_stub_to(&self, who: usize, seq: u64) -> bool {
+        self.stay(who, seq).is_some_and(|stay| self.edits_older(seq, stay.first))
+    }
+
+    fn stay(&self, who: usize, seq: u64) -> Option<&Stay> {
+        let heard = |stay: &&Stay| stay.who == who && stay.from <= seq && stay.to.is_none_or(|to| seq <= to);
+        self.stays.iter().find(heard)
+    }
+
     /// Whether somebody may have got the event of a number as it happened.
     pub fn may_hear(&self, who: usize, seq: u64) -> bool {
-        let heard = |stay: &&Stay| stay.from <= seq && stay.to.is_none_or(|to| seq <= to);
-        self.stays.iter().filter(|stay| stay.who == who).any(|stay| heard(&stay))
+        self.stay(who, seq).is_some()
     }
 }

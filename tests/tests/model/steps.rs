@@ -44,6 +44,12 @@ pub enum Does {
     ReadLog { after: u64 },
     OpenFeed { cursor: Option<u64> },
     Check { post: bool },
+    Upload { content: u8 },
+    ReadFile { file: usize },
+    ShareFile { file: usize, to: usize },
+    DeleteFile { file: usize },
+    ListFiles { named: Option<usize> },
+    SearchPeople { whom: usize },
 }
 
 /// A story of so many steps; the same seed tells the same one.
@@ -59,7 +65,7 @@ fn step(random: &mut StdRng) -> Step {
     // Most are members, or there would be little to take away.
     let level = *[1, 1, 1, 2, 3, 4].get(random.random_range(0..6)).unwrap_or(&1);
     let back = random.random_range(0..12);
-    let does = match random.random_range(0..100) {
+    let does = match random.random_range(0..108) {
         0..=2 => Does::Create { private: random.random(), since_joined: random.random() },
         3..=11 => Does::Join,
         12..=14 => Does::Leave,
@@ -82,7 +88,13 @@ fn step(random: &mut StdRng) -> Step {
         85..=88 => Does::Verify { from: random.random_range(1..40), length: random.random_range(0..8) },
         89..=93 => Does::ReadLog { after: random.random_range(0..40) },
         94..=97 => Does::OpenFeed { cursor: random.random_bool(0.8).then(|| random.random_range(0..40)) },
-        _ => Does::Check { post: random.random() },
+        98..=99 => Does::Check { post: random.random() },
+        100..=101 => Does::Upload { content: random.random_range(0..4) },
+        102..=103 => Does::ReadFile { file: random.random_range(0..16) },
+        104 => Does::ShareFile { file: random.random_range(0..16), to: random.random_range(0..ROOMS) },
+        105 => Does::DeleteFile { file: random.random_range(0..16) },
+        106 => Does::ListFiles { named: random.random::<bool>().then(|| random.random_range(0..16)) },
+        _ => Does::SearchPeople { whom },
     };
     Step { by, room, does }
 }

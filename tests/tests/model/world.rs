@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use prost::Message as _;
 use proto::{
+    auth::v1::{SearchUsersRequest, User},
     chat::{
         internal::v1::{
             CheckAccessRequest, FeedCursor, OpenFeedsRequest, ReadFeedRequest, RoomAction,
@@ -13,7 +14,7 @@ use proto::{
         v1::{
             self as chat, Event, RoomHistory, RoomKind, RoomPermissions, RoomRole,
             feed_service_client::FeedServiceClient, message_service_client::MessageServiceClient,
-            room_service_client::RoomServiceClient,
+            people_service_client::PeopleServiceClient, room_service_client::RoomServiceClient,
         },
     },
     edge::v1::{Cursor, ResetReason, SubscribeRequest, server_frame::Frame},
@@ -22,9 +23,9 @@ use tests::op_id;
 use tonic::{Response, Status};
 
 use super::{
-    kind_of,
+    files, kind_of,
     people::{Ears, People},
-    reference::{Refusal, Room},
+    reference::{Entry, Refusal, Room},
     steps::{Does, Step},
 };
 
@@ -55,7 +56,7 @@ fn history(since_joined: bool) -> i32 {
 }
 
 /// Both agree that it is done, or why not. What the server answered, if it is done.
-fn agree<T>(expected: Result<(), Refusal>, answer: Result<Response<T>, Status>) -> Result<Option<T>, Difference> {
+pub fn agree<T>(expected: Result<(), Refusal>, answer: Result<Response<T>, Status>) -> Result<Option<T>, Difference> {
     match (expected, answer) {
         (Ok(()), Ok(answer)) => Ok(Some(answer.into_inner())),
         (Err(why), Err(status)) if mesh::errors::reason(&status) == why => Ok(None),
@@ -65,7 +66,7 @@ fn agree<T>(expected: Result<(), Refusal>, answer: Result<Response<T>, Status>) 
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "what is compared is often made for it")]
-fn same<T: PartialEq + std::fmt::Debug>(what: &str, expected: T, found: T) -> Result<(), Difference> {
+pub fn same<T: PartialEq + std::fmt::Debug>(what: &str, expected: T, found: T) -> Result<(), Difference> {
     if expected == found { Ok(()) } else { Err(format!("{what}: expected {expected:?}, found {found:?}")) }
 }
 
@@ -83,14 +84,24 @@ impl<'p> World<'p> {
         if let Does::SeeRooms { joined_only } = does {
             return self.see_rooms(by, joined_only).await;
         }
+        if let Does::SearchPeople { whom } = does {
+            return search(self.people, &self.rooms, by, whom).await;
+        }
         if self.rooms.is_empty() {
             return Ok(());
         }
         let people = self.people;
         let count = self.rooms.len();
+        if let Does::ShareFile { file, to } = does {
+            return files::share(people, &mut self.rooms, by, (step.room % count, file), to % count).await;
+        }
         let room = &mut self.rooms[step.room % count];
         match does {
-            Does::Create { .. } | Does::SeeRooms { .. } => Ok(()),
+            Does::Create { .. } | Does::SeeRooms { .. } | Does::SearchPeople { .. } | Does::ShareFile { .. } => Ok(()),
+            Does::Upload { content } => files::upload(people, room, by, content).await,
+            Does::ReadFile { file } => files::read(people, room, by, file).await,
+            Does::DeleteFile { file } => files::delete(people, room, by, file).await,
+            Does::ListFiles { named } => files::list(people, room, by, named).await,
             Does::Join | Does::Leave | Does::Add { .. } | Does::Remove { .. } | Does::Promote { .. } => {
                 membership(people, room, by, does).await
             }
@@ -181,16 +192,39 @@ impl<'p> World<'p> {
         for room in &self.rooms {
             same("a hidden room", !room.in_it(who), hidden.contains(&room.id))?;
             let first = room.members.get(&who).map_or(u64::MAX, |member| member.first);
-            let expected = log_from(room, first.saturating_sub(1));
+            let expected = log_from(room, first.saturating_sub(1), first);
             same("a replay", expected, events.remove(&room.id).unwrap_or_default())?;
         }
         Ok(())
     }
 }
 
-/// What of a room's log comes after a number.
-fn log_from(room: &Room, after: u64) -> Vec<(u64, &'static str)> {
-    (1..).zip(&room.log).filter(|(seq, _)| *seq > after).map(|(seq, entry)| (seq, entry.kind)).collect()
+/// What of a room's log comes after a number, for somebody who reads it from another on.
+fn log_from(room: &Room, after: u64, first: u64) -> Vec<(u64, &'static str)> {
+    let kind = |(seq, entry): (u64, &Entry)| {
+        let stub = entry.kind == "edited" && room.edits_older(seq, first);
+        (seq, if stub { "redacted" } else { entry.kind })
+    };
+    (1..).zip(&room.log).filter(|(seq, _)| *seq > after).map(kind).collect()
+}
+
+/// Members of the workspace find everybody; guests find nobody, and know those whom they share a room with.
+async fn search(people: &People, rooms: &[Room], by: usize, whom: usize) -> Result<(), Difference> {
+    let request = SearchUsersRequest { query: people.username(whom).to_owned(), ..Default::default() };
+    let expected = if people.is_guest(by) { Err("ROLE_TOO_LOW") } else { Ok(()) };
+    if let Some(found) = agree(expected, people.directory(by).search_users(request).await)? {
+        return same("who was searched for", vec![people.id(whom)], ids(found.users));
+    }
+    let request = chat::GetPeopleRequest { user_ids: vec![people.id(whom)] };
+    let known = PeopleServiceClient::new(people.calls(by)).get_people(request).await;
+    let known = ids(known.map_err(|status| format!("people: {status:?}"))?.into_inner().users);
+    // They may share a room in another world.
+    let shares = by == whom || rooms.iter().any(|room| room.in_it(by) && room.in_it(whom));
+    same("whom a guest knows", true, !shares || known == [people.id(whom)])
+}
+
+fn ids(users: Vec<User>) -> Vec<String> {
+    users.into_iter().map(|user| user.id).collect()
 }
 
 async fn membership(people: &People, room: &mut Room, by: usize, does: Does) -> Result<(), Difference> {
@@ -385,7 +419,7 @@ async fn read_log(people: &People, room: &Room, by: usize, after: u64) -> Result
         let event = Event::decode(stored.event).map_err(|cause| format!("an event: {cause}"))?;
         found.push((stored.seq, kind_of(&event)));
     }
-    same("the log", log_from(room, after.max(first - 1)), found)
+    same("the log", log_from(room, after.max(first - 1), first), found)
 }
 
 async fn open_feed(people: &People, room: &Room, by: usize, cursor: Option<u64>) -> Result<(), Difference> {
@@ -430,7 +464,7 @@ async fn check(people: &People, room: &Room, by: usize, post: bool) -> Result<()
         room_id: room.id.clone(),
         action: action.into(),
         workspace_role: people.rank(by).into(),
-        file_ids: Vec::new(),
+        ..CheckAccessRequest::default()
     };
     let answer = AccessServiceClient::new(people.as_gateway()).check_access(request).await;
     let decision = answer.map_err(|status| format!("access: {status:?}"))?.into_inner();

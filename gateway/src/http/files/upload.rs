@@ -15,8 +15,8 @@ use proto::file::v1::{
 };
 use tonic::{Code, Status};
 
-use super::{super::error_with, client};
-use crate::state::State;
+use super::{super::error_with, client, client_for};
+use crate::{limits::Class, state::State};
 
 const VERSION: HeaderValue = HeaderValue::from_static("1.0.0");
 const EXTENSIONS: HeaderValue =
@@ -71,7 +71,7 @@ pub(super) async fn create(state: &State, request: Request<Incoming>) -> Result<
     check_version(&parts.headers)?;
     let create = decode_create(&parts.headers)?;
     let checksum = checksum(&parts.headers)?;
-    let (mut files, token) = client(state, &parts.headers, false).await?;
+    let (mut files, token) = client_for(state, &parts.headers, false, Some(Class::UPLOADS)).await?;
     let upload = files.create_upload(token.with(create)).await?.into_inner().upload.unwrap_or_default();
     let brings_bytes = parts.headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind == OFFSET_STREAM);
     let upload = if brings_bytes {

@@ -16,6 +16,8 @@ pub(super) struct Place {
     /// It had a beginning, even if that must be asked for again.
     begun: bool,
     mode: Mode,
+    /// The lowest number that the client may read.
+    first: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,9 +31,10 @@ enum Mode {
 }
 
 impl Place {
-    /// Whether an event is the next one of a client that is live.
-    pub(super) fn is_next(&self, seq: u64) -> bool {
-        self.mode == Mode::Live && seq == self.sent + 1
+    /// Whether an event is the next one of a client that is live, and one that it may read: not about something (0 for nothing)
+    /// from before it may read. Of such a one the log has what is left for it.
+    pub(super) fn is_next(&self, seq: u64, about: u64) -> bool {
+        self.mode == Mode::Live && seq == self.sent + 1 && (about == 0 || about >= self.first)
     }
 
     /// The event was put among the outgoing frames.
@@ -96,7 +99,8 @@ impl Places {
         if self.change(feed, |place| place.mode = Mode::Opening).is_none()
             && let Err(at) = self.find(feed)
         {
-            let new = Place { feed, sent: 0, told: 0, beat: 0, beat_before: 0, begun: false, mode: Mode::Opening };
+            let new =
+                Place { feed, sent: 0, told: 0, beat: 0, beat_before: 0, begun: false, mode: Mode::Opening, first: 1 };
             self.list.insert(at, new);
         }
     }
@@ -106,10 +110,11 @@ impl Places {
         self.reading = 0;
     }
 
-    /// Everything up to `sent` is there, and the log reached `head`.
-    pub(super) fn begin(&mut self, feed: Uuid, sent: u64, head: u64) {
+    /// Everything up to `sent` is there, and the log reached `head`; the client may read it from `first` on.
+    pub(super) fn begin(&mut self, feed: Uuid, sent: u64, head: u64, first: u64) {
         self.open(feed);
         self.change(feed, |place| {
+            place.first = first;
             place.sent = sent;
             place.beat = sent;
             place.beat_before = sent;
@@ -231,17 +236,17 @@ mod tests {
         let (mut places, feed) = (Places::default(), id());
         places.open(feed);
         assert!(!places.told(feed, 4), "the task is busy with the beginning");
-        places.begin(feed, 3, 3);
+        places.begin(feed, 3, 3, 1);
         assert_eq!(places.next_to_read(), Some((feed, 3)));
         assert!(places.page(feed, 3, 4, 4));
-        assert!(places.get(feed).unwrap().is_next(5));
+        assert!(places.get(feed).unwrap().is_next(5, 0));
         assert!(!places.reading());
     }
 
     #[test]
     fn what_never_had_a_beginning_has_no_cursor_to_go_on_from() {
         let (mut places, old, new) = (Places::default(), id(), id());
-        places.begin(old, 7, 7);
+        places.begin(old, 7, 7, 1);
         places.open(new);
         places.suspend();
         let mut cursors = places.cursors();
@@ -252,10 +257,10 @@ mod tests {
     #[test]
     fn a_hole_is_read_once_and_live_goes_on_when_it_is_closed() {
         let (mut places, feed) = (Places::default(), id());
-        places.begin(feed, 1, 1);
+        places.begin(feed, 1, 1, 1);
         assert!(places.told(feed, 3));
         assert!(!places.told(feed, 4), "the log is being read already");
-        assert!(!places.get(feed).unwrap().is_next(2), "nothing overtakes the log");
+        assert!(!places.get(feed).unwrap().is_next(2, 0), "nothing overtakes the log");
         assert!(places.page(feed, 1, 3, 3));
         assert!(places.reading(), "4 is missing");
         assert!(places.page(feed, 3, 4, 4));
@@ -263,10 +268,19 @@ mod tests {
     }
 
     #[test]
+    fn what_is_about_something_from_before_is_read_from_the_log() {
+        let (mut places, feed) = (Places::default(), id());
+        places.begin(feed, 8, 8, 5);
+        let place = places.get(feed).unwrap();
+        assert!(place.is_next(9, 0) && place.is_next(9, 5) && place.is_next(9, 8));
+        assert!(!place.is_next(9, 4) && !place.is_next(9, 1));
+    }
+
+    #[test]
     fn a_page_of_a_feed_that_began_anew_is_not_taken() {
         let (mut places, feed) = (Places::default(), id());
-        places.begin(feed, 1, 9);
-        places.begin(feed, 5, 9);
+        places.begin(feed, 1, 9, 1);
+        places.begin(feed, 5, 9, 1);
         assert!(!places.page(feed, 1, 9, 9));
         places.close(feed);
         assert!(!places.page(feed, 5, 9, 9) && !places.reading());
@@ -278,7 +292,7 @@ mod tests {
         let mut feeds = [id(), id(), id()];
         feeds.sort_unstable();
         for feed in feeds {
-            places.begin(feed, 0, 100);
+            places.begin(feed, 0, 100, 1);
         }
         let turns: Vec<Uuid> = (0..4).filter_map(|_| places.next_to_read()).map(|(feed, _)| feed).collect();
         assert_eq!(turns, [feeds[0], feeds[1], feeds[2], feeds[0]]);
@@ -287,7 +301,7 @@ mod tests {
     #[test]
     fn what_was_sent_long_ago_and_did_not_arrive_is_sent_again() {
         let (mut places, feed) = (Places::default(), id());
-        places.begin(feed, 0, 0);
+        places.begin(feed, 0, 0, 1);
         places.get_mut(feed).unwrap().pass(1);
         assert_eq!(places.beat(), [(feed, 1)]);
         assert!(!places.holds(feed, 0), "it may be on its way");

@@ -25,7 +25,7 @@ fn event(feed: Uuid, seq: u64, added: &[Uuid], removed: &[Uuid]) -> AttachRespon
     let change = AudienceChange { added_user_ids: texts(added), removed_user_ids: texts(removed) };
     let audience_change = (!added.is_empty() || !removed.is_empty()).then_some(change);
     let event = bytes::Bytes::from_static(b"event");
-    let item = Item::Event(FeedEvent { feed_id: feed.to_string(), seq, event, audience_change });
+    let item = Item::Event(FeedEvent { feed_id: feed.to_string(), seq, event, audience_change, about_seq: 0 });
     AttachResponse { item: Some(item) }
 }
 
@@ -37,7 +37,7 @@ fn the_audience_changes_after_the_event_that_changes_it() {
     drop(follow(&mut state, &session, vec![user]));
     state.item(event(room, 4, &[user], &[]));
     assert!(matches!(session.todo().words.make_contiguous(), [Word::Joined(joined)] if *joined == room));
-    session.begin(room, 4, 4);
+    session.begin(room, 4, 4, 1);
     state.item(event(room, 5, &[], &[]));
     state.item(event(room, 6, &[], &[user]));
     state.item(event(room, 7, &[], &[]));
@@ -149,7 +149,7 @@ fn a_client_that_takes_nothing_is_ended_and_what_waits_is_given_back() {
     let (session, other) = (client(&mut state, 1, user), client(&mut state, 2, user));
     for session in [&session, &other] {
         drop(follow(&mut state, session, vec![room]));
-        session.begin(room, 0, 0);
+        session.begin(room, 0, 0, 1);
     }
     state.item(event(room, 1, &[], &[]));
     (1..=STUCK).for_each(|now| {
@@ -198,14 +198,14 @@ fn nothing_passing_reaches_who_is_not_known_to_be_in_the_room() {
         session.open(&[room]);
         state.order(Order::Look { session: session.clone(), rooms: vec![room] });
     }
-    member.begin(room, 0, 0);
+    member.begin(room, 0, 0, 1);
     let ephemeral = FeedEphemeral { feed_id: room.to_string(), ephemeral: bytes::Bytes::from_static(b"typing") };
     state.item(AttachResponse { item: Some(Item::Ephemeral(ephemeral)) });
     let presence = FeedPresence { feed_id: room.to_string(), ephemeral: bytes::Bytes::from_static(b"presence") };
     state.item(AttachResponse { item: Some(Item::Presence(presence)) });
     assert_eq!((member.take_frames().len(), stranger.take_frames().len()), (2, 0));
     // Once it is known, the newest digest is made up for.
-    stranger.begin(room, 0, 0);
+    stranger.begin(room, 0, 0, 1);
     state.tick(1);
     assert_eq!((member.take_frames().len(), stranger.take_frames().len()), (0, 1));
 }
@@ -228,7 +228,7 @@ fn looking_ends_with_membership_and_begins_again_with_it() {
     drop(follow(&mut state, &session, vec![user]));
     state.item(event(room, 1, &[user], &[]));
     assert_eq!(asks(&mut state), [(1, 0)]);
-    session.begin(room, 1, 1);
+    session.begin(room, 1, 1, 1);
     state.item(event(room, 2, &[], &[user]));
     let presence = FeedPresence { feed_id: room.to_string(), ephemeral: bytes::Bytes::from_static(b"presence") };
     state.item(AttachResponse { item: Some(Item::Presence(presence.clone())) });
@@ -236,7 +236,7 @@ fn looking_ends_with_membership_and_begins_again_with_it() {
     state.tick(1);
     assert_eq!(asks(&mut state), [(0, 1)]);
     state.item(event(room, 3, &[user], &[]));
-    session.begin(room, 3, 3);
+    session.begin(room, 3, 3, 1);
     state.item(AttachResponse { item: Some(Item::Presence(presence)) });
     assert_eq!((asks(&mut state), session.take_frames().len()), (vec![(1, 0)], 1));
 }
@@ -247,7 +247,7 @@ fn what_was_committed_while_a_feed_was_given_up_and_taken_again_is_read_from_the
     let (user, room) = (mesh::ids::new_id(), mesh::ids::new_id());
     let session = client(&mut state, 1, user);
     drop(follow(&mut state, &session, vec![room]));
-    session.begin(room, 3, 3);
+    session.begin(room, 3, 3, 1);
     let head = |seq| AttachResponse { item: Some(Item::Head(FeedHead { feed_id: room.to_string(), seq })) };
     state.item(head(3));
     assert!(session.todo().read.is_none(), "it has everything");

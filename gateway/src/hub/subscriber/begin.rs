@@ -109,13 +109,13 @@ impl Subscriber {
             match &start.start {
                 Some(Start::Snapshot(bytes)) => {
                     self.session.send(frame::snapshot(bytes));
-                    self.session.begin(feed, start.head, start.head);
+                    self.session.begin(feed, start.head, start.head, start.first_visible_seq);
                 }
                 Some(Start::ReplayAfter(seq)) => {
                     if start.head > *seq {
                         self.catching_up.insert(feed, start.head);
                     }
-                    self.session.begin(feed, *seq, start.head);
+                    self.session.begin(feed, *seq, start.head, start.first_visible_seq);
                 }
                 // A snapshot follows, unless there is no such feed.
                 Some(Start::Reset(reason)) => {

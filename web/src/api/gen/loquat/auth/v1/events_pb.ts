@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file loquat/auth/v1/events.proto.
  */
 export const file_loquat_auth_v1_events: GenFile = /*@__PURE__*/
-  fileDesc("Chtsb3F1YXQvYXV0aC92MS9ldmVudHMucHJvdG8SDmxvcXVhdC5hdXRoLnYxIlwKDlVzZXJSZWdpc3RlcmVkEiIKBHVzZXIYASABKAsyFC5sb3F1YXQuYXV0aC52MS5Vc2VyEiYKAmF0GAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJbCgxTZXNzaW9uRW5kZWQSEgoKc2Vzc2lvbl9pZBgBIAEoCRIPCgd1c2VyX2lkGAIgASgJEiYKAmF0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCIxCgtJbnZpdGVkUm9vbRIPCgdyb29tX2lkGAEgASgJEhEKCXJvb21fcm9sZRgCIAEoDSKGAgoOSW52aXRlQWNjZXB0ZWQSEQoJaW52aXRlX2lkGAEgASgJEhIKCmludml0ZWRfYnkYAiABKAkSNgoPaW52aXRlZF9ieV9yb2xlGAMgASgOMh0ubG9xdWF0LmF1dGgudjEuV29ya3NwYWNlUm9sZRIPCgd1c2VyX2lkGAQgASgJEjAKCXVzZXJfcm9sZRgFIAEoDjIdLmxvcXVhdC5hdXRoLnYxLldvcmtzcGFjZVJvbGUSKgoFcm9vbXMYBiADKAsyGy5sb3F1YXQuYXV0aC52MS5JbnZpdGVkUm9vbRImCgJhdBgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiWQoLVXNlckNoYW5nZWQSIgoEdXNlchgBIAEoCzIULmxvcXVhdC5hdXRoLnYxLlVzZXISJgoCYXQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wYgZwcm90bzM", [file_google_protobuf_timestamp, file_loquat_auth_v1_user]);
+  fileDesc("Chtsb3F1YXQvYXV0aC92MS9ldmVudHMucHJvdG8SDmxvcXVhdC5hdXRoLnYxIlwKDlVzZXJSZWdpc3RlcmVkEiIKBHVzZXIYASABKAsyFC5sb3F1YXQuYXV0aC52MS5Vc2VyEiYKAmF0GAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJbCgxTZXNzaW9uRW5kZWQSEgoKc2Vzc2lvbl9pZBgBIAEoCRIPCgd1c2VyX2lkGAIgASgJEiYKAmF0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCIxCgtJbnZpdGVkUm9vbRIPCgdyb29tX2lkGAEgASgJEhEKCXJvb21fcm9sZRgCIAEoDSKGAgoOSW52aXRlQWNjZXB0ZWQSEQoJaW52aXRlX2lkGAEgASgJEhIKCmludml0ZWRfYnkYAiABKAkSNgoPaW52aXRlZF9ieV9yb2xlGAMgASgOMh0ubG9xdWF0LmF1dGgudjEuV29ya3NwYWNlUm9sZRIPCgd1c2VyX2lkGAQgASgJEjAKCXVzZXJfcm9sZRgFIAEoDjIdLmxvcXVhdC5hdXRoLnYxLldvcmtzcGFjZVJvbGUSKgoFcm9vbXMYBiADKAsyGy5sb3F1YXQuYXV0aC52MS5JbnZpdGVkUm9vbRImCgJhdBgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiWQoLVXNlckNoYW5nZWQSIgoEdXNlchgBIAEoCzIULmxvcXVhdC5hdXRoLnYxLlVzZXISJgoCYXQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIkMKDUF2YXRhckNoYW5nZWQSDwoHdXNlcl9pZBgBIAEoCRIPCgdmaWxlX2lkGAIgASgJEhAKCHJldmlzaW9uGAMgASgEYgZwcm90bzM", [file_google_protobuf_timestamp, file_loquat_auth_v1_user]);
 
 /**
  * An account was made. Sent between services on the bus.
@@ -197,4 +197,40 @@ export type UserChanged = Message<"loquat.auth.v1.UserChanged"> & {
  */
 export const UserChangedSchema: GenMessage<UserChanged> = /*@__PURE__*/
   messageDesc(file_loquat_auth_v1_events, 4);
+
+/**
+ * Somebody chose a picture of themselves, or took it away. Sent between services on the bus: file-svc lets whoever may see that person
+ * see the picture.
+ *
+ * @generated from message loquat.auth.v1.AvatarChanged
+ */
+export type AvatarChanged = Message<"loquat.auth.v1.AvatarChanged"> & {
+  /**
+   * Who.
+   *
+   * @generated from field: string user_id = 1;
+   */
+  userId: string;
+
+  /**
+   * The picture's id in file-svc; empty for none.
+   *
+   * @generated from field: string file_id = 2;
+   */
+  fileId: string;
+
+  /**
+   * How often the person has changed it: what has a lower number than one that is known is late, and of no use.
+   *
+   * @generated from field: uint64 revision = 3;
+   */
+  revision: bigint;
+};
+
+/**
+ * Describes the message loquat.auth.v1.AvatarChanged.
+ * Use `create(AvatarChangedSchema)` to create a new message.
+ */
+export const AvatarChangedSchema: GenMessage<AvatarChanged> = /*@__PURE__*/
+  messageDesc(file_loquat_auth_v1_events, 5);
 

@@ -84,7 +84,8 @@ export type User = Message<"loquat.auth.v1.User"> & {
   about: string;
 
   /**
-   * The picture's id in file-svc, or empty. Who may not read that file sees no picture.
+   * The picture's id in file-svc, or empty. A picture that the person uploaded is shown to whoever may see the person, wherever it was
+   * uploaded; what is no picture, or somebody else's, only to those who may read that file.
    *
    * @generated from field: string avatar_file_id = 10;
    */

@@ -576,7 +576,8 @@ export const ReadSchema: GenMessage<Read> = /*@__PURE__*/
   messageDesc(file_loquat_chat_v1_event, 15);
 
 /**
- * Stands where an event's content was taken away by deletion or retention.
+ * Stands where an event's content was taken away by deletion or retention, and for those who read a room only from a number on in
+ * place of an edit of a message from before it.
  *
  * @generated from message loquat.chat.v1.Redacted
  */
