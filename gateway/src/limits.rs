@@ -63,23 +63,23 @@ impl Class {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LimitsConfig {
-    /// Calls of one account in a second, over every transport. Default 500.
+    /// Calls of one account in a second, over every transport. Default 10,000.
     pub calls_per_account: u32,
-    /// Calls from one IPv4 address or IPv6 /64 network in a second. Loopback is not counted. Default 2,000.
+    /// Calls from one IPv4 address or IPv6 /64 network in a second. Loopback is not counted. Default 20,000.
     pub calls_per_address: u32,
-    /// Calls that one gateway takes in a second. Default 20,000.
+    /// Calls that one gateway takes in a second. Default 100,000.
     pub calls_altogether: u32,
     /// For how many seconds' worth of these, and of `sends_per_account`, may come at once. Default 20.
     pub burst_seconds: NonZeroU32,
-    /// Messages that one account sends in a second. Default 200.
+    /// Messages that one account sends in a second. Default 5,000.
     pub sends_per_account: u32,
-    /// Searches of one account in a minute, for people and for files. Default 1,200.
+    /// Searches of one account in a minute, for people and for files. Default 6,000.
     pub searches_per_account: u32,
-    /// Uploads that one account begins in a minute. Default 1,200.
+    /// Uploads that one account begins in a minute. Default 6,000.
     pub uploads_per_account: u32,
-    /// Rooms that one account makes in a minute. Default 300.
+    /// Rooms that one account makes in a minute. Default 3,000.
     pub rooms_per_account: u32,
-    /// Invitations that one account makes in a minute. Default 300.
+    /// Invitations that one account makes in a minute. Default 3,000.
     pub invitations_per_account: u32,
     /// Sockets and streams that one account has open. Default 1,000.
     pub sockets_per_account: u32,
@@ -93,15 +93,15 @@ pub struct LimitsConfig {
 impl Default for LimitsConfig {
     fn default() -> Self {
         Self {
-            calls_per_account: 500,
-            calls_per_address: 2000,
-            calls_altogether: 20_000,
+            calls_per_account: 10_000,
+            calls_per_address: 20_000,
+            calls_altogether: 100_000,
             burst_seconds: NonZeroU32::new(20).unwrap_or(NonZeroU32::MIN),
-            sends_per_account: 200,
-            searches_per_account: 1200,
-            uploads_per_account: 1200,
-            rooms_per_account: 300,
-            invitations_per_account: 300,
+            sends_per_account: 5_000,
+            searches_per_account: 6_000,
+            uploads_per_account: 6_000,
+            rooms_per_account: 3_000,
+            invitations_per_account: 3_000,
             sockets_per_account: 1000,
             sockets_per_address: 5000,
             sockets_altogether: 18_000,

@@ -23,14 +23,14 @@ impl ActiveModelBehavior for ActiveModel {}
 
 static INSERT: Insert<3> = Insert::new(
     "avatar",
-    ["user_id", "file_id", "revision"],
+    &["user_id", "file_id", "revision"],
     "ON CONFLICT (user_id) DO UPDATE SET file_id = excluded.file_id, revision = excluded.revision \
      WHERE avatar.revision < excluded.revision",
 );
 
 /// Notes somebody's picture, unless a newer one is known.
 pub(crate) fn save(backend: DatabaseBackend, user_id: Uuid, file_id: Option<Uuid>, revision: u64) -> Vec<Statement> {
-    INSERT.statements(backend, vec![[user_id.into(), file_id.into(), signed(revision).into()]])
+    INSERT.rows([[user_id.into(), file_id.into(), signed(revision).into()]]).statements(backend)
 }
 
 /// Whether a file is somebody's picture.
