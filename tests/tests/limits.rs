@@ -164,9 +164,8 @@ async fn what_costs_more_has_limits_of_its_own() {
     socket.call::<_, proto::chat::v1::SendMessageResponse>(method, &send("one")).await.unwrap();
     let on_and_on = async {
         loop {
-            let said = alice.tries_to_say(&room, "two", &tests::op_id()).await;
-            if said.is_err() {
-                return said;
+            if let refused @ Err(_) = alice.tries_to_say(&room, "two", &tests::op_id()).await {
+                return refused;
             }
         }
     };

@@ -4,6 +4,7 @@
 //! Stories come from seeds. One that goes wrong is made as short as it can be, and told with its seed, which
 //! `LOQUAT_TEST_SEED` tells again.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+#![allow(clippy::print_stderr, reason = "how many steps were taken is what the test is asked")]
 
 mod files;
 mod people;
