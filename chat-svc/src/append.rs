@@ -44,31 +44,35 @@ struct Job {
 /// A transaction that failed as a whole: none of its changes happened, or nobody knows.
 struct Failed {
     cause: ChatError,
+    why: Why,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Why {
     /// The database does not answer.
-    away: bool,
+    Away,
+    /// The database refused, or a rule went wrong.
+    Refused,
+    /// Nothing was tried: what is remembered is not enough to go by.
+    Unproven,
+    /// Another process has moved a feed.
+    Contended,
+}
+
+impl Why {
     /// For how many transactions more is looked up before.
-    careful: u32,
+    const fn careful(self) -> u32 {
+        match self {
+            Self::Away | Self::Refused => CAREFUL,
+            Self::Contended => CONTENDED,
+            Self::Unproven => 0,
+        }
+    }
 }
 
 impl From<ChatError> for Failed {
     fn from(cause: ChatError) -> Self {
-        Self { cause, away: false, careful: CAREFUL }
-    }
-}
-
-impl Failed {
-    fn away(cause: ChatError) -> Self {
-        Self { cause, away: true, careful: CAREFUL }
-    }
-
-    /// Nothing was tried: what is remembered is not enough to go by.
-    fn unproven(cause: ChatError) -> Self {
-        Self { cause, away: false, careful: 0 }
-    }
-
-    /// Another process has moved a feed.
-    fn contended() -> Self {
-        Self { cause: ChatError::store("another process writes to these rooms"), away: false, careful: CONTENDED }
+        Self { cause, why: Why::Refused }
     }
 }
 
@@ -154,7 +158,7 @@ impl Writer {
         tracing::warn!(cause = %failed.cause, "a batch failed");
         for job in jobs {
             // A database that is away is not waited for once more by each of them.
-            if !failed.away {
+            if failed.why != Why::Away {
                 match self.transact(&[&job.command]).await {
                     Ok((mut answers, told)) => {
                         let missing = || Err(ChatError::internal("a change without an answer"));
@@ -174,13 +178,11 @@ impl Writer {
     /// a while after one of them did, and for changes that read something.
     async fn transact(&mut self, commands: &[&Command]) -> Result<(Vec<Answer>, Told), Failed> {
         if self.careful == 0 && (!self.db.is_shared() || goes_by_memory(commands)) {
-            match self.attempt(commands, false).await {
-                Err(failed) if failed.away => {
-                    self.careful = failed.careful;
-                    return Err(failed);
-                }
-                Err(failed) => self.careful = failed.careful,
-                done => return done,
+            let tried = self.attempt(commands, false).await;
+            let Err(failed) = &tried else { return tried };
+            self.careful = failed.why.careful();
+            if failed.why == Why::Away {
+                return tried;
             }
         }
         self.careful = self.careful.saturating_sub(1);
@@ -193,12 +195,16 @@ impl Writer {
             Ok(committed) => committed,
             Err(_) => {
                 db.renew().await;
-                Err(Failed::away(ChatError::store("a transaction did not end; the connections are made anew")))
+                let cause = ChatError::store("a transaction did not end; the connections are made anew");
+                Err(Failed { cause, why: Why::Away })
             }
         };
-        // What another process changed meanwhile is noticed by its number; only what may never have been true goes.
-        if committed.as_ref().is_err_and(|failed| failed.careful == CAREFUL) {
-            self.known.forget();
+        match committed.as_ref().map_err(|failed| failed.why) {
+            // What may never have been true.
+            Err(Why::Away | Why::Refused) => self.known.forget(),
+            // What else another process changed is noticed by its number.
+            Err(Why::Contended) => self.known.forget_heads(),
+            Err(Why::Unproven) | Ok(_) => {}
         }
         committed
     }
@@ -221,16 +227,18 @@ impl Writer {
         let ops = careful.then_some(ops.as_slice());
         let unproven = !careful && self.db.is_shared();
         let begun = Work::begin(&self.db, self.clock.now(), &feeds, ops, &mut self.known, &self.interest).await;
-        let mut work = begun.map_err(if unproven { Failed::unproven } else { Failed::away })?;
+        let why = if unproven { Why::Unproven } else { Why::Away };
+        let mut work = begun.map_err(|cause| Failed { cause, why })?;
         let mut answers = Vec::with_capacity(commands.len());
         for command in commands {
             answers.push(match run(&mut work, command).await {
                 // A refusal is for certain only when nobody else can have changed anything.
-                Ok(Err(cause)) | Err(cause) if unproven => return Err(Failed::unproven(cause)),
+                Ok(Err(cause)) | Err(cause) if unproven => return Err(Failed { cause, why: Why::Unproven }),
                 answer => answer?,
             });
         }
-        let told = work.finish().await?.ok_or_else(Failed::contended)?;
+        let contended = || ChatError::store("another process writes to these rooms");
+        let told = work.finish().await?.ok_or_else(|| Failed { cause: contended(), why: Why::Contended })?;
         crash::point("chat.committed");
         Ok((answers, told))
     }

@@ -14,9 +14,8 @@ use std::{
 };
 
 use bytes::Bytes;
-use proto::chat::{
-    internal::v1::{AttachResponse, AudienceChange, FeedEphemeral, FeedEvent, FeedHead, attach_response::Item},
-    v1::{MessageEdited, event::Body},
+use proto::chat::internal::v1::{
+    AttachResponse, AudienceChange, FeedEphemeral, FeedEvent, FeedHead, attach_response::Item,
 };
 use tokio::sync::mpsc;
 use uuid::Uuid;
@@ -45,14 +44,6 @@ pub(crate) struct Committed {
     pub(crate) audience: Option<AudienceChange>,
     /// The number of the posting of the message that it edits; 0 for every other event.
     pub(crate) about: u64,
-}
-
-/// The number of the posting of the message that an event edits: who reads only from a higher number on may not read it.
-pub(crate) fn about(body: Option<&Body>) -> u64 {
-    match body {
-        Some(Body::MessageEdited(MessageEdited { message: Some(message) })) => message.seq,
-        _ => 0,
-    }
 }
 
 /// Something that other processes should hear of.

@@ -34,16 +34,18 @@ pub(crate) async fn answer(
         });
     }
     // What is served from memory, and the upgrade, which counts itself, are not counted here.
-    let calls = path.starts_with("/session/") || path == "/files" || path.starts_with("/files/");
+    let (session, files) = (path.starts_with("/session/"), path == "/files" || path.starts_with("/files/"));
     let network = || state.limits.network(state.origins.address(&request));
-    if calls && let Err(refused) = state.limits.arrives(network().as_deref()) {
+    if (session || files)
+        && let Err(refused) = state.limits.arrives(network().as_deref())
+    {
         return Ok(error_response(&refused));
     }
     Ok(match path {
         "/ws" => ws::upgrade(state, request).await,
         "/healthz" => text(StatusCode::OK, "ok\n"),
-        _ if path.starts_with("/session/") => session::answer(&state, request).await,
-        _ if path == "/files" || path.starts_with("/files/") => files::answer(&state, request).await,
+        _ if session => session::answer(&state, request).await,
+        _ if files => files::answer(&state, request).await,
         _ if matches!(*request.method(), Method::GET | Method::HEAD) => assets::answer(&request),
         _ => error_response(&errors::plain(Code::NotFound, "NOT_FOUND", "There is nothing at this address.")),
     })

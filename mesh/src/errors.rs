@@ -81,16 +81,18 @@ pub fn plain(code: Code, reason: &'static str, message: impl Into<String>) -> St
 
 /// UNAVAILABLE with the advice to try again.
 pub fn unavailable(reason: &'static str, message: impl Into<String>, after: Duration) -> Status {
-    let mut details = ErrorDetails::with_error_info(reason, DOMAIN, HashMap::new());
-    details.set_retry_info(Some(after));
-    Status::with_error_details(Code::Unavailable, message, details)
+    come_back(Code::Unavailable, reason, message, after)
 }
 
 /// RESOURCE_EXHAUSTED with when to come back.
 pub fn exhausted(reason: &'static str, message: impl Into<String>, after: Duration) -> Status {
+    come_back(Code::ResourceExhausted, reason, message, after)
+}
+
+fn come_back(code: Code, reason: &'static str, message: impl Into<String>, after: Duration) -> Status {
     let mut details = ErrorDetails::with_error_info(reason, DOMAIN, HashMap::new());
     details.set_retry_info(Some(after));
-    Status::with_error_details(Code::ResourceExhausted, message, details)
+    Status::with_error_details(code, message, details)
 }
 
 /// The stable reason of a status, or its code's name when it carries none.

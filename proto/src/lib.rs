@@ -65,7 +65,8 @@ pub const PUBLIC_DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/
 
 /// Without comments, which only reflection tells.
 static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| {
-    let mut set = FileDescriptorSet::decode(ALL_DESCRIPTORS).unwrap_or_default();
+    let set = FileDescriptorSet::decode(ALL_DESCRIPTORS);
+    let mut set = set.unwrap_or_else(|cause| unreachable!("built by build.rs: {cause}"));
     set.file.iter_mut().for_each(|file| file.source_code_info = None);
     DescriptorPool::from_file_descriptor_set(set).unwrap_or_else(|cause| unreachable!("built by build.rs: {cause}"))
 });

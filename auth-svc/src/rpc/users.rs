@@ -118,7 +118,7 @@ fn chosen_picture(account: &account::Model) -> AvatarChanged {
     AvatarChanged {
         user_id: account.id.to_string(),
         file_id: account.avatar_file_id.clone(),
-        revision: u64::try_from(account.avatar_revision).unwrap_or(0),
+        revision: mesh::db::unsigned(account.avatar_revision),
     }
 }
 

@@ -19,7 +19,7 @@ use super::Known;
 use crate::{
     command::{Actor, Place},
     errors::ChatError,
-    live::{self, Committed},
+    live::Committed,
     messages,
     policy::{self, Action},
     rooms::Seen,
@@ -221,7 +221,7 @@ impl<'t> Work<'t> {
         }
         self.moved.insert(feed);
         self.changes += 1;
-        let about = live::about(Some(&body));
+        let about = store::event::about(Some(&body));
         let event = Event {
             feed_id: feed.to_string(),
             seq,

@@ -60,26 +60,21 @@ impl Work<'_> {
         let gathered = self.gathered();
         // In one order everywhere: two processes that were sent the same operations must not wait for each other.
         self.answers.sort_unstable_by_key(|answered| (answered.op.op_id, answered.op.user_id));
-        let mut moved: Vec<(Uuid, Head)> = self.moved.iter().map(|feed| (*feed, self.head(*feed))).collect();
-        moved.sort_unstable_by_key(|(feed, _)| *feed);
         let outbox = outbox::rows(&self.outbox, self.now);
         let rest = [op::save(&self.answers), store::shared_file::save(&self.shared), outbox];
         if self.believed.is_some() {
             let rows = gathered.into_iter().chain(rest).collect();
             if !self.commit_as_believed(rows).await? {
-                self.known.forget_heads();
                 return Ok(None);
             }
         } else {
+            let mut moved: Vec<(Uuid, Head)> = self.moved.iter().map(|feed| (*feed, self.head(*feed))).collect();
+            moved.sort_unstable_by_key(|(feed, _)| *feed);
             let rows = gathered.into_iter().chain([feed::save(&moved)]).chain(rest).collect();
             self.commit_everything(rows).await?;
         }
-        if self.db.is_shared() {
-            // What was locked and read is known as well, whether it moved or not.
-            self.known.learn_heads(self.heads);
-        } else {
-            self.known.learn_heads(moved);
-        }
+        // What was read is known as well, whether it moved or not.
+        self.known.learn_heads(self.heads);
         Ok(Some(Told { outbox: !self.outbox.is_empty(), events: self.events }))
     }
 

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::{Committed, Live, about};
+use super::{Committed, Live};
 use crate::store;
 
 /// Events of one page.
@@ -57,7 +57,7 @@ async fn fill(live: &Live, db: &Db, feed: Uuid) -> Result<(), DbErr> {
 /// Passes an event on that was read, with the change of audience that its content tells of, and with what it is about.
 async fn pass(live: &Live, db: &Db, mut event: Committed) -> Result<(), DbErr> {
     let body = Event::decode(event.bytes.clone()).ok().and_then(|event| event.body);
-    event.about = about(body.as_ref());
+    event.about = store::event::about(body.as_ref());
     let one = |user: &str| vec![user.to_owned()];
     event.audience = match &body {
         Some(Body::MemberJoined(joined)) => joined

@@ -5,6 +5,7 @@ use proto::{
     auth::v1::{GetUsersRequest, User},
     chat::v1::{self as v1, people_service_server::PeopleService},
 };
+use sea_orm::{ConnectionTrait, DbErr};
 use tonic::{Request, Response, Status, async_trait};
 use uuid::Uuid;
 
@@ -26,9 +27,7 @@ impl PeopleService for Rpc {
             let mut fields = Fields::default();
             let asked = fields.ids("user_ids", &request.user_ids, MOST as usize);
             fields.done()?;
-            let shared = member::sharing(self.0.db.reader(), actor.user_id, &asked).await?;
-            let seen: Vec<Uuid> =
-                asked.into_iter().filter(|user| *user == actor.user_id || shared.contains(user)).collect();
+            let seen = seen(self.0.db.reader(), actor.user_id, asked).await?;
             Ok(v1::GetPeopleResponse { users: self.accounts(&seen).await? })
         };
         answer(self.0.db.within(run).await)
@@ -60,6 +59,12 @@ impl PeopleService for Rpc {
         };
         answer(self.0.db.within(run).await)
     }
+}
+
+/// Those of some accounts whom somebody sees over the rooms that they share, and themselves.
+pub(super) async fn seen<C: ConnectionTrait>(db: &C, by: Uuid, asked: Vec<Uuid>) -> Result<Vec<Uuid>, DbErr> {
+    let shared = member::sharing(db, by, &asked).await?;
+    Ok(asked.into_iter().filter(|user| *user == by || shared.contains(user)).collect())
 }
 
 impl Rpc {

@@ -3,12 +3,11 @@
 use bytes::Bytes;
 use mesh::db::{Insert, Rows};
 use prost::Message as _;
-use proto::chat::v1::{Event, Redacted, event::Body};
+use proto::chat::v1::{Event, MessageEdited, Redacted, event::Body};
 use sea_orm::{QueryOrder as _, QuerySelect as _, Set, entity::prelude::*};
 use sha2::{Digest as _, Sha256};
 
 use super::{signed, unsigned};
-use crate::live::about;
 
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "event")]
@@ -111,6 +110,14 @@ pub(crate) async fn redact<C: ConnectionTrait>(db: &C, feed_id: Uuid, seqs: &[i6
         Entity::update(row).exec(db).await?;
     }
     Ok(())
+}
+
+/// The number of the posting of the message that an event edits: who reads only from a higher number on may not read it.
+pub(crate) fn about(body: Option<&Body>) -> u64 {
+    match body {
+        Some(Body::MessageEdited(MessageEdited { message: Some(message) })) => message.seq,
+        _ => 0,
+    }
 }
 
 /// What stands in place of an event without its content.

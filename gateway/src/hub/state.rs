@@ -109,34 +109,28 @@ impl State {
             if self.waiting.is_empty() {
                 self.make_requests();
             }
-            let Some(action) = self.waiting.pop_front() else { return true };
-            match asks.try_send(AttachRequest { action: Some(action) }) {
-                Ok(()) => {}
-                Err(TrySendError::Full(request)) => {
-                    self.waiting.extend(request.action);
-                    self.waiting.rotate_right(1);
-                    return true;
-                }
-                Err(TrySendError::Closed(_)) => return false,
+            if self.waiting.is_empty() {
+                return true;
+            }
+            match asks.try_reserve() {
+                Ok(room) => room.send(AttachRequest { action: self.waiting.pop_front() }),
+                Err(TrySendError::Full(())) => return true,
+                Err(TrySendError::Closed(())) => return false,
             }
         }
     }
 
     /// Requests from what was gathered. A feed given back and taken again must be asked for again, in this order.
     fn make_requests(&mut self) {
-        let texts = |feeds: HashSet<Uuid>| feeds.iter().map(Uuid::to_string).collect::<Vec<String>>();
-        for feeds in texts(std::mem::take(&mut self.unwanted)).chunks(FEEDS_AT_ONCE) {
-            self.waiting.push_back(Action::Drop(DropFeeds { feed_ids: feeds.to_vec() }));
-        }
-        for feeds in texts(std::mem::take(&mut self.wanted)).chunks(FEEDS_AT_ONCE) {
-            self.waiting.push_back(Action::Add(AddFeeds { feed_ids: feeds.to_vec() }));
-        }
+        let (unwanted, wanted) = (named(&mut self.unwanted), named(&mut self.wanted));
+        self.waiting.extend(unwanted.into_iter().map(|feed_ids| Action::Drop(DropFeeds { feed_ids })));
+        self.waiting.extend(wanted.into_iter().map(|feed_ids| Action::Add(AddFeeds { feed_ids })));
         self.waiting.extend(self.looking.asks(&self.users));
     }
 
     /// The stream, when requests wait for room on it.
     pub(super) fn crowded(&self) -> Option<Asks> {
-        self.asks.clone().filter(|_| !self.waiting.is_empty())
+        if self.waiting.is_empty() { None } else { self.asks.clone() }
     }
 
     /// Writes to the sockets that something was added for.
@@ -431,6 +425,12 @@ impl State {
     pub(super) fn end_all(&self) {
         self.clients.values().for_each(|client| client.session.end(End::GoingAway));
     }
+}
+
+/// Takes feeds out, as single requests name them.
+fn named(feeds: &mut HashSet<Uuid>) -> Vec<Vec<String>> {
+    let feeds: Vec<Uuid> = std::mem::take(feeds).into_iter().collect();
+    feeds.chunks(FEEDS_AT_ONCE).map(|some| some.iter().map(Uuid::to_string).collect()).collect()
 }
 
 fn count(number: usize) -> f64 {

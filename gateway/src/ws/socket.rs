@@ -32,7 +32,8 @@ use crate::{
         self, Session, Word,
         frame::{self, Frame},
     },
-    limits::{Party, Seat},
+    limits::{Class, Party, Seat},
+    methods::Known,
     state::State,
 };
 
@@ -267,12 +268,18 @@ struct Connection {
 
 impl Connection {
     async fn handle(self: &Arc<Self>, frame: Option<client_frame::Frame>) -> Option<End> {
-        if let Err((id, refused)) = self.counted(frame.as_ref()) {
+        let (id, known) = match &frame {
+            Some(client_frame::Frame::Call(call)) => (call.id, self.state.methods.of(&call.method)),
+            _ => (0, Known::default()),
+        };
+        // Everything that is asked for counts as a call, but giving one up.
+        let counts = !matches!(frame, Some(client_frame::Frame::Cancel(_)));
+        if counts && let Err(refused) = self.counted(known.class) {
             self.fail(id, refused);
             return None;
         }
         match frame {
-            Some(client_frame::Frame::Call(call)) => self.call(call),
+            Some(client_frame::Frame::Call(call)) => self.call(call, known.asks_origin),
             Some(client_frame::Frame::Cancel(cancel)) => {
                 if let Some(call) = self.calls().remove(&cancel.id) {
                     call.abort();
@@ -302,16 +309,10 @@ impl Connection {
         None
     }
 
-    /// Everything that is asked for counts as a call, but giving one up. A refusal, with the call that it is of.
-    fn counted(&self, frame: Option<&client_frame::Frame>) -> Result<(), (u64, Status)> {
-        let (id, class) = match frame {
-            Some(client_frame::Frame::Call(call)) => (call.id, self.state.methods.of(&call.method).class),
-            Some(client_frame::Frame::Cancel(_)) => return Ok(()),
-            _ => (0, None),
-        };
+    fn counted(&self, class: Option<Class>) -> Result<(), Status> {
         let limits = &self.state.limits;
-        let counted = limits.arrives(self.network.as_deref()).and_then(|()| limits.calls(&self.account, class));
-        counted.map_err(|refused| (id, refused))
+        limits.arrives(self.network.as_deref())?;
+        limits.calls(&self.account, class)
     }
 
     /// A program's token must be good for it, as with a call.
@@ -321,7 +322,7 @@ impl Connection {
     }
 
     /// Starts a call in a task of its own; its answer waits in the queue like everything else.
-    fn call(self: &Arc<Self>, call: Call) {
+    fn call(self: &Arc<Self>, call: Call, asks_origin: bool) {
         let Call { id, method, payload } = call;
         let mut calls = self.calls();
         if id == 0 || calls.contains_key(&id) {
@@ -338,7 +339,6 @@ impl Connection {
         let token = self.signed_in.token().clone();
         let task = self.state.tasks.spawn("call", async move {
             let Connection { state, origin, .. } = &*connection;
-            let asks_origin = state.methods.of(&method).asks_origin;
             let answer = calls::unary(state, &token, origin, &method, asks_origin, payload).await;
             // Only a call that nobody gave up is answered.
             if connection.calls().remove(&id).is_some() {

@@ -59,14 +59,13 @@ impl Rows {
     /// Statements that write these rows: few, and of few different texts.
     pub fn statements(self, backend: DbBackend) -> Vec<Statement> {
         let width = self.shape.columns.len();
-        let rows: Vec<()> = vec![(); self.values.len() / width];
+        let rows = self.values.len() / width;
         let mut values = self.values.into_iter();
-        let statement = |portion: &[()]| {
-            let values: Vec<Value> = values.by_ref().take(portion.len() * width).collect();
-            let sql = self.shape.text(backend, portion.len());
-            Statement { sql, values: Some(Values(values)), db_backend: backend }
+        let statement = |rows: usize| {
+            let values: Vec<Value> = values.by_ref().take(rows * width).collect();
+            Statement { sql: self.shape.text(backend, rows), values: Some(Values(values)), db_backend: backend }
         };
-        portions(&rows).map(statement).collect()
+        lengths(rows).map(statement).collect()
     }
 }
 
@@ -112,12 +111,18 @@ struct Texts {
 /// has; this way there are nine texts instead of hundreds, and the database keeps all of them prepared.
 pub fn portions<T>(list: &[T]) -> impl Iterator<Item = &[T]> {
     let mut rest = list;
-    std::iter::from_fn(move || {
-        let length = rest.len().min(PORTION);
-        let length = 1 << length.checked_ilog2()?;
+    lengths(list.len()).map(move |length| {
         let (portion, left) = rest.split_at(length);
         rest = left;
-        Some(portion)
+        portion
+    })
+}
+
+fn lengths(mut rest: usize) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let length = 1 << rest.min(PORTION).checked_ilog2()?;
+        rest -= length;
+        Some(length)
     })
 }
 

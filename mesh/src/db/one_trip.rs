@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 
 use sea_orm::{
     DbErr, RuntimeErr, Value,
+    sea_query::{Nullable, ValueType},
     sqlx::{self, AssertSqlSafe, Postgres, postgres::PgArguments, query::QueryScalar},
 };
 use uuid::Uuid;
@@ -108,29 +109,17 @@ fn bind_columns(mut query: Query<'_>, rows: Rows) -> Result<Query<'_>, DbErr> {
     }
     for column in columns {
         query = match column.first() {
-            Some(Value::Uuid(_)) => query.bind(gather(column, |value| match value {
-                Value::Uuid(id) => Ok(id),
-                other => Err(other),
-            })?),
-            Some(Value::BigInt(_)) => query.bind(gather(column, |value| match value {
-                Value::BigInt(number) => Ok(number),
-                other => Err(other),
-            })?),
-            Some(Value::Bytes(_)) => query.bind(gather(column, |value| match value {
-                Value::Bytes(bytes) => Ok(bytes),
-                other => Err(other),
-            })?),
-            _ => query.bind(gather(column, |value| match value {
-                Value::String(text) => Ok(text),
-                other => Err(other),
-            })?),
+            Some(Value::Uuid(_)) => query.bind(gather::<Uuid>(column)?),
+            Some(Value::BigInt(_)) => query.bind(gather::<i64>(column)?),
+            Some(Value::Bytes(_)) => query.bind(gather::<Vec<u8>>(column)?),
+            _ => query.bind(gather::<String>(column)?),
         };
     }
     Ok(query)
 }
 
 /// One column of one kind. Kinds that no row here has are refused, so that a new one is noticed.
-fn gather<T>(column: Vec<Value>, take: fn(Value) -> Result<Option<T>, Value>) -> Result<Vec<Option<T>>, DbErr> {
-    let odd = |value| DbErr::Type(format!("a value that cannot be in an array here: {value:?}"));
-    column.into_iter().map(|value| take(value).map_err(odd)).collect()
+fn gather<T: ValueType + Nullable>(column: Vec<Value>) -> Result<Vec<Option<T>>, DbErr> {
+    let odd = |_| DbErr::Type(format!("a value that is no {}", T::type_name()));
+    column.into_iter().map(|value| <Option<T> as ValueType>::try_from(value).map_err(odd)).collect()
 }
