@@ -84,3 +84,13 @@ pub fn pss_kib(pids: &[u32]) -> f64 {
     };
     pids.iter().map(one).sum()
 }
+
+/// A field of `/proc/PID/status` in MiB, such as `VmRSS` for what is in memory and `VmHWM` for the most that ever was.
+///
+/// # Panics
+/// When the process is gone.
+pub fn status_mib(pid: u32, name: &str) -> f64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("the process runs");
+    let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).expect("the kernel tells");
+    line.split_whitespace().next().and_then(|kib| kib.parse::<f64>().ok()).expect("a number") / 1024.0
+}

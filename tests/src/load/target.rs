@@ -22,7 +22,10 @@ pub const SERVER_CORE: u32 = 0;
 /// The core that the generator runs on.
 pub const GENERATOR_CORE: u32 = 1;
 /// Limits that the defaults of a server would reach before the machine does; printed with the results.
-pub const RAISED: [(&str, &str); 11] = [
+pub const RAISED: [(&str, &str); 14] = [
+    ("LOQUAT_AUTH__TRIES_PER_ACCOUNT", "1000000"),
+    ("LOQUAT_AUTH__TRIES_PER_ADDRESS", "1000000"),
+    ("LOQUAT_AUTH__TRIES_ALTOGETHER", "1000000"),
     ("LOQUAT_FILE__MAX_BYTES", "4294967296"),
     ("LOQUAT_GATEWAY__MAX_CONNECTIONS", "60000"),
     ("LOQUAT_GATEWAY__SIGN_ONS_PER_SECOND", "1000000"),

@@ -14,7 +14,10 @@ use proto::auth::v1::User;
 use super::{Bench, Limit, median};
 use crate::{
     Person,
-    load::target::{Kind, Target},
+    load::{
+        server::status_mib,
+        target::{Kind, Target},
+    },
 };
 
 const MIB: usize = 1024 * 1024;
@@ -68,11 +71,7 @@ async fn passes(target: &Target, rounds: usize) -> Found {
         fetches(target, &path).await;
         found.down.push(SIZE_MIB as f64 / began.elapsed().as_secs_f64());
     }
-    let peaks = target.own_pids().into_iter().map(|pid| {
-        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
-        line.split_whitespace().next().and_then(|kib| kib.parse::<f64>().ok()).unwrap_or(f64::NAN) / 1024.0
-    });
+    let peaks = target.own_pids().into_iter().map(|pid| status_mib(pid, "VmHWM"));
     found.peak = peaks.fold(0.0, f64::max);
     found
 }
