@@ -17,6 +17,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let out = PathBuf::from(std::env::var_os("OUT_DIR").ok_or("OUT_DIR is not set")?);
     fs::write(out.join("all.bin"), all.encode_to_vec())?;
+    fs::write(out.join("services.rs"), services(&all))?;
     let mut config = tonic_prost_build::Config::new();
     config.enable_type_names();
     tonic_prost_build::configure()
@@ -27,6 +28,25 @@ fn main() -> Result<(), Box<dyn Error>> {
     all.file.retain(|file| !file.package().contains(".internal."));
     fs::write(out.join("public.bin"), all.encode_to_vec())?;
     Ok(())
+}
+
+/// The table of services, as the source of a slice.
+fn services(set: &prost_types::FileDescriptorSet) -> String {
+    let mut source = String::from("&[");
+    for file in &set.file {
+        let package = file.package();
+        for service in &file.service {
+            let name = format!("{package}.{}", service.name());
+            source += &format!("Service {{ package: {package:?}, name: {name:?}, methods: &[");
+            for method in &service.method {
+                let path = format!("/{name}/{}", method.name());
+                let streams = method.client_streaming() || method.server_streaming();
+                source += &format!("Method {{ path: {path:?}, streams: {streams} }},");
+            }
+            source += "] },";
+        }
+    }
+    source + "]"
 }
 
 /// Every `.proto` below `folder`, sorted so that the build is reproducible.

@@ -80,25 +80,27 @@ fn strip(headers: &mut HeaderMap) {
     headers.remove(http::header::COOKIE);
 }
 
-/// Health and reflection of the public services.
-///
-/// # Errors
-/// When the descriptors cannot be read, which a build rules out.
-pub(crate) fn own() -> Result<(Upstream, HealthReporter), String> {
+/// The health of the public services.
+pub(crate) fn health() -> (Upstream, HealthReporter) {
     let (reporter, health) = tonic_health::server::health_reporter();
-    let builder = || {
-        tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(proto::PUBLIC_DESCRIPTORS)
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-    };
-    let failed = |cause: tonic_reflection::server::Error| format!("the descriptors: {cause}");
     let mut routes = Routes::builder();
-    // Older grpcurl speaks only v1alpha.
-    routes
-        .add_service(health)
-        .add_service(builder().build_v1().map_err(failed)?)
-        .add_service(builder().build_v1alpha().map_err(failed)?);
-    Ok((mesh::rpc::local(routes.routes()), reporter))
+    routes.add_service(health);
+    (mesh::rpc::local(routes.routes()), reporter)
+}
+
+/// Reflection of the public services.
+pub(crate) fn reflection() -> Upstream {
+    mesh::rpc::lazily(|| {
+        let builder = || {
+            tonic_reflection::server::Builder::configure()
+                .register_encoded_file_descriptor_set(proto::PUBLIC_DESCRIPTORS)
+                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        };
+        let mut routes = Routes::builder();
+        // Older grpcurl speaks only v1alpha.
+        routes.add_service(builder().build_v1()?).add_service(builder().build_v1alpha()?);
+        Ok::<_, tonic_reflection::server::Error>(routes.routes())
+    })
 }
 
 #[cfg(test)]

@@ -145,7 +145,7 @@ impl Drain {
 /// Makes the gateway ready.
 ///
 /// # Errors
-/// When the descriptors cannot be read, or a table of methods names a limit that is not there, which tests rule out.
+/// When a table of methods names a limit that is not there, which tests rule out.
 pub fn start(config: &Config, deps: Deps) -> Result<Gateway, String> {
     let Deps { upstreams, auth, chat, edge, authn, cache, methods, tasks, public_url } = deps;
     let admission = Admission::new(config.sign_ons_per_second, config.resumes_per_second);
@@ -153,17 +153,18 @@ pub fn start(config: &Config, deps: Deps) -> Result<Gateway, String> {
     let (hub, hub_task) = hub::hub(chat, admission, patience);
     let begun = CancellationToken::new();
     let drain = Drain { hub: hub.clone(), window: Duration::from_secs(config.drain_seconds), begun: begun.clone() };
-    let (own, health) = grpc::own()?;
+    let (health, reporter) = grpc::health();
     let stopping = tasks.stopping();
     let programs = Programs::new(auth.clone(), authn.clone());
     let streams = revocations::Streams { hub: hub.clone(), programs: programs.clone() };
     let revocations = revocations::watch(streams, authn.clone(), auth.clone(), stopping.clone());
     let origins = Origins::new(config.trusted_proxies.clone(), edge);
-    let health = serve_health(health, begun);
+    let reporting = serve_health(reporter, begun);
+    let reflection = grpc::reflection();
     let cookies = session::Cookies::new(&public_url, auth, authn.clone());
     let (limits, methods) = (Limits::new(&config.limits, cache), Methods::new(&methods)?);
     let settling = limits::settle(limits.clone(), stopping.clone());
-    let state = Arc::new(State { upstreams, authn, tasks, hub, cookies, programs, origins, limits, methods, own });
+    let state = Arc::new(State { upstreams, authn, tasks, hub, cookies, programs, origins, limits, methods, health, reflection });
     let grpc = grpc::service(state.clone());
     let service = tower::service_fn(move |request| http::answer(state.clone(), grpc.clone(), request));
     Ok(Gateway {
@@ -171,7 +172,7 @@ pub fn start(config: &Config, deps: Deps) -> Result<Gateway, String> {
         background: vec![
             ("hub", Box::pin(hub_task.run(stopping))),
             ("ended-sessions", Box::pin(revocations)),
-            ("health", Box::pin(health)),
+            ("health", Box::pin(reporting)),
             ("limits", Box::pin(settling)),
         ],
         drain,
@@ -180,11 +181,9 @@ pub fn start(config: &Config, deps: Deps) -> Result<Gateway, String> {
 
 /// Says that every public service is serving, and that none is once the process stops.
 async fn serve_health(reporter: HealthReporter, begun: CancellationToken) {
-    let pool = proto::descriptors();
-    let public = pool.services().filter(|service| !service.package_name().contains(".internal."));
-    let names: Vec<String> = public.map(|service| service.full_name().to_owned()).collect();
     for status in [ServingStatus::Serving, ServingStatus::NotServing] {
-        for name in names.iter().map(String::as_str).chain([""]) {
+        let public = proto::SERVICES.iter().filter(|service| !service.package.contains(".internal."));
+        for name in public.map(|service| service.name).chain([""]) {
             reporter.set_service_status(name, status).await;
         }
         if status == ServingStatus::Serving {

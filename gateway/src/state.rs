@@ -43,8 +43,9 @@ pub(crate) struct State {
     pub(crate) origins: Origins,
     pub(crate) limits: Arc<Limits>,
     pub(crate) methods: Methods,
-    /// Health, reflection: what the gateway answers itself over gRPC.
-    pub(crate) own: Upstream,
+    /// Answered by the gateway itself, as is reflection.
+    pub(crate) health: Upstream,
+    pub(crate) reflection: Upstream,
 }
 
 impl State {
@@ -70,7 +71,8 @@ impl State {
             "loquat.chat.v1" => Some(self.upstreams.chat.clone()),
             "loquat.file.v1" => Some(self.upstreams.file.clone()),
             "loquat.worker.v1" => Some(self.upstreams.worker.clone()),
-            "grpc.health.v1" | "grpc.reflection.v1" | "grpc.reflection.v1alpha" => Some(self.own.clone()),
+            "grpc.health.v1" => Some(self.health.clone()),
+            "grpc.reflection.v1" | "grpc.reflection.v1alpha" => Some(self.reflection.clone()),
             _ => None,
         }
     }

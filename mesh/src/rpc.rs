@@ -15,7 +15,7 @@ use tonic::Status;
 use tower::util::BoxCloneSyncService;
 
 pub use self::client::{Caller, caller, connect, connect_tls};
-pub use self::guard::{Guard, Method, local, protect};
+pub use self::guard::{Guard, Method, lazily, local, protect};
 pub use self::listen::{Limits, Peer, Place, serve, serve_tls};
 pub use self::tls::{AUTHORITY, DOMAIN, Tls};
 

@@ -76,16 +76,34 @@ pub fn descriptors() -> &'static DescriptorPool {
     &POOL
 }
 
+/// A service of the contracts.
+#[derive(Clone, Copy, Debug)]
+pub struct Service {
+    /// Its package, such as `loquat.chat.v1`.
+    pub package: &'static str,
+    /// Its full name, such as `loquat.chat.v1.RoomService`.
+    pub name: &'static str,
+    /// Its methods, in the order of the contract.
+    pub methods: &'static [Method],
+}
+
+/// A method of a service.
+#[derive(Clone, Copy, Debug)]
+pub struct Method {
+    /// `/package.Service/Method`.
+    pub path: &'static str,
+    /// It takes or answers a stream.
+    pub streams: bool,
+}
+
+/// Every service, internal ones included: what can be known without the descriptors, which take much memory.
+pub static SERVICES: &[Service] = include!(concat!(env!("OUT_DIR"), "/services.rs"));
+
 /// Full method paths (`/package.Service/Method`) of every service whose package satisfies `wanted`, sorted.
 pub fn method_paths(wanted: impl Fn(&str) -> bool) -> Vec<String> {
-    let mut paths: Vec<String> = POOL
-        .services()
-        .filter(|service| wanted(service.package_name()))
-        .flat_map(|service| {
-            let name = service.full_name().to_owned();
-            service.methods().map(move |method| format!("/{name}/{}", method.name())).collect::<Vec<_>>()
-        })
-        .collect();
+    let services = SERVICES.iter().filter(|service| wanted(service.package));
+    let mut paths: Vec<String> =
+        services.flat_map(|service| service.methods).map(|method| method.path.to_owned()).collect();
     paths.sort();
     paths
 }

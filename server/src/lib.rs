@@ -98,7 +98,7 @@ impl Server {
             databases: wired.databases.clone(),
             bus: wired.bus.clone(),
             stopping: draining.clone(),
-            reflection: ops::reflection().map_err(StartError::new)?,
+            reflection: ops::reflection(),
         };
         let ops = BoxCloneSyncService::new(tower::service_fn(move |request| ops.clone().answer(request)));
         spawn_listener(&tasks, "ops-listener", bound.ops, None, ops, Limits { connections: 100, streams: 100 });

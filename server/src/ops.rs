@@ -27,12 +27,15 @@ pub(crate) struct Ops {
 }
 
 /// Reflection of all services.
-pub(crate) fn reflection() -> Result<Upstream, tonic_reflection::server::Error> {
-    let builder =
-        || tonic_reflection::server::Builder::configure().register_encoded_file_descriptor_set(proto::ALL_DESCRIPTORS);
-    let mut routes = Routes::builder();
-    routes.add_service(builder().build_v1()?).add_service(builder().build_v1alpha()?);
-    Ok(mesh::rpc::local(routes.routes()))
+pub(crate) fn reflection() -> Upstream {
+    mesh::rpc::lazily(|| {
+        let builder = || {
+            tonic_reflection::server::Builder::configure().register_encoded_file_descriptor_set(proto::ALL_DESCRIPTORS)
+        };
+        let mut routes = Routes::builder();
+        routes.add_service(builder().build_v1()?).add_service(builder().build_v1alpha()?);
+        Ok::<_, tonic_reflection::server::Error>(routes.routes())
+    })
 }
 
 impl Ops {

@@ -46,11 +46,9 @@ pub(super) async fn unary(
 
 /// Whether a path names a method without streams.
 fn unary_method(path: &str) -> bool {
-    static UNARY: LazyLock<HashSet<String>> = LazyLock::new(|| {
-        let pool = proto::descriptors();
-        let methods = pool.services().flat_map(|service| service.methods().collect::<Vec<_>>());
-        let unary = methods.filter(|method| !method.is_client_streaming() && !method.is_server_streaming());
-        unary.map(|method| format!("/{}/{}", method.parent_service().full_name(), method.name())).collect()
+    static UNARY: LazyLock<HashSet<&str>> = LazyLock::new(|| {
+        let methods = proto::SERVICES.iter().flat_map(|service| service.methods);
+        methods.filter(|method| !method.streams).map(|method| method.path).collect()
     });
     UNARY.contains(path)
 }

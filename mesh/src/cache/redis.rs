@@ -14,10 +14,10 @@ use fred::{
     interfaces::{ClientLike, EventInterface as _, KeysInterface as _, LuaInterface as _, PubsubInterface as _},
     types::{
         Builder, Expiration, Message, RespVersion,
-        config::{Config, Options, ReconnectPolicy, UnresponsiveConfig},
+        config::{Config, Options, ReconnectPolicy, Server, UnresponsiveConfig},
     },
 };
-use tokio::sync::{Semaphore, SemaphorePermit, broadcast};
+use tokio::sync::{Semaphore, SemaphorePermit, broadcast, watch};
 use tokio_util::sync::CancellationToken;
 
 use self::channels::Channels;
@@ -64,8 +64,9 @@ const GAUGE: &str = "local t = redis.call('TIME') \
 pub(super) struct Redis(Arc<Inner>);
 
 struct Inner {
-    commands: Client,
-    listener: Client,
+    /// The client that there is now. One whose connection was given up is not used again: it goes on counting the commands that it
+    /// had not sent, waits for them before it sends what comes later, and so sends nothing at once any more.
+    commands: watch::Sender<Client>,
     prefix: String,
     channels: Channels,
     under_way: Semaphore,
@@ -78,24 +79,21 @@ impl Redis {
             return Err(refused());
         }
         let inner = Arc::new(Inner {
-            commands: client(url, PATIENCE).map_err(|_| refused())?,
-            // Nobody waits for its commands, and a slow server should still be listened to.
-            listener: client(url, SILENCE).map_err(|_| refused())?,
+            commands: watch::Sender::new(client(url, PATIENCE).map_err(|_| refused())?),
             prefix: format!("{PREFIX}{}", prefix(url)),
             channels: Channels::default(),
             under_way: Semaphore::new(UNDER_WAY),
         });
-        let stop = tasks.stopping();
-        // The listening task is there before the first connection, whose making it must not miss.
-        tasks.spawn("cache-listener", listen(inner.clone(), inner.listener.message_rx(), stop.clone()));
-        tasks.spawn("cache-connection", keep(inner.commands.clone(), stop.clone()));
-        tasks.spawn("cache-connection", keep(inner.listener.clone(), stop));
+        // Nobody waits for its commands, and a slow server should still be listened to.
+        let listener = client(url, SILENCE).map_err(|_| refused())?;
+        tasks.spawn("cache-connection", command(inner.clone(), tasks.stopping()));
+        tasks.spawn("cache-listener", hear(inner.clone(), listener, tasks.stopping()));
         Ok(Self(inner))
     }
 
     pub(super) async fn get(&self, key: &str) -> Result<Option<Bytes>, CacheError> {
         let _turn = self.turn()?;
-        self.0.commands.get(self.name(key)).await.map_err(away)
+        self.commands().get(self.name(key)).await.map_err(away)
     }
 
     pub(super) async fn set(&self, key: &str, bytes: Bytes, ttl: Duration) -> Result<(), CacheError> {
@@ -104,24 +102,24 @@ impl Redis {
             return self.delete(key).await;
         };
         let _turn = self.turn()?;
-        self.0.commands.set(self.name(key), bytes, Some(Expiration::PX(millis)), None, false).await.map_err(away)
+        self.commands().set(self.name(key), bytes, Some(Expiration::PX(millis)), None, false).await.map_err(away)
     }
 
     pub(super) async fn delete(&self, key: &str) -> Result<(), CacheError> {
         let _turn = self.turn()?;
-        self.0.commands.del(self.name(key)).await.map_err(away)
+        self.commands().del(self.name(key)).await.map_err(away)
     }
 
     pub(super) async fn increment(&self, key: &str, ttl: Duration) -> Result<u64, CacheError> {
         let _turn = self.turn()?;
         let (keys, arguments) = (vec![self.name(key)], vec![millis(ttl).unwrap_or(0)]);
-        self.0.commands.eval(INCREMENT, keys, arguments).await.map_err(away)
+        self.commands().eval(INCREMENT, keys, arguments).await.map_err(away)
     }
 
     pub(super) async fn pour(&self, key: &str, amount: Duration) -> Result<Duration, CacheError> {
         let _turn = self.turn()?;
         let micros = i64::try_from(amount.as_micros()).unwrap_or(i64::MAX);
-        let level: u64 = self.0.commands.eval(POUR, vec![self.name(key)], vec![micros]).await.map_err(away)?;
+        let level: u64 = self.commands().eval(POUR, vec![self.name(key)], vec![micros]).await.map_err(away)?;
         Ok(Duration::from_micros(level))
     }
 
@@ -130,12 +128,12 @@ impl Redis {
         // What is believed for less than a moment is believed for that moment, in which it is asked.
         let millis = millis(ttl).unwrap_or(1);
         let arguments = vec![member.to_owned(), count.to_string(), millis.to_string()];
-        self.0.commands.eval(GAUGE, vec![self.name(key)], arguments).await.map_err(away)
+        self.commands().eval(GAUGE, vec![self.name(key)], arguments).await.map_err(away)
     }
 
     pub(super) async fn publish(&self, channel: &str, hint: Bytes) -> Result<(), CacheError> {
         let _turn = self.turn()?;
-        self.0.commands.publish(self.name(channel), hint).await.map_err(away)
+        self.commands().publish(self.name(channel), hint).await.map_err(away)
     }
 
     pub(super) async fn subscribe(&self, channel: &str) -> broadcast::Receiver<Told> {
@@ -147,6 +145,10 @@ impl Redis {
         told
     }
 
+    fn commands(&self) -> Client {
+        self.0.commands.borrow().clone()
+    }
+
     fn name(&self, key: &str) -> String {
         format!("{}{key}", self.0.prefix)
     }
@@ -154,7 +156,7 @@ impl Redis {
     /// One of the calls under way. What the client has taken in and cannot send must not grow without end, and nobody waits
     /// while it is known that there is no connection. (The client's own `fail_fast` does not reach scripts.)
     fn turn(&self) -> Result<SemaphorePermit<'_>, CacheError> {
-        if !self.0.commands.is_connected() {
+        if !self.commands().is_connected() {
             return Err(CacheError::Away("there is no connection".into()));
         }
         self.0.under_way.try_acquire().map_err(|_| CacheError::Away("too many calls wait for it".into()))
@@ -197,24 +199,43 @@ fn away(cause: Error) -> CacheError {
     CacheError::Away(cause.to_string())
 }
 
-/// Keeps a client connected until `stop`. The client makes broken connections anew by itself; this finds those that are silent
-/// without being broken, and goes on when the client has given up.
-async fn keep(client: Client, stop: CancellationToken) {
+/// Keeps the client for commands connected, until `stop`.
+async fn command(inner: Arc<Inner>, stop: CancellationToken) {
     while !stop.is_cancelled() {
-        let mut driving = client.connect();
-        tokio::select! {
-            ended = &mut driving => {
-                let cause = ended.ok().and_then(Result::err).map(|cause| cause.to_string()).unwrap_or_default();
-                tracing::warn!(cause, "the connection to the cache ended; it is made anew");
-            }
-            () = silent(&client) => tracing::warn!("the cache is silent; the connection is made anew"),
-            () = stop.cancelled() => {}
+        let client = inner.commands.borrow().clone();
+        live(&client, &stop, std::future::pending()).await;
+        inner.commands.send_replace(client.clone_new());
+    }
+}
+
+/// Keeps a client that listens connected, until `stop`.
+async fn hear(inner: Arc<Inner>, mut client: Client, stop: CancellationToken) {
+    while !stop.is_cancelled() {
+        // Both are there before the first connection, whose making must not be missed.
+        let (messages, connected) = (client.message_rx(), client.reconnect_rx());
+        live(&client, &stop, listen(&inner, &client, messages, connected)).await;
+        inner.channels.interrupted();
+        client = client.clone_new();
+    }
+}
+
+/// The life of a client, until it gives up or is given up, or `stop`; with what is done over it meanwhile. The client makes broken
+/// connections anew by itself; this finds those that are silent without being broken.
+async fn live(client: &Client, stop: &CancellationToken, meanwhile: impl Future<Output = ()>) {
+    let mut driving = client.connect();
+    tokio::select! {
+        ended = &mut driving => {
+            let cause = ended.ok().and_then(Result::err).map(|cause| cause.to_string()).unwrap_or_default();
+            tracing::warn!(cause, "the connection to the cache ended; it is made anew");
         }
-        driving.abort();
-        tokio::select! {
-            () = tokio::time::sleep(PAUSE) => {}
-            () = stop.cancelled() => {}
-        }
+        () = silent(client) => tracing::warn!("the cache is silent; the connection is made anew"),
+        () = meanwhile => {}
+        () = stop.cancelled() => {}
+    }
+    driving.abort();
+    tokio::select! {
+        () = tokio::time::sleep(PAUSE) => {}
+        () = stop.cancelled() => {}
     }
 }
 
@@ -233,15 +254,18 @@ async fn silent(client: &Client) {
 }
 
 /// Passes on what is published, and subscribes: to new channels, and to all of them on every new connection. What was
-/// published in between is gone, and those who listen are told so.
-async fn listen(inner: Arc<Inner>, mut messages: broadcast::Receiver<Message>, stop: CancellationToken) {
-    let mut connected = inner.listener.reconnect_rx();
+/// published in between is gone, and those who listen are told so. Returns when the client is gone.
+async fn listen(
+    inner: &Inner,
+    client: &Client,
+    mut messages: broadcast::Receiver<Message>,
+    mut connected: broadcast::Receiver<Server>,
+) {
     let mut retry = tokio::time::interval(PAUSE);
     retry.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     loop {
         tokio::select! {
             biased;
-            () = stop.cancelled() => return,
             // An error says that several were made, which comes to the same.
             _ = connected.recv() => inner.channels.interrupted(),
             message = messages.recv() => {
@@ -260,7 +284,7 @@ async fn listen(inner: Arc<Inner>, mut messages: broadcast::Receiver<Message>, s
             _ = retry.tick() => {}
         }
         for channel in inner.channels.silent() {
-            match inner.listener.subscribe(channel.clone()).await {
+            match client.subscribe(channel.clone()).await {
                 Ok(()) => inner.channels.flowing(&channel),
                 Err(cause) => tracing::debug!(channel, %cause, "the cache cannot be listened to just now"),
             }

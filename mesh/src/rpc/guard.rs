@@ -172,6 +172,22 @@ pub fn local(routes: Routes) -> Upstream {
     BoxCloneSyncService::new(ServiceExt::<Request<Body>>::map_err(routes.prepare(), never))
 }
 
+/// Routes that are made when somebody first asks: for what few ask for and what takes much memory.
+pub fn lazily<E: std::fmt::Display>(make: impl Fn() -> Result<Routes, E> + Send + Sync + 'static) -> Upstream {
+    let made = Arc::new((OnceLock::new(), make));
+    BoxCloneSyncService::new(tower::service_fn(move |request: Request<Body>| {
+        let (routes, make) = &*made;
+        let routes = routes.get_or_init(|| {
+            make().map(local).map_err(|cause| {
+                tracing::error!(%cause, "a service cannot be made");
+                errors::plain(Code::Internal, "INTERNAL", "The server failed on this call.")
+            })
+        });
+        let routes: Result<Upstream, Status> = routes.clone();
+        async move { routes?.oneshot(request).await }
+    }))
+}
+
 async fn answer(inner: &Inner, request: Request<Body>) -> Response<Body> {
     let path = request.uri().path().to_owned();
     let traceparent = traceparent_of(request.headers());
