@@ -4,6 +4,7 @@
 
 mod document;
 mod film;
+mod office;
 mod picture;
 mod private;
 mod sound;
@@ -43,6 +44,16 @@ pub(crate) trait Results {
     fn cleaned(&mut self, bytes: &[u8]) -> anyhow::Result<()>;
 }
 
+/// The types of office programs that describe their documents.
+const OFFICE: [&str; 6] = [
+    "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    "application/vnd.openxmlformats-officedocument.presentationml.presentation",
+    "application/vnd.oasis.opendocument.text",
+    "application/vnd.oasis.opendocument.spreadsheet",
+    "application/vnd.oasis.opendocument.presentation",
+];
+
 /// How a kind of file is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -53,6 +64,8 @@ pub(crate) enum Kind {
     /// Matroska and WebM.
     Matroska,
     Document,
+    /// What office programs write, which are archives.
+    Office,
 }
 
 impl Kind {
@@ -63,6 +76,7 @@ impl Kind {
             "video/mp4" | "video/quicktime" | "video/x-m4v" => Self::Film,
             "video/webm" | "video/x-matroska" => Self::Matroska,
             "application/pdf" => Self::Document,
+            office if OFFICE.contains(&office) => Self::Office,
             "audio/midi" => return None,
             sound if sound.starts_with("audio/") => Self::Sound,
             _ => return None,
@@ -73,7 +87,7 @@ impl Kind {
     pub(crate) const fn most_bytes(self) -> u64 {
         match self {
             Self::Picture | Self::Document => 64 * 1024 * 1024,
-            Self::Sound | Self::Film | Self::Matroska => u64::MAX,
+            Self::Sound | Self::Film | Self::Matroska | Self::Office => u64::MAX,
         }
     }
 }
@@ -92,6 +106,7 @@ pub(crate) fn look(
         Some(Kind::Film) => film::mp4(&mut file, size),
         Some(Kind::Matroska) => film::matroska(&mut file),
         Some(Kind::Document) => document::look(&mut file),
+        Some(Kind::Office) => office::look(&mut file),
         None => Ok(Looked::default()),
     }
 }
