@@ -6,6 +6,7 @@ mod document;
 mod film;
 mod office;
 mod picture;
+mod pieces;
 mod private;
 mod sound;
 
@@ -15,6 +16,8 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
+
+use self::pieces::Pieces;
 
 /// What was found out.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -99,15 +102,18 @@ pub(crate) fn look(
     file: impl Read + Seek,
     results: &mut impl Results,
 ) -> anyhow::Result<Looked> {
+    let kind = Kind::of(content_type);
+    if kind == Some(Kind::Office) {
+        return office::look(Pieces::new(file, size));
+    }
     let mut file = BufReader::with_capacity(128 * 1024, file);
-    match Kind::of(content_type) {
+    match kind {
         Some(Kind::Picture) => picture::look(content_type, size, &mut file, results),
         Some(Kind::Sound) => sound::look(&mut file),
         Some(Kind::Film) => film::mp4(&mut file, size),
         Some(Kind::Matroska) => film::matroska(&mut file),
         Some(Kind::Document) => document::look(&mut file),
-        Some(Kind::Office) => office::look(&mut file),
-        None => Ok(Looked::default()),
+        Some(Kind::Office) | None => Ok(Looked::default()),
     }
 }
 
