@@ -58,12 +58,14 @@ async fn fill(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
     let db = manager.get_connection();
     let mut after = (uuid::Uuid::nil(), 0);
     loop {
-        let same = Expr::col("feed_id").eq(after.0).and(Expr::col("seq").gt(after.1));
+        // As a row, so that both databases go on in the log's key instead of beginning anew for each page.
+        let place = Expr::tuple([Expr::col("feed_id"), Expr::col("seq")]);
+        let after_last = place.gt(Expr::tuple([Expr::val(after.0), Expr::val(after.1)]));
         let page = Query::select()
             .columns(["feed_id", "seq", "bytes", "message_id"])
             .from("event")
             .and_where(Expr::col("message_id").is_not_null())
-            .and_where(Expr::col("feed_id").gt(after.0).or(same))
+            .and_where(after_last)
             .order_by("feed_id", Order::Asc)
             .order_by("seq", Order::Asc)
             .limit(PAGE)

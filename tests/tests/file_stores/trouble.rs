@@ -2,7 +2,10 @@
 
 use http::StatusCode;
 use mesh::{blobs::S3Config, config::Secret};
-use proto::file::v1::upload_header::Target;
+use proto::{
+    file::v1::{FileMetadata, FileState, PutMetadataRequest, upload_header::Target},
+    worker::v1::{ListQueuesRequest, job_service_client::JobServiceClient},
+};
 use tests::{
     files::{create, ready},
     servers::{Mood, S3},
@@ -57,7 +60,42 @@ async fn an_upload_outlives_its_store() {
     assert!(within("it comes down", alice.downloads(&id, "")).await.unwrap() == bytes);
 }
 
-/// The store goes away between an upload and the worker's look at it: the file waits, and is ready within seconds.
+/// The store goes away between an upload and the worker's look at it: the file waits, and is ready soon after the store is back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_waits_for_its_store() {
+    let s3 = S3::start().await;
+    let town = town_on(&s3, |_| {}).await;
+    let alice = town.registers("alice").await;
+    let room = alice.creates_room("general").await;
+    let bytes = some_bytes(MIB);
+    let nameless = create(&room, bytes.len(), None);
+    let op_id = nameless.op_id.clone();
+    alice.sends(Target::Create(nameless), 0, vec![bytes.clone()]).await.unwrap();
+    s3.becomes(Mood::Away);
+    // The second half needs no store, and makes the file.
+    let metadata = Some(FileMetadata { name: "waits.bin".into(), ..FileMetadata::default() });
+    let named = PutMetadataRequest { op_id: op_id.clone(), room_id: room.id.clone(), metadata };
+    alice.files().put_metadata(named).await.unwrap();
+    let id = alice.asks(&op_id).await.unwrap().file.unwrap().id;
+    let met = async {
+        loop {
+            let queues = JobServiceClient::new(alice.channel()).list_queues(ListQueuesRequest {}).await.unwrap();
+            let queues = queues.into_inner().queues;
+            if queues.iter().any(|queue| queue.name == "WorkerFileUploaded" && queue.failures > 0) {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    within("the worker has met it", met).await;
+    alice.says(&room, "chat goes on").await;
+    assert_eq!(alice.knows(&id).await.unwrap().state(), FileState::Processing);
+    s3.becomes(Mood::Well);
+    assert_eq!(alice.settled(&id).await.state(), FileState::Ready);
+    assert!(alice.downloads(&id, "").await.unwrap() == bytes);
+}
+
+/// Keys and regions that the store does not know.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_with_wrong_keys_says_so() {
     let s3 = S3::start().await;
