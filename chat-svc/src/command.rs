@@ -15,7 +15,7 @@ use crate::{
     invites::{self, Accepted},
     members, messages,
     policy::{Permission, Permissions},
-    reads, rooms,
+    reads, retention, rooms,
     store::op::Op,
 };
 
@@ -111,6 +111,12 @@ pub(crate) enum Action {
         room_id: Uuid,
         seq: u64,
     },
+    /// The next messages of a room are gone by retention.
+    ExpireMessages {
+        room_id: Uuid,
+        /// What holds where the room says nothing; 0 for ever.
+        workspace_days: u32,
+    },
     AcceptInvite(Accepted),
     FileReady {
         message_id: Uuid,
@@ -145,6 +151,8 @@ pub(crate) struct RoomChange {
     pub(crate) topic: Option<String>,
     pub(crate) history: Option<RoomHistory>,
     pub(crate) permissions: Vec<(Permission, RoomRole)>,
+    /// 0 for what holds in every room.
+    pub(crate) retention_days: Option<u32>,
 }
 
 /// What a sender says of an attached file.
@@ -176,6 +184,7 @@ impl Command {
             | Action::SendMessage { room_id, .. }
             | Action::EditMessage { room_id, .. }
             | Action::DeleteMessage { room_id, .. }
+            | Action::ExpireMessages { room_id, .. }
             | Action::FileRemoved { room_id, .. } => vec![*room_id],
             Action::AcceptInvite(accepted) => accepted.feeds(),
             Action::FileReady { room_id, file, .. } => {
@@ -219,6 +228,9 @@ impl Command {
             Action::DeleteMessage { room_id, message_id } => messages::delete(work, actor, *room_id, *message_id).await,
             Action::MarkRead { room_id, seq } => reads::mark_read(work, actor, *room_id, *seq).await,
             Action::MarkUnread { room_id, seq } => reads::mark_unread(work, actor, *room_id, *seq).await,
+            Action::ExpireMessages { room_id, workspace_days } => {
+                retention::expire(work, *room_id, *workspace_days).await
+            }
             Action::AcceptInvite(accepted) => invites::enter(work, actor, accepted).await,
             Action::FileReady { message_id, room_id, file_id, file } => {
                 files::ready(work, *message_id, *room_id, *file_id, file).await

@@ -172,7 +172,10 @@ impl Beginning {
 
     fn snapshot(&self, feed_id: Uuid, entered: Option<&Entered>) -> Snapshot {
         let (head, first_visible_seq, body) = match entered {
-            Some(entered) => (entered.head.seq, first_visible_of(entered), Body::Room(room_snapshot(entered))),
+            Some(entered) => {
+                let room = RoomSnapshot { user_head: self.own, ..room_snapshot(entered) };
+                (entered.head.seq, first_visible_of(entered), Body::Room(room))
+            }
             None => {
                 let room_ids = self.rooms.iter().map(|entered| entered.room.id.to_string()).collect();
                 (self.own, 1, Body::User(UserSnapshot { room_ids }))
@@ -187,9 +190,9 @@ fn first_visible_of(entered: &Entered) -> u64 {
 }
 
 fn room_snapshot(entered: &Entered) -> RoomSnapshot {
-    let mut membership = rooms::standing(&entered.member, entered.head, entered.marker);
+    let mut membership = rooms::standing(&entered.member, entered.room.expired(), entered.head, entered.marker);
     membership.member_count = u32::try_from(entered.room.member_count).unwrap_or(0);
-    RoomSnapshot { room: Some(entered.room.to_proto()), membership: Some(membership) }
+    RoomSnapshot { room: Some(entered.room.to_proto()), membership: Some(membership), ..RoomSnapshot::default() }
 }
 
 fn entry(feed_id: &str, head: u64, start: Start) -> FeedStart {

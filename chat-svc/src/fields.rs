@@ -3,6 +3,8 @@
 use mesh::fields::Fields;
 use uuid::Uuid;
 
+use crate::retention::MAX_DAYS;
+
 /// The longest text of a message, in bytes.
 pub(crate) const MAX_TEXT_BYTES: usize = 16 * 1024;
 /// The most files on one message.
@@ -38,6 +40,14 @@ pub(crate) fn topic(fields: &mut Fields, text: &str) -> String {
         fields.wrong("topic", format!("must have at most {MAX_TOPIC_CHARS} characters"));
     }
     text.trim().to_owned()
+}
+
+/// Days that messages are kept.
+pub(crate) fn retention_days(fields: &mut Fields, days: u32) -> u32 {
+    if days > MAX_DAYS {
+        fields.wrong("retention_days", format!("must be at most {MAX_DAYS}"));
+    }
+    days
 }
 
 /// A message's text. May be empty only when something else is sent.

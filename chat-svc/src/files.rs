@@ -151,6 +151,31 @@ pub(crate) async fn ready(
     Ok(Bytes::new())
 }
 
+/// Those files of a message just deleted that go with it: nothing that is left refers to them, and who uploaded them had brought
+/// them into the room with a message of their own. From now on nobody can attach them by their ids.
+pub(crate) async fn released(
+    work: &mut Work<'_>,
+    room_id: Uuid,
+    author: Uuid,
+    files: &[File],
+) -> Result<Vec<Uuid>, ChatError> {
+    if files.is_empty() {
+        return Ok(Vec::new());
+    }
+    let parsed = |file: &File| Some((Uuid::try_parse(&file.id).ok()?, Uuid::try_parse(&file.uploader_id).ok()?));
+    let uploaded: Vec<(Uuid, Uuid)> = files.iter().filter_map(parsed).collect();
+    let ids: Vec<Uuid> = uploaded.iter().map(|(id, _)| *id).collect();
+    let held = store::message_file::held(work.tx().await?, room_id, &ids).await?;
+    let brought = store::message_file::brought(work.tx().await?, room_id, &ids).await?;
+    let goes = |(id, uploader): &(Uuid, Uuid)| {
+        !held.contains(id) && (*uploader == author || brought.contains(&(*id, *uploader)))
+    };
+    let released: Vec<Uuid> = uploaded.into_iter().filter(goes).map(|(id, _)| id).collect();
+    store::file::forget(work.tx().await?, room_id, &released).await?;
+    work.wrote();
+    Ok(released)
+}
+
 /// Tells a room that a file is gone, once however often it is delivered.
 pub(crate) async fn removed(
     work: &mut Work<'_>,
@@ -163,7 +188,10 @@ pub(crate) async fn removed(
         return Ok(Bytes::new());
     }
     work.wrote();
-    if store::file::forget(work.tx().await?, room_id, file_id).await? {
+    // One that went with its message can no longer be attached, but nobody was told.
+    let announced = store::file::forget(work.tx().await?, room_id, &[file_id]).await?;
+    let appeared = store::shared_file::forget(work.tx().await?, room_id, file_id).await?;
+    if announced || appeared {
         work.append(room_id, actor_id, Body::FileRemoved(chat::FileRemoved { file_id: file_id.to_string() }), None);
     }
     Ok(Bytes::new())

@@ -17,6 +17,7 @@ mod migration;
 mod policy;
 mod presence;
 mod reads;
+mod retention;
 mod rooms;
 mod rpc;
 mod scheduled;
@@ -57,6 +58,9 @@ pub struct Config {
     pub db: DbConfig,
     /// Who looks at a room hears who is online at most once in so many seconds. Default 5.
     pub presence_seconds: NonZeroU32,
+    /// Days after which messages are deleted for good, with their files, in rooms that say nothing of it themselves; 0 (the
+    /// default) keeps them for ever.
+    pub retention_days: u32,
 }
 
 impl Default for Config {
@@ -66,6 +70,7 @@ impl Default for Config {
             url: "http://127.0.0.1:8082".into(),
             db: DbConfig::default(),
             presence_seconds: NonZeroU32::new(5).unwrap_or(NonZeroU32::MIN),
+            retention_days: 0,
         }
     }
 }
@@ -165,6 +170,8 @@ pub async fn start(config: &Config, deps: Deps) -> Result<Service, StartError> {
         background.push(("chat-fill", Box::pin(filling)));
     }
     let users = UserServiceClient::new(auth);
-    let routes = rpc::routes(rpc::Shared { db, appender, live, presence, secret, clock, users, stopping, epoch });
+    let retention_days = config.retention_days;
+    let shared = rpc::Shared { db, appender, live, presence, secret, clock, users, stopping, epoch, retention_days };
+    let routes = rpc::routes(shared);
     Ok(Service { routes, methods: METHODS, background })
 }

@@ -38,7 +38,7 @@ pub(crate) async fn join(work: &mut Work<'_>, actor: Actor, room_id: Uuid) -> Re
     let marker = read_marker::find(work.tx().await?, actor.user_id, room_id).await?;
     let membership = Membership {
         member_count: u32::try_from(count).unwrap_or(0),
-        ..rooms::standing(&member, work.head(room_id), marker)
+        ..rooms::standing(&member, seen.room.expired(), work.head(room_id), marker)
     };
     Ok(JoinRoomResponse { room: Some(room), membership: Some(membership) }.encode_to_vec().into())
 }

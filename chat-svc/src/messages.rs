@@ -49,6 +49,7 @@ pub(crate) async fn send(
         ..Message::default()
     };
     work.shares(room_id, seq, &message.files);
+    work.refers(room_id, id, &message.files);
     let posted = MessagePosted { message: Some(message.clone()) };
     work.publish(room_id, &posted)?;
     work.post(
@@ -134,19 +135,23 @@ pub(crate) async fn delete(
         let facts = [("message", message_id.to_string()), ("author", row.author_id.to_string())];
         work.audit(actor, "message.deleted", room_id, &facts);
     }
-    let message_seq = store::unsigned(row.seq);
-    // Its author's files go with it; those that others brought into the room are theirs.
-    let author = row.author_id.to_string();
-    let files = current(work.tx().await?, &row).await?.files.into_iter().filter(|file| file.uploader_id == author);
-    let file_ids = files.map(|file| file.id).collect();
-    let deleted = MessageDeleted { message_id: message_id.to_string(), message_seq, file_ids };
+    let files = current(work.tx().await?, &row).await?.files;
+    message::deleted(work.tx().await?, message_id, store::micros(work.now)).await?;
+    work.wrote();
+    let released = files::released(work, room_id, row.author_id, &files).await?;
+    let deleted = MessageDeleted {
+        message_id: message_id.to_string(),
+        message_seq: store::unsigned(row.seq),
+        file_ids: released.iter().map(Uuid::to_string).collect(),
+        author_id: row.author_id.to_string(),
+        ordinal: store::unsigned(row.ordinal),
+        created_at: Some(store::timestamp(row.created_at)),
+    };
     work.publish(room_id, &deleted)?;
     let seq = work.append(room_id, actor.user_id, Body::MessageDeleted(deleted), None);
     work.flush().await?;
     let content = message::content(work.tx().await?, &row).await?;
     store::event::redact(work.tx().await?, room_id, &content).await?;
-    message::deleted(work.tx().await?, message_id, store::micros(work.now)).await?;
-    work.wrote();
     Ok(DeleteMessageResponse { seq }.encode_to_vec().into())
 }
 

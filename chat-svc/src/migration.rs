@@ -1,5 +1,7 @@
 //! The tables of chat-svc's database.
 
+mod keeping;
+
 use mesh::db::by_bytes;
 use sea_orm_migration::{prelude::*, schema::*, sea_orm::DbBackend};
 
@@ -17,6 +19,7 @@ impl MigratorTrait for Migrator {
             mesh::audit::migration(),
             mesh::outbox::lease_migration(),
             Box::new(Scheduled),
+            Box::new(keeping::Keeping),
         ]
     }
 }

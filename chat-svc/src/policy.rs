@@ -38,6 +38,8 @@ pub(crate) enum Action {
     Edit,
     /// Say how far back those who join may read.
     SetHistory,
+    /// Say how long messages are kept.
+    SetRetention,
     /// Change what needs the first role so that it needs the second.
     Permit(RoomRole, RoomRole),
     /// Archive, or the reverse.
@@ -90,6 +92,7 @@ fn found_from_outside(action: Action, rules: Rules, rank: Rank) -> bool {
         Action::SeeMembers
         | Action::Edit
         | Action::SetHistory
+        | Action::SetRetention
         | Action::Permit(..)
         | Action::Archive
         | Action::Add(_)
@@ -110,6 +113,7 @@ fn changes_archived(action: Action, inside: bool) -> bool {
         | Action::DeleteOthers
         | Action::Edit
         | Action::SetHistory
+        | Action::SetRetention
         | Action::Permit(..)
         | Action::Add(_)
         | Action::Promote(..) => true,
@@ -126,7 +130,7 @@ fn permits(action: Action, rules: Rules, asker: Asker) -> bool {
         Action::Post => holds(Permission::Post),
         Action::DeleteOthers => holds(Permission::DeleteMessages),
         Action::Edit => holds(Permission::EditRoom),
-        Action::SetHistory | Action::Archive => mine >= admin,
+        Action::SetHistory | Action::SetRetention | Action::Archive => mine >= admin,
         Action::Add(given) => asker.rank > Rank::Guest && holds(Permission::AddMembers) && mine >= of_role(given),
         Action::Remove(theirs) => holds(Permission::RemoveMembers) && mine >= of_role(theirs),
         Action::Permit(from, to) | Action::Promote(from, to) => mine >= admin.max(of_role(from)).max(of_role(to)),

@@ -54,6 +54,7 @@ pub(crate) async fn mark_unread(
 }
 
 async fn at(work: &mut Work<'_>, room_id: Uuid, seq: u64) -> Result<Marker, ChatError> {
+    // The rows of messages that are gone by retention are still there: numbers and ordinals go together for ever.
     work.flush().await?;
     Ok(Marker { seq, ordinal: message::ordinal_at(work.tx().await?, room_id, seq).await? })
 }

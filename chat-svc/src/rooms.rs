@@ -18,7 +18,13 @@ use crate::{
     command::{Actor, NewRoom, RoomChange},
     errors::ChatError,
     policy::{self, Action, Asker, Permission},
-    store::{self, feed::Head, member, read_marker, room},
+    store::{
+        self,
+        feed::Head,
+        member,
+        read_marker::{self, Marker},
+        room,
+    },
 };
 
 /// A room as somebody sees it.
@@ -33,9 +39,10 @@ impl Seen {
         Asker { role: self.member.as_ref().map(member::Model::role), rank: actor.rank }
     }
 
-    /// The lowest number that the caller may read.
+    /// The lowest number whose message and files exist for the caller: what is gone by retention exists for nobody.
     pub(crate) fn first_visible(&self) -> u64 {
-        self.member.as_ref().map_or(u64::MAX, |member| store::unsigned(member.first_visible_seq))
+        let joined = self.member.as_ref().map_or(u64::MAX, |member| store::unsigned(member.first_visible_seq));
+        joined.max(self.room.expired().seq + 1)
     }
 }
 
@@ -67,6 +74,9 @@ pub(crate) async fn create(work: &mut Work<'_>, actor: Actor, new: &NewRoom) -> 
         member_count: 0,
         permissions: new.permissions.bits(),
         archived_at: 0,
+        retention_days: 0,
+        expired_seq: 0,
+        expired_ordinal: 0,
     };
     let room = row.to_proto();
     room::insert(work.tx().await?, row).await?;
@@ -78,7 +88,7 @@ pub(crate) async fn create(work: &mut Work<'_>, actor: Actor, new: &NewRoom) -> 
     work.audit(actor, "room.created", new.id, &[("name", new.name.clone()), ("kind", kind.into())]);
     let member = enter(work, actor, &room, actor.user_id, RoomRole::Owner, 1).await?;
     let membership =
-        Membership { member_count: 1, ..standing(&member, work.head(new.id), read_marker::Marker::default()) };
+        Membership { member_count: 1, ..standing(&member, Marker::default(), work.head(new.id), Marker::default()) };
     Ok(CreateRoomResponse { room: Some(room), membership: Some(membership) }.encode_to_vec().into())
 }
 
@@ -138,6 +148,9 @@ pub(crate) async fn update(
     if let Some(history) = change.history {
         room.history = history as i32;
     }
+    if let Some(days) = change.retention_days {
+        room.retention_days = i32::try_from(days).unwrap_or(i32::MAX);
+    }
     for (permission, role) in &change.permissions {
         room.permissions = room.permissions().with(*permission, *role).bits();
     }
@@ -156,6 +169,7 @@ fn wanted(room: &room::Model, change: &RoomChange) -> Vec<Action> {
     };
     let mut actions: Vec<Action> = change.permissions.iter().map(permit).collect();
     actions.extend(change.history.map(|_| Action::SetHistory));
+    actions.extend(change.retention_days.map(|_| Action::SetRetention));
     if change.name.is_some() || change.topic.is_some() || actions.is_empty() {
         actions.push(Action::Edit);
     }
@@ -168,6 +182,7 @@ fn facts(change: &RoomChange) -> Vec<(&'static str, String)> {
     facts.extend(change.name.clone().map(|name| ("name", name)));
     facts.extend(change.topic.clone().map(|topic| ("topic", topic)));
     facts.extend(change.history.map(|history| ("history", history.as_str_name().into())));
+    facts.extend(change.retention_days.map(|days| ("retention_days", days.to_string())));
     facts.extend(change.permissions.iter().map(|(what, role)| (what.name(), role.as_str_name().into())));
     facts
 }
@@ -251,27 +266,31 @@ pub(crate) async fn standings<C: ConnectionTrait>(
     let ids: Vec<Uuid> = members.iter().map(|member| member.room_id).collect();
     let heads = store::feed::heads(db, &ids).await?;
     let markers = read_marker::of_user(db, user_id).await?;
-    let count = |id: Uuid| rooms.iter().find(|room| room.id == id).map_or(0, |room| room.member_count);
+    let room = |id: Uuid| rooms.iter().find(|room| room.id == id);
+    let expired = |id: Uuid| room(id).map(room::Model::expired).unwrap_or_default();
+    let count = |id: Uuid| room(id).map_or(0, |room| room.member_count);
     let one = |member: &member::Model| {
         let head = heads.get(&member.room_id).copied().unwrap_or_default();
         let marker = markers.get(&member.room_id).copied().unwrap_or_default();
         let member_count = u32::try_from(count(member.room_id)).unwrap_or(0);
-        Membership { member_count, ..standing(member, head, marker) }
+        Membership { member_count, ..standing(member, expired(member.room_id), head, marker) }
     };
     Ok(members.iter().map(one).collect())
 }
 
-/// A standing without the number of members.
-pub(crate) fn standing(member: &member::Model, head: Head, marker: read_marker::Marker) -> Membership {
+/// A standing without the number of members. What is gone by retention counts as read.
+pub(crate) fn standing(member: &member::Model, expired: Marker, head: Head, marker: Marker) -> Membership {
     Membership {
         room_id: member.room_id.to_string(),
         role: member.role,
         first_visible_seq: store::unsigned(member.first_visible_seq),
         head: head.seq,
         head_ordinal: head.ordinal,
-        read_seq: marker.seq,
-        read_ordinal: marker.ordinal,
+        read_seq: marker.seq.max(expired.seq),
+        read_ordinal: marker.ordinal.max(expired.ordinal),
         member_count: 0,
+        expired_seq: expired.seq,
+        expired_ordinal: expired.ordinal,
     }
 }
 

@@ -6,6 +6,7 @@ mod feed;
 mod live_feed;
 mod messages;
 mod people;
+mod retention;
 mod rooms;
 mod scheduled;
 
@@ -25,6 +26,7 @@ use proto::{
     chat::{
         internal::v1::{
             access_service_server::AccessServiceServer, feed_service_server::FeedServiceServer as LiveFeedServer,
+            retention_service_server::RetentionServiceServer,
         },
         v1::{
             audit_service_server::AuditServiceServer, feed_service_server::FeedServiceServer,
@@ -83,6 +85,7 @@ pub const METHODS: &[Method] = &[
     Method::service("/loquat.chat.internal.v1.FeedService/OpenFeeds"),
     Method::service("/loquat.chat.internal.v1.FeedService/ReadFeed"),
     Method::service("/loquat.chat.internal.v1.AccessService/CheckAccess"),
+    Method::service("/loquat.chat.internal.v1.RetentionService/ExpireMessages"),
 ];
 
 /// What handlers share.
@@ -97,6 +100,8 @@ pub(crate) struct Shared {
     pub(crate) stopping: CancellationToken,
     /// Of the database, as it was when the process began: a restore from a backup needs a new one.
     pub(crate) epoch: String,
+    /// Days that messages are kept in rooms that say nothing of it; 0 for ever.
+    pub(crate) retention_days: u32,
 }
 
 /// The handlers of every service.
@@ -115,6 +120,7 @@ pub(crate) fn routes(shared: Shared) -> Routes {
         .add_service(PeopleServiceServer::new(rpc.clone()))
         .add_service(AuditServiceServer::new(rpc.clone()))
         .add_service(LiveFeedServer::new(rpc.clone()))
+        .add_service(RetentionServiceServer::new(rpc.clone()))
         .add_service(AccessServiceServer::new(rpc));
     routes.routes()
 }

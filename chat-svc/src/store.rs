@@ -6,6 +6,7 @@ pub(crate) mod feed;
 pub(crate) mod file;
 pub(crate) mod member;
 pub(crate) mod message;
+pub(crate) mod message_file;
 pub(crate) mod meta;
 pub(crate) mod op;
 pub(crate) mod read_marker;

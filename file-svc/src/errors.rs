@@ -164,6 +164,7 @@ impl Describe for FileError {
                 Code::ResourceExhausted
             }
             Self::RangeNotSatisfiable { .. } => Code::OutOfRange,
+            Self::BlobsUnavailable(cause) if cause.trouble() == Trouble::Full => Code::ResourceExhausted,
             Self::StoreUnavailable(_) | Self::BlobsUnavailable(_) | Self::AccessUnavailable(_) => Code::Unavailable,
             Self::Internal(_) => Code::Internal,
         }

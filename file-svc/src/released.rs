@@ -1,4 +1,4 @@
-//! Messages that are deleted let go of the files that came with them.
+//! Messages that are gone let go of the files that came with them.
 
 use mesh::{
     bus::{Delivery, HandlerError, QueueSpec},
@@ -6,14 +6,14 @@ use mesh::{
     db::Db,
     outbox::Wake,
 };
-use proto::chat::v1::MessageDeleted;
+use proto::chat::v1::{FilesReleased, MessageDeleted};
 use uuid::Uuid;
 
 use crate::{errors::FileError, life, sweep::Trash};
 
-/// The queue of deleted messages.
+/// The queue of deleted messages, and of files that went with old ones.
 pub(crate) fn queue() -> QueueSpec {
-    QueueSpec::new("FileMessageDeleted", [proto::event_kind::<MessageDeleted>()])
+    QueueSpec::new("FileMessageDeleted", [proto::event_kind::<MessageDeleted>(), proto::event_kind::<FilesReleased>()])
 }
 
 /// What the job works with. Cheap to clone.
@@ -29,9 +29,14 @@ impl Released {
     /// Handles one announcement. Files that are gone already stay gone, so a redelivery is harmless.
     pub(crate) async fn handle(self, delivery: Delivery) -> Result<(), HandlerError> {
         let poison = |cause: anyhow::Error| HandlerError::Poison(cause);
-        let deleted: MessageDeleted =
-            proto::from_json(&delivery.envelope.body).map_err(|cause| poison(cause.into()))?;
-        for id in &deleted.file_ids {
+        let envelope = &delivery.envelope;
+        let released = proto::event_kind::<FilesReleased>();
+        let ids = if envelope.kinds().any(|kind| kind == released) {
+            proto::from_json::<FilesReleased>(&envelope.body).map(|released| released.file_ids)
+        } else {
+            proto::from_json::<MessageDeleted>(&envelope.body).map(|deleted| deleted.file_ids)
+        };
+        for id in &ids.map_err(|cause| poison(cause.into()))? {
             let id = Uuid::try_parse(id).map_err(|cause| poison(cause.into()))?;
             self.release(id).await.map_err(|cause| HandlerError::Retry(cause.into()))?;
         }

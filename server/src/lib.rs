@@ -14,6 +14,7 @@ use std::{collections::BTreeMap, convert::Infallible, net::SocketAddr, time::Dur
 use http::{Request, Response};
 use hyper::body::Incoming;
 use mesh::{
+    clock::Clock,
     lifecycle::Tasks,
     rpc::{Body, Limits, Method, Tls, Upstream, serve, serve_tls},
 };
@@ -82,6 +83,14 @@ impl Server {
     /// # Errors
     /// When the configuration cannot work, a port is taken, or a database cannot be used.
     pub async fn start(config: Config, roles: &Roles) -> Result<Self, StartError> {
+        Self::start_by(Clock::system(), config, roles).await
+    }
+
+    /// The same by another clock, for tests of what takes days.
+    ///
+    /// # Errors
+    /// As for [`Server::start`].
+    pub async fn start_by(clock: Clock, config: Config, roles: &Roles) -> Result<Self, StartError> {
         let config = config.complete();
         config.check(roles).map_err(StartError::new)?;
         let bound = bind(&config, roles).await?;
@@ -91,7 +100,7 @@ impl Server {
         let ops_address = bound.ops.local_addr().map_err(StartError::new)?;
         let address = |(role, listener): &(Role, TcpListener)| Some((*role, listener.local_addr().ok()?));
         let services = bound.services.iter().filter_map(address).collect();
-        let wired = wiring::wire(&config, roles, &tasks, &bound.services).await?;
+        let wired = wiring::wire(&config, roles, &tasks, &bound.services, clock).await?;
 
         let ops = ops::Ops {
             metrics: mesh::telemetry::start_metrics(),

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use mesh::rpc::Upstream;
+use mesh::{clock::Clock, rpc::Upstream};
 use server::{
     Server,
     config::{Config, Role, Roles, all_roles},
@@ -32,6 +32,8 @@ pub struct Town {
     pub public: SocketAddr,
     /// Where its ops port listens.
     pub ops: SocketAddr,
+    /// What time it is there.
+    pub clock: Clock,
     /// Gateway first, as they are stopped.
     servers: Vec<Server>,
     config: Config,
@@ -54,6 +56,14 @@ impl Town {
     /// # Panics
     /// When it cannot start.
     pub async fn start_with(shape: Shape, change: impl FnOnce(&mut Config)) -> Self {
+        Self::start_by(Clock::system(), shape, change).await
+    }
+
+    /// Starts a server with a changed configuration, by a clock that may be moved by hand.
+    ///
+    /// # Panics
+    /// When it cannot start.
+    pub async fn start_by(clock: Clock, shape: Shape, change: impl FnOnce(&mut Config)) -> Self {
         let folder = tempfile::tempdir().expect("a folder for the server");
         let mut config = anywhere(folder.path());
         config.mesh.in_process = shape == Shape::Embedded;
@@ -65,9 +75,9 @@ impl Town {
             backends.apply(&mut config);
         }
         change(&mut config);
-        let servers = start(shape, &config).await;
+        let servers = start(&clock, shape, &config).await;
         let (public, ops) = addresses(&servers);
-        Self { shape, public, ops, servers, config, folder, _backends: backends }
+        Self { shape, public, ops, clock, servers, config, folder, _backends: backends }
     }
 
     /// Stops the server and starts it again on the same data.
@@ -76,7 +86,7 @@ impl Town {
     /// When it cannot start.
     pub async fn restarts(mut self) -> Self {
         self.stops().await;
-        self.servers = start(self.shape, &self.config).await;
+        self.servers = start(&self.clock, self.shape, &self.config).await;
         (self.public, self.ops) = addresses(&self.servers);
         self
     }
@@ -132,15 +142,15 @@ impl Town {
 }
 
 /// Starts one server with all roles, or one for each role.
-async fn start(shape: Shape, config: &Config) -> Vec<Server> {
+async fn start(clock: &Clock, shape: Shape, config: &Config) -> Vec<Server> {
     if shape != Shape::Full {
-        return vec![Server::start(config.clone(), &all_roles()).await.expect("the server starts")];
+        return vec![start_roles(clock, config, &all_roles()).await];
     }
     let mut config = config.clone();
     let mut servers = Vec::new();
     // Each is told where those are that it calls.
     for role in [Role::Auth, Role::Chat, Role::File, Role::Worker, Role::Gateway] {
-        let server = Server::start(config.clone(), &Roles::from([role])).await.expect("the server starts");
+        let server = start_roles(clock, &config, &Roles::from([role])).await;
         if let Some(address) = server.services.get(&role) {
             let url = match role {
                 Role::Auth => &mut config.auth.url,
@@ -153,6 +163,10 @@ async fn start(shape: Shape, config: &Config) -> Vec<Server> {
         servers.insert(0, server);
     }
     servers
+}
+
+async fn start_roles(clock: &Clock, config: &Config, roles: &Roles) -> Server {
+    Server::start_by(clock.clone(), config.clone(), roles).await.expect("the server starts")
 }
 
 /// The public port and its ops port.

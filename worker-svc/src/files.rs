@@ -119,7 +119,7 @@ impl FileJob {
     /// Finds out what a file is and what it says of itself.
     async fn describe(&self, work: &GetProcessingResponse) -> anyhow::Result<ProcessedFile> {
         let head = self.read(&work.blob_key, work.size.min(SNIFF_BYTES)).await?;
-        let found = infer::get(&head).map(|kind| kind.mime_type().to_owned());
+        let found = shown(&head, &work.content_type);
         let content_type = content_type(found.as_deref(), &work.content_type);
         let mut processed = ProcessedFile { content_type, ..ProcessedFile::default() };
         processed.set_preview(PreviewState::None);
@@ -178,6 +178,14 @@ fn pieces(blobs: Blobs, keys: Vec<String>) -> impl Stream<Item = Result<Bytes, B
     stream::iter(keys).then(open).try_flatten()
 }
 
+/// What the bytes show. Documents of office programs are archives whose first bytes do not always tell more than that: then it is
+/// what their sender says, if it is one of these.
+fn shown(head: &[u8], said: &str) -> Option<String> {
+    let found = infer::get(head)?.mime_type();
+    let narrower = found == "application/zip" && Kind::of(said) == Some(Kind::Office);
+    Some(if narrower { said } else { found }.to_owned())
+}
+
 /// What the bytes tell wins; without it, what the uploader said.
 fn content_type(found: Option<&str>, said: &str) -> String {
     match (found, said) {
@@ -196,6 +204,16 @@ fn content_type(found: Option<&str>, said: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_archive_may_be_a_document_and_nothing_else() {
+        let docx = "application/vnd.openxmlformats-officedocument.wordprocessingml.document";
+        let archive = b"PK\x03\x04\x14\0\0\0\0\0 some archive";
+        assert_eq!(shown(archive, docx).as_deref(), Some(docx));
+        assert_eq!(shown(archive, "image/png").as_deref(), Some("application/zip"));
+        assert_eq!(shown(b"\x89PNG\r\n\x1a\n", docx).as_deref(), Some("image/png"));
+        assert_eq!(shown(b"text", docx), None);
+    }
 
     #[test]
     fn the_bytes_say_what_a_file_is() {

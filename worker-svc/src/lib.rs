@@ -4,6 +4,7 @@
 //! Reads and writes no other service's tables.
 
 mod errors;
+mod expiry;
 mod files;
 mod jobs;
 mod look;
@@ -113,6 +114,8 @@ pub struct Deps {
     pub tasks: Tasks,
     /// file-svc, called as `service:worker`.
     pub file: Upstream,
+    /// chat-svc, called as `service:worker`.
+    pub chat: Upstream,
 }
 
 /// Why worker-svc cannot start.
@@ -133,23 +136,28 @@ pub enum StartError {
 }
 
 /// The jobs that come back.
-fn planned() -> Vec<Planned> {
+fn planned(chat: Upstream) -> Vec<Planned> {
     vec![
         Planned {
             name: "forget-handled-messages",
             plan: Plan::new("15 3 * * *"),
-            run: |db, now| Box::pin(async move { Ok(mesh::inbox::forget(&db, now - REMEMBERED).await?) }),
+            run: Box::new(|db, now| Box::pin(async move { Ok(mesh::inbox::forget(&db, now - REMEMBERED).await?) })),
         },
         Planned {
             name: "forget-deliveries",
             plan: Plan::new("30 3 * * *"),
-            run: |db, now| {
+            run: Box::new(|db, now| {
                 Box::pin(async move {
                     let tx = db.begin().await?;
                     store::delivery::forget_before(&tx, mesh::db::micros(now - REMEMBERED)).await?;
                     Ok(tx.commit().await?)
                 })
-            },
+            }),
+        },
+        Planned {
+            name: "expire-messages",
+            plan: Plan::new("*/10 * * * *"),
+            run: Box::new(move |_, _| Box::pin(expiry::run(chat.clone()))),
         },
     ]
 }
@@ -164,7 +172,7 @@ pub fn queues() -> Vec<QueueSpec> {
 /// # Errors
 /// When the database cannot be migrated or the queues cannot be declared.
 pub async fn start(config: &Config, deps: Deps) -> Result<Service, StartError> {
-    let Deps { db, bus, blobs, clock, tasks, file } = deps;
+    let Deps { db, bus, blobs, clock, tasks, file, chat } = deps;
     db.migrate::<Migrator>().await?;
     let program = match config.program.as_os_str().is_empty() {
         true => this_program().map_err(StartError::Program)?,
@@ -181,7 +189,7 @@ pub async fn start(config: &Config, deps: Deps) -> Result<Service, StartError> {
     let webhooks = Webhooks { db: db.clone(), bus: bus.clone(), clock: clock.clone(), outbound };
     bus.declare(&webhooks::requests()).await?;
     webhooks.listen().await?;
-    let schedule = Schedule::new(db, bus.clone(), clock, planned());
+    let schedule = Schedule::new(db, bus.clone(), clock, planned(chat));
     schedule.prepare().await?;
     let scheduler = schedule::queue();
     bus.declare(&scheduler).await?;

@@ -4,7 +4,9 @@
 
 mod document;
 mod film;
+mod office;
 mod picture;
+mod pieces;
 mod private;
 mod sound;
 
@@ -14,6 +16,8 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
+
+use self::pieces::Pieces;
 
 /// What was found out.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,6 +47,16 @@ pub(crate) trait Results {
     fn cleaned(&mut self, bytes: &[u8]) -> anyhow::Result<()>;
 }
 
+/// The types of office programs that describe their documents.
+const OFFICE: [&str; 6] = [
+    "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    "application/vnd.openxmlformats-officedocument.presentationml.presentation",
+    "application/vnd.oasis.opendocument.text",
+    "application/vnd.oasis.opendocument.spreadsheet",
+    "application/vnd.oasis.opendocument.presentation",
+];
+
 /// How a kind of file is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -53,6 +67,8 @@ pub(crate) enum Kind {
     /// Matroska and WebM.
     Matroska,
     Document,
+    /// What office programs write, which are archives.
+    Office,
 }
 
 impl Kind {
@@ -63,6 +79,7 @@ impl Kind {
             "video/mp4" | "video/quicktime" | "video/x-m4v" => Self::Film,
             "video/webm" | "video/x-matroska" => Self::Matroska,
             "application/pdf" => Self::Document,
+            office if OFFICE.contains(&office) => Self::Office,
             "audio/midi" => return None,
             sound if sound.starts_with("audio/") => Self::Sound,
             _ => return None,
@@ -73,7 +90,7 @@ impl Kind {
     pub(crate) const fn most_bytes(self) -> u64 {
         match self {
             Self::Picture | Self::Document => 64 * 1024 * 1024,
-            Self::Sound | Self::Film | Self::Matroska => u64::MAX,
+            Self::Sound | Self::Film | Self::Matroska | Self::Office => u64::MAX,
         }
     }
 }
@@ -85,14 +102,18 @@ pub(crate) fn look(
     file: impl Read + Seek,
     results: &mut impl Results,
 ) -> anyhow::Result<Looked> {
+    let kind = Kind::of(content_type);
+    if kind == Some(Kind::Office) {
+        return office::look(Pieces::new(file, size));
+    }
     let mut file = BufReader::with_capacity(128 * 1024, file);
-    match Kind::of(content_type) {
+    match kind {
         Some(Kind::Picture) => picture::look(content_type, size, &mut file, results),
         Some(Kind::Sound) => sound::look(&mut file),
         Some(Kind::Film) => film::mp4(&mut file, size),
         Some(Kind::Matroska) => film::matroska(&mut file),
         Some(Kind::Document) => document::look(&mut file),
-        None => Ok(Looked::default()),
+        Some(Kind::Office) | None => Ok(Looked::default()),
     }
 }
 

@@ -26,7 +26,7 @@ use crate::{
     store::{
         self,
         feed::Head,
-        member, message,
+        member, message, message_file,
         op::{self, Answered, Op},
         room,
     },
@@ -63,6 +63,8 @@ pub(crate) struct Work<'t> {
     pub(super) outbox: Vec<OutboxMessage>,
     /// Files that appear in rooms: the room, the file, and the number.
     pub(super) shared: Vec<(Uuid, Uuid, u64)>,
+    /// What new messages refer to.
+    pub(super) message_files: Vec<message_file::Model>,
     /// From where the change under way is asked for.
     pub(super) place: Place,
     /// What those did who manage rooms.
@@ -111,6 +113,7 @@ impl<'t> Work<'t> {
             answer: None,
             outbox: Vec::new(),
             shared: Vec::new(),
+            message_files: Vec::new(),
             place: Place::default(),
             audited: Vec::new(),
             changes: 0,
@@ -278,6 +281,12 @@ impl<'t> Work<'t> {
         self.shared.extend(ids.map(|file| (room, file, seq)));
     }
 
+    /// Notes which files a new message refers to.
+    pub(crate) fn refers(&mut self, room_id: Uuid, message_id: Uuid, files: &[File]) {
+        let ids = files.iter().filter_map(|file| Uuid::try_parse(&file.id).ok());
+        self.message_files.extend(ids.map(|file_id| message_file::Model { message_id, file_id, room_id }));
+    }
+
     /// Says that a rule has written something itself.
     pub(crate) fn wrote(&mut self) {
         self.changes += 1;
@@ -342,5 +351,6 @@ fn changes_room(body: &Body) -> bool {
             | Body::MemberJoined(_)
             | Body::MemberLeft(_)
             | Body::MemberRoleChanged(_)
+            | Body::MessagesExpired(_)
     )
 }

@@ -15,7 +15,7 @@ use crate::{
         self,
         event::NewEvent,
         feed::{self, Head},
-        message, op, signed,
+        message, message_file, op, signed,
     },
 };
 
@@ -40,7 +40,8 @@ impl Work<'_> {
             .collect();
         self.written = self.events.len();
         let messages = std::mem::take(&mut self.messages);
-        vec![store::event::insert(&new), message::insert(&messages)]
+        let files = std::mem::take(&mut self.message_files);
+        vec![store::event::insert(&new), message::insert(&messages), message_file::insert(&files)]
     }
 
     fn statements(&self, rows: Vec<Rows>) -> Vec<Statement> {

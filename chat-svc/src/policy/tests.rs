@@ -14,6 +14,7 @@ const TABLE: &[(Action, &str, &str)] = &[
     (Action::Leave, "??+++++ ??+", "??+++++ ??+"),
     (Action::Edit, "??---++ +++", "??---++ ??-"),
     (Action::SetHistory, "??---++ +++", "??---++ ??-"),
+    (Action::SetRetention, "??---++ +++", "??---++ ??-"),
     (Action::Permit(RoomRole::Member, RoomRole::Admin), "??---++ +++", "??---++ ??-"),
     (Action::Permit(RoomRole::Admin, RoomRole::Owner), "??----+ -+-", "??----+ ??-"),
     (Action::Permit(RoomRole::Owner, RoomRole::Member), "??----+ -+-", "??----+ ??-"),

@@ -12,7 +12,7 @@ use super::{Rpc, actor, answer, place};
 use crate::{
     command::{Action, NewRoom, RoomChange},
     errors::ChatError,
-    fields::{optional_op_id, room_name, topic},
+    fields::{optional_op_id, retention_days, room_name, topic},
     policy::{self, Permission, Permissions},
     rooms,
     store::member,
@@ -51,7 +51,8 @@ impl RoomService for Rpc {
             let topic = request.topic.as_deref().map(|text| topic(fields, text));
             let history = request.history.map(|value| history(fields, value));
             let permissions = permissions(fields, request.permissions.as_ref());
-            let change = RoomChange { name, topic, history, permissions };
+            let retention_days = request.retention_days.map(|days| retention_days(fields, days));
+            let change = RoomChange { name, topic, history, permissions, retention_days };
             (optional_op_id(fields, &request.op_id), Action::UpdateRoom { room_id, change })
         })
         .await
@@ -90,7 +91,11 @@ impl RoomService for Rpc {
             let seen = rooms::open(&tx, room_id, actor, policy::Action::See).await?;
             let members: Vec<member::Model> = seen.member.into_iter().collect();
             let standings = rooms::standings(&tx, actor.user_id, &members, std::slice::from_ref(&seen.room)).await?;
-            Ok(v1::GetRoomResponse { room: Some(seen.room.to_proto()), membership: standings.into_iter().next() })
+            Ok(v1::GetRoomResponse {
+                room: Some(seen.room.to_proto()),
+                membership: standings.into_iter().next(),
+                workspace_retention_days: self.0.retention_days,
+            })
         };
         answer(self.0.db.within(run).await)
     }

@@ -9,6 +9,7 @@ const ROWS: &str = r#"
     SELECT own.head AS own_head,
         m.room_id, m.user_id, m.role, m.joined_at, m.joined_seq, m.first_visible_seq,
         r.name, r.sort_name, r.kind, r.topic, r.history, r.created_by, r.created_at, r.member_count, r.permissions, r.archived_at,
+        r.retention_days, r.expired_seq, r.expired_ordinal,
         f.head, f.ordinal, f.changed, k.seq AS read_seq, k.ordinal AS read_ordinal
     FROM (SELECT {user} AS id) AS me
         LEFT JOIN feed AS own ON own.id = me.id
@@ -37,6 +38,9 @@ struct Row {
     member_count: Option<i32>,
     permissions: Option<i64>,
     archived_at: Option<i64>,
+    retention_days: Option<i32>,
+    expired_seq: Option<i64>,
+    expired_ordinal: Option<i64>,
     head: Option<i64>,
     ordinal: Option<i64>,
     changed: Option<i64>,
@@ -85,6 +89,9 @@ fn entered(row: Row) -> Option<Entered> {
         member_count: row.member_count?,
         permissions: row.permissions?,
         archived_at: row.archived_at?,
+        retention_days: row.retention_days?,
+        expired_seq: row.expired_seq?,
+        expired_ordinal: row.expired_ordinal?,
     };
     let head = Head { seq: number(row.head), ordinal: number(row.ordinal), changed: number(row.changed) };
     let marker = Marker { seq: number(row.read_seq), ordinal: number(row.read_ordinal) };

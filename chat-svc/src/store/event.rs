@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use mesh::db::{Insert, Rows};
 use prost::Message as _;
-use proto::chat::v1::{Event, MessageEdited, Redacted, event::Body};
-use sea_orm::{QueryOrder as _, QuerySelect as _, Set, entity::prelude::*};
+use proto::chat::v1::{Event, FileReady, MessageEdited, Redacted, event::Body};
+use sea_orm::{QueryOrder as _, QuerySelect as _, entity::prelude::*};
 use sha2::{Digest as _, Sha256};
 
 use super::{signed, unsigned};
@@ -37,6 +37,16 @@ pub(crate) struct NewEvent {
 }
 
 static INSERT: Insert<5> = Insert::new("event", &["feed_id", "seq", "bytes", "hash", "message_id"], "");
+
+/// For rows that are there.
+static REPLACE: Insert<4> = Insert::new(
+    "event",
+    &["feed_id", "seq", "bytes", "hash"],
+    "ON CONFLICT (feed_id, seq) DO UPDATE SET bytes = excluded.bytes",
+);
+
+/// How many events of a range are read at a time.
+const RANGE: u64 = 500;
 
 /// Writes events.
 pub(crate) fn insert(events: &[NewEvent]) -> Rows {
@@ -94,20 +104,48 @@ pub(crate) async fn hashes<C: ConnectionTrait>(
 
 /// Takes the content of events away: stubs with the same numbers, times and hashes remain.
 pub(crate) async fn redact<C: ConnectionTrait>(db: &C, feed_id: Uuid, seqs: &[i64]) -> Result<(), DbErr> {
-    for row in some(db, feed_id, seqs).await? {
-        let Ok(event) = Event::decode(row.bytes.as_slice()) else {
-            continue;
-        };
-        if matches!(event.body, Some(Body::Redacted(_))) {
-            continue;
+    for seqs in super::portions(seqs) {
+        let rows = some(db, feed_id, seqs).await?;
+        replace(db, rows.into_iter().filter_map(Model::stubbed)).await?;
+    }
+    Ok(())
+}
+
+/// Takes away what people said and brought with the events above one number and up to another, and tells which files they
+/// announced. Who came and went, and what the room was called, stays.
+pub(crate) async fn redact_range<C: ConnectionTrait>(
+    db: &C,
+    feed_id: Uuid,
+    after: u64,
+    to: u64,
+) -> Result<Vec<Uuid>, DbErr> {
+    let (mut after, mut announced) = (after, Vec::new());
+    while after < to {
+        let mut rows = page(db, feed_id, after, RANGE).await?;
+        let Some(last) = rows.last() else { break };
+        after = last.number();
+        rows.retain(|row| row.number() <= to);
+        for row in &rows {
+            announced.extend(file_of(&row.bytes));
         }
-        let row = ActiveModel {
-            feed_id: Set(row.feed_id),
-            seq: Set(row.seq),
-            bytes: Set(stub(event, row.hash)),
-            ..Default::default()
-        };
-        Entity::update(row).exec(db).await?;
+        replace(db, rows.into_iter().filter(Model::has_content).filter_map(Model::stubbed)).await?;
+    }
+    Ok(announced)
+}
+
+/// The file that an event announces.
+fn file_of(bytes: &[u8]) -> Option<Uuid> {
+    match Event::decode(bytes).ok()?.body? {
+        Body::FileReady(FileReady { file: Some(file) }) => Uuid::try_parse(&file.id).ok(),
+        _ => None,
+    }
+}
+
+/// Writes other bytes in place of those of some events. Their hashes stay.
+async fn replace<C: ConnectionTrait>(db: &C, rows: impl Iterator<Item = Model>) -> Result<(), DbErr> {
+    let row = |row: Model| [row.feed_id.into(), row.seq.into(), row.bytes.into(), row.hash.into()];
+    for statement in REPLACE.rows(rows.map(row)).statements(db.get_database_backend()) {
+        db.execute_raw(statement).await?;
     }
     Ok(())
 }
@@ -134,6 +172,37 @@ impl Model {
             Some(Ok(event)) if edits_older(&event) => stub(event, self.hash),
             _ => self.bytes,
         }
+    }
+
+    /// The row with a stub in place of its content; nothing when it has one already.
+    fn stubbed(mut self) -> Option<Self> {
+        let event = Event::decode(self.bytes.as_slice()).ok()?;
+        if matches!(event.body, Some(Body::Redacted(_))) {
+            return None;
+        }
+        self.bytes = stub(event, self.hash.clone());
+        Some(self)
+    }
+
+    /// Whether it holds something that somebody said or brought. What is not named here does.
+    fn has_content(&self) -> bool {
+        let body = Event::decode(self.bytes.as_slice()).ok().and_then(|event| event.body);
+        !matches!(
+            body,
+            None | Some(
+                Body::RoomCreated(_)
+                    | Body::RoomUpdated(_)
+                    | Body::RoomArchived(_)
+                    | Body::RoomUnarchived(_)
+                    | Body::MemberJoined(_)
+                    | Body::MemberLeft(_)
+                    | Body::MemberRoleChanged(_)
+                    | Body::MessageDeleted(_)
+                    | Body::MessagesExpired(_)
+                    | Body::FileRemoved(_)
+                    | Body::Redacted(_)
+            )
+        )
     }
 
     /// The number as the contracts have it.

@@ -46,7 +46,13 @@ pub(crate) async fn save<C: ConnectionTrait>(db: &C, room_id: Uuid, file_id: Uui
     Ok(())
 }
 
-/// Forgets a file, and tells whether it was known.
-pub(crate) async fn forget<C: ConnectionTrait>(db: &C, room_id: Uuid, file_id: Uuid) -> Result<bool, DbErr> {
-    Ok(Entity::delete_by_id((room_id, file_id)).exec(db).await?.rows_affected > 0)
+/// Forgets files, and tells whether any of them was known.
+pub(crate) async fn forget<C: ConnectionTrait>(db: &C, room_id: Uuid, ids: &[Uuid]) -> Result<bool, DbErr> {
+    let mut known = false;
+    for some in super::portions(ids) {
+        let these = Column::FileId.is_in(some.iter().copied());
+        let gone = Entity::delete_many().filter(Column::RoomId.eq(room_id)).filter(these).exec(db).await?;
+        known |= gone.rows_affected > 0;
+    }
+    Ok(known)
 }

@@ -150,6 +150,27 @@ pub(crate) async fn deleted<C: ConnectionTrait>(db: &C, id: Uuid, at: i64) -> Re
     Ok(())
 }
 
+/// Notes that messages are gone by retention. Their rows stay, so that ordinals and remembered answers still mean something.
+pub(crate) async fn expired<C: ConnectionTrait>(db: &C, ids: &[Uuid], at: i64) -> Result<(), DbErr> {
+    for some in super::portions(ids) {
+        let gone = ActiveModel { deleted_at: Set(at), ..Default::default() };
+        let these = Entity::update_many().set(gone).filter(Column::Id.is_in(some.iter().copied()));
+        these.filter(Column::DeletedAt.eq(0)).exec(db).await?;
+        edit::Entity::delete_many().filter(edit::Column::MessageId.is_in(some.iter().copied())).exec(db).await?;
+    }
+    Ok(())
+}
+
+/// The numbers of the events that edited some messages.
+pub(crate) async fn edits<C: ConnectionTrait>(db: &C, ids: &[Uuid]) -> Result<Vec<i64>, DbErr> {
+    let mut seqs = Vec::new();
+    for some in super::portions(ids) {
+        let rows = edit::Entity::find().filter(edit::Column::MessageId.is_in(some.iter().copied())).all(db).await?;
+        seqs.extend(rows.into_iter().map(|row| row.seq));
+    }
+    Ok(seqs)
+}
+
 /// The numbers of the events that hold content of a message.
 pub(crate) async fn content<C: ConnectionTrait>(db: &C, message: &Model) -> Result<Vec<i64>, DbErr> {
     let edits = edit::Entity::find().filter(edit::Column::MessageId.eq(message.id)).all(db).await?;

@@ -3,7 +3,7 @@
 use proto::chat::v1::{Room, RoomHistory, RoomKind};
 use sea_orm::{Condition, ExprTrait as _, QueryOrder as _, QuerySelect as _, Set, entity::prelude::*};
 
-use super::timestamp;
+use super::{read_marker::Marker, signed, timestamp, unsigned};
 use crate::policy::{Permissions, Rules};
 
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
@@ -24,6 +24,12 @@ pub(crate) struct Model {
     pub(crate) permissions: i64,
     /// Since when it is archived; 0 when it is not.
     pub(crate) archived_at: i64,
+    /// Days that messages are kept; 0 for what holds in every room.
+    pub(crate) retention_days: i32,
+    /// Messages up to this number are gone by retention.
+    pub(crate) expired_seq: i64,
+    /// The ordinal of the newest of them.
+    pub(crate) expired_ordinal: i64,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -49,6 +55,11 @@ impl Model {
         Rules { kind: self.kind(), permissions: self.permissions(), archived: self.archived_at != 0 }
     }
 
+    /// Up to where messages are gone by retention.
+    pub(crate) fn expired(&self) -> Marker {
+        Marker { seq: unsigned(self.expired_seq), ordinal: unsigned(self.expired_ordinal) }
+    }
+
     /// As the contracts have it.
     pub(crate) fn to_proto(&self) -> Room {
         Room {
@@ -61,6 +72,7 @@ impl Model {
             created_at: Some(timestamp(self.created_at)),
             permissions: Some(self.permissions().to_proto(self.kind())),
             archived_at: (self.archived_at != 0).then(|| timestamp(self.archived_at)),
+            retention_days: u32::try_from(self.retention_days).unwrap_or(0),
         }
     }
 }
@@ -106,8 +118,31 @@ pub(crate) async fn update<C: ConnectionTrait>(db: &C, room: &Model) -> Result<(
         history: Set(room.history),
         permissions: Set(room.permissions),
         archived_at: Set(room.archived_at),
+        retention_days: Set(room.retention_days),
         ..Default::default()
     };
+    Entity::update(row).exec(db).await?;
+    Ok(())
+}
+
+/// Rooms that do not keep messages for ever, by id from one on: those that say so themselves, or all of them.
+pub(crate) async fn forgetful<C: ConnectionTrait>(
+    db: &C,
+    all: bool,
+    from: Uuid,
+    rows: u64,
+) -> Result<Vec<Model>, DbErr> {
+    let mut query = Entity::find().filter(Column::Id.gte(from));
+    if !all {
+        query = query.filter(Column::RetentionDays.gt(0));
+    }
+    query.order_by_asc(Column::Id).limit(rows).all(db).await
+}
+
+/// Notes up to where messages are gone.
+pub(crate) async fn expired<C: ConnectionTrait>(db: &C, id: Uuid, expired: Marker) -> Result<(), DbErr> {
+    let (seq, ordinal) = (Set(signed(expired.seq)), Set(signed(expired.ordinal)));
+    let row = ActiveModel { id: Set(id), expired_seq: seq, expired_ordinal: ordinal, ..Default::default() };
     Entity::update(row).exec(db).await?;
     Ok(())
 }

@@ -56,3 +56,8 @@ pub(crate) async fn since<C: ConnectionTrait>(
         .all(db)
         .await
 }
+
+/// Forgets where a file appeared, and tells whether it had.
+pub(crate) async fn forget<C: ConnectionTrait>(db: &C, room_id: Uuid, file_id: Uuid) -> Result<bool, DbErr> {
+    Ok(Entity::delete_by_id((room_id, file_id)).exec(db).await?.rows_affected > 0)
+}

@@ -30,6 +30,8 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(2);
 const ANSWER_WITHIN: Duration = Duration::from_secs(20);
 /// How long a request is tried again. Short: the sender holds what it sends, and is told to come again.
 const RETRY_WITHIN: Duration = Duration::from_secs(3);
+/// Parts of one size.
+const SAME_PARTS: usize = 1000;
 const BUCKET_LIFE: Duration = Duration::from_secs(60);
 
 /// The section `file.s3` of the configuration: how the bucket of `file.blobs = "s3://BUCKET"` is reached.
@@ -157,8 +159,13 @@ impl S3 {
                 blobs.put(key, held.freeze()).await?;
                 return Ok(size);
             }
-            while held.len() >= PART_BYTES || (ended && !held.is_empty()) {
-                let part = held.split_to(held.len().min(PART_BYTES)).freeze();
+            loop {
+                let full = part_bytes(parts.as_ref().map_or(0, |parts| parts.done.len()));
+                let rest = ended && !held.is_empty();
+                if held.len() < full && !rest {
+                    break;
+                }
+                let part = held.split_to(held.len().min(full)).freeze();
                 let mut sending = match parts.take() {
                     Some(parts) => parts,
                     None => Parts::begin(self, blobs, key).await?,
@@ -214,6 +221,13 @@ impl S3 {
         let url = self.public.signed_url(Method::PUT, &Key::from(key), life).await?;
         Ok(url.to_string())
     }
+}
+
+/// How large the part of a number is, from 0 on. S3 takes 10,000 of them: they double after every thousand, so that almost the 5 TiB
+/// fit which S3 takes at most, and what is held in memory stays below two thousandths of what was sent.
+const fn part_bytes(number: usize) -> usize {
+    let doublings = number / SAME_PARTS;
+    PART_BYTES << (if doublings < 9 { doublings } else { 9 })
 }
 
 fn builder(bucket: &str, config: &S3Config, endpoint: &str) -> AmazonS3Builder {
@@ -288,5 +302,25 @@ impl Parts {
     async fn abort(self, s3: &S3, blobs: &Blobs) -> Result<(), BlobError> {
         s3.store.abort_multipart(&self.key, &self.id).await?;
         blobs.delete(&self.marker).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ten_thousand_parts_hold_the_largest_blob() {
+        const MIB: u64 = 1024 * 1024;
+        let sizes: Vec<u64> = (0..10_000).map(|number| part_bytes(number) as u64).collect();
+        assert!(sizes[..1000].iter().all(|size| *size == 5 * MIB), "ordinary files are sent in small parts");
+        assert!(sizes.is_sorted() && sizes.iter().all(|size| *size <= 5 * 1024 * MIB), "S3 takes no larger part");
+        let all: u64 = sizes.iter().sum();
+        assert!((4_900_000 * MIB..=5 * 1024 * 1024 * MIB).contains(&all), "{} MiB", all / MIB);
+        let mut sent = 0;
+        for size in &sizes {
+            assert!(*size <= (5 * MIB).max(sent / 500), "{size} in hand after {sent}");
+            sent += size;
+        }
     }
 }

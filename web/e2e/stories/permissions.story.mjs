@@ -87,6 +87,23 @@ test('who joins a room without its history sees what comes after', async () => {
   await bob.eventuallySees(['Welcome']);
 });
 
+test('who says how long a room keeps messages is warned, and everybody can read it', async () => {
+  const { alice, bob } = await two('short memory');
+  await settings(alice);
+  assert.equal(await alice.get('retention-warning').count(), 0);
+  await alice.get('settings-retention').selectOption('7');
+  const warning = await alice.get('retention-warning').textContent();
+  assert.match(warning, /older than 7 days are deleted for good, with their files/);
+  await alice.get('settings-save').click();
+  await alice.get('room-settings').waitFor({ state: 'detached' });
+  await bob.get('room-keeps').waitFor();
+  assert.match(await bob.get('room-keeps').textContent(), /7 days/);
+  await settings(alice);
+  await alice.get('settings-retention').selectOption('0');
+  await alice.get('settings-save').click();
+  await bob.get('room-keeps').waitFor({ state: 'detached' });
+});
+
 test('what a room permits decides who deletes, adds and removes', async () => {
   const { alice, bob } = await two('rules');
   await alice.says('Mine');

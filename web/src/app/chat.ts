@@ -39,6 +39,8 @@ export interface RoomChange {
   readonly topic?: string;
   readonly history?: RoomHistory;
   readonly permissions?: Partial<RoomPermissions>;
+  /** 0 for what holds in every room. */
+  readonly retentionDays?: number;
 }
 
 export interface Chat {
@@ -48,6 +50,8 @@ export interface Chat {
   join(roomId: string): Promise<void>;
   leave(roomId: string): Promise<void>;
   update(roomId: string, change: RoomChange): Promise<void>;
+  /** Days that messages are kept in rooms that say nothing of it themselves; 0 for ever. */
+  workspaceRetention(roomId: string): Promise<number>;
   setArchived(roomId: string, archived: boolean): Promise<void>;
   addMember(roomId: string, userId: string): Promise<void>;
   removeMember(roomId: string, userId: string): Promise<void>;
@@ -109,11 +113,15 @@ export function chatOver(call: Call, state: () => State, dispatch: (action: Acti
     async leave(roomId) {
       await call(rooms.leaveRoom, { roomId, opId: newOpId() });
     },
-    async update(roomId, { name, topic, history, permissions }) {
+    async update(roomId, { name, topic, history, permissions, retentionDays }) {
       const roles = Object.entries(permissions ?? {}).map(([permission, role]) => [permission, WIRE_ROLES[role]]);
-      const request = { roomId, name, topic, history: history && WIRE_HISTORIES[history], opId: newOpId() };
+      const wire = history && WIRE_HISTORIES[history];
+      const request = { roomId, name, topic, history: wire, retentionDays, opId: newOpId() };
       const changed = roles.length > 0 ? { ...request, permissions: Object.fromEntries(roles) } : request;
       await call(rooms.updateRoom, changed);
+    },
+    async workspaceRetention(roomId) {
+      return (await call(rooms.getRoom, { roomId })).workspaceRetentionDays;
     },
     async setArchived(roomId, archived) {
       const request = { roomId, opId: newOpId() };

@@ -77,6 +77,7 @@ export function room(from: WireRoom): Room {
     createdBy: from.createdBy,
     permissions: permissions(from.permissions, kind),
     archivedAt: millis(from.archivedAt),
+    retentionDays: from.retentionDays,
   };
 }
 
@@ -100,6 +101,8 @@ export function membership(from: WireMembership): Membership {
     readSeq: Number(from.readSeq),
     readOrdinal: Number(from.readOrdinal),
     memberCount: from.memberCount,
+    expiredSeq: Number(from.expiredSeq),
+    expiredOrdinal: Number(from.expiredOrdinal),
   };
 }
 
@@ -155,6 +158,15 @@ function body(from: Event['body']): EventBody {
         type: 'message_deleted',
         messageId: from.value.messageId,
         messageSeq: Number(from.value.messageSeq),
+        authorId: from.value.authorId,
+        ordinal: Number(from.value.ordinal),
+        createdAt: millis(from.value.createdAt),
+      };
+    case 'messagesExpired':
+      return {
+        type: 'messages_expired',
+        throughSeq: Number(from.value.throughSeq),
+        throughOrdinal: Number(from.value.throughOrdinal),
       };
     case 'roomCreated':
     case 'roomUpdated':
@@ -206,5 +218,6 @@ export function snapshot(from: WireSnapshot): Snapshot | undefined {
   }
   const value = from.body.case === 'room' ? from.body.value : undefined;
   if (!value?.room || !value.membership) return undefined;
-  return { type: 'room', feedId, head: Number(head), room: room(value.room), membership: membership(value.membership) };
+  const standing = { room: room(value.room), membership: membership(value.membership) };
+  return { type: 'room', feedId, head: Number(head), ...standing, userHead: Number(value.userHead) };
 }

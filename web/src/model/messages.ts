@@ -2,7 +2,9 @@
  * What is known of a room's messages. Every fact may come several times and in any order, from a page, an event or a
  * reply: merging is commutative and repeatable, so the order in which they arrive cannot be seen afterwards.
  */
-import type { FileInfo, Message } from './types';
+import type { EventBody, FileInfo, Message } from './types';
+
+type Deletion = Extract<EventBody, { type: 'message_deleted' }>;
 
 export interface Messages {
   /** By rising seq. May hold facts about messages below `from`; those are not shown. */
@@ -11,6 +13,8 @@ export interface Messages {
   readonly from: number;
   /** A page asked for in an earlier generation says nothing about this one. */
   readonly generation: number;
+  /** What was posted up to this seq is gone, whoever speaks of it later. */
+  readonly gone: number;
 }
 
 export interface Page {
@@ -21,8 +25,15 @@ export interface Page {
   readonly more: boolean;
 }
 
-export function noMessages(generation: number): Messages {
-  return { all: [], from: Number.POSITIVE_INFINITY, generation };
+export function noMessages(generation: number, gone = 0): Messages {
+  return { all: [], from: Number.POSITIVE_INFINITY, generation, gone };
+}
+
+/** Old messages are gone. Below them there is nothing left to be asked for. */
+export function expireMessages(messages: Messages, through: number): Messages {
+  if (through <= messages.gone) return messages;
+  const from = messages.from <= through + 1 ? 0 : messages.from;
+  return { ...messages, from, gone: through, all: messages.all.slice(position(messages.all, through + 1)) };
 }
 
 /** Deleted is final; otherwise the later edit holds. What a deletion alone does not tell is taken from the other. */
@@ -31,8 +42,8 @@ export function mergeMessage(a: Message, b: Message): Message {
   const newer = b.editedSeq > a.editedSeq ? b : a;
   const named = a.authorId ? a : b;
   if (deletedAt > 0) {
-    const { id, roomId, seq, ordinal, authorId, createdAt, opId } = named;
-    const base = { id, roomId, seq, ordinal, authorId, createdAt, opId };
+    const { id, roomId, seq, ordinal, authorId, createdAt } = named;
+    const base = { id, roomId, seq, ordinal, authorId, createdAt, opId: '' };
     return { ...base, text: '', files: [], editedAt: 0, editedSeq: 0, deletedAt };
   }
   // An edit carries its files as they were known then, which may be less than the older fact knows.
@@ -58,6 +69,7 @@ export function findBySeq(all: readonly Message[], seq: number): Message | undef
 
 export function putMessage(messages: Messages, message: Message): Messages {
   const { all } = messages;
+  if (message.seq <= messages.gone) return messages;
   const at = position(all, message.seq);
   const known = all[at];
   if (known?.seq !== message.seq) {
@@ -67,10 +79,11 @@ export function putMessage(messages: Messages, message: Message): Messages {
   return merged === known ? messages : { ...messages, all: all.with(at, merged) };
 }
 
-/** A deletion, which may be heard of before the message itself. */
-export function deleteMessage(messages: Messages, roomId: string, id: string, seq: number, at: number): Messages {
-  const unknown = { id, roomId, seq, ordinal: 0, authorId: '', text: '', createdAt: 0, opId: '' };
-  return putMessage(messages, { ...unknown, editedAt: 0, editedSeq: 0, deletedAt: at, files: [] });
+/** What is left of a message, which may be heard of before the message itself. */
+export function deleted(roomId: string, deletion: Deletion, at: number): Message {
+  const { messageId: id, messageSeq: seq, ordinal, authorId, createdAt } = deletion;
+  const named = { id, roomId, seq, ordinal, authorId, createdAt, text: '', opId: '' };
+  return { ...named, editedAt: 0, editedSeq: 0, deletedAt: at, files: [] };
 }
 
 /** A page reaches down to its oldest message, or to the very beginning when there are no more. */

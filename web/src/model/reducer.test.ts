@@ -4,7 +4,7 @@ import { reduce, TYPING_MS } from './reducer';
 import { members, presenceIn, typingIn, unread } from './selectors';
 import { event, file, freshClient, fullHistory, ME, message, ROOM, randomFrom, room, Server } from './simulation';
 import { type Action, initialState, type State } from './state';
-import type { OutboxEntry } from './types';
+import type { EventBody, OutboxEntry } from './types';
 
 function run(actions: readonly Action[], from = initialState(ME)): State {
   return actions.reduce(reduce, from);
@@ -17,6 +17,11 @@ function inRoom(): State {
 
 function post(seq: number, fields = {}): Action {
   return { type: 'event', event: event(seq, { type: 'message_posted', message: message(seq, fields) }) };
+}
+
+function deletion(seq: number): EventBody {
+  const facts = { authorId: ME, ordinal: seq, createdAt: seq };
+  return { type: 'message_deleted', messageId: `m${seq}`, messageSeq: seq, ...facts };
 }
 
 function texts(state: State): string[] {
@@ -131,7 +136,7 @@ describe('messages', () => {
       [
         post(1),
         post(2),
-        { type: 'event', event: event(3, { type: 'message_deleted', messageId: 'm1', messageSeq: 1 }) },
+        { type: 'event', event: event(3, deletion(1)) },
         { type: 'event', event: event(4, { type: 'message_edited', message: edited }) },
         { type: 'page', roomId: ROOM, page },
       ],
@@ -139,6 +144,51 @@ describe('messages', () => {
     );
     expect(texts(state)).toEqual(['(deleted)', 'new']);
     expect(state.rooms[ROOM]?.messages.all[0]?.authorId).toBe(ME);
+  });
+
+  it('counts a message whose posting was taken out of the log before it was seen', () => {
+    const stub: Action = { type: 'event', event: event(1, { type: 'other' }) };
+    const state = run([stub, { type: 'event', event: event(2, deletion(1)) }], inRoom());
+    expect(unread(state, ROOM)).toBe(1);
+    expect(state.rooms[ROOM]?.messages.all[0]).toMatchObject({ authorId: ME, ordinal: 1, createdAt: 1 });
+  });
+
+  it('lets old messages go, and takes nothing of them back', () => {
+    const expired: Action = {
+      type: 'event',
+      event: event(4, { type: 'messages_expired', throughSeq: 2, throughOrdinal: 2 }),
+    };
+    const late = { generation: 1, beforeSeq: 3, messages: [message(1), message(2)], more: false };
+    const read: Action = { type: 'event', event: event(1, { type: 'read', roomId: ROOM, seq: 1, ordinal: 1 }, ME) };
+    const edit = message(2, { text: 'again', editedSeq: 3, editedAt: 3 });
+    const edited: Action = { type: 'event', event: event(4, { type: 'message_edited', message: edit }) };
+    const state = run([post(1), post(2), post(3), read, expired], inRoom());
+    expect(texts(state)).toEqual(['text 3']);
+    expect(unread(state, ROOM)).toBe(1);
+    expect(state.rooms[ROOM]?.messages.from).toBe(0);
+    const again = run(
+      [{ type: 'page', roomId: ROOM, page: late }, edited, { type: 'message', message: message(1) }],
+      state,
+    );
+    expect(texts(again)).toEqual(['text 3']);
+    // Somebody who was away finds stubs, and then what was there.
+    const stubs = [1, 2].map((seq): Action => ({ type: 'event', event: event(seq, { type: 'other' }) }));
+    expect(unread(run([...stubs, post(3), expired], inRoom()), ROOM)).toBe(1);
+  });
+
+  it('knows a marker that was set back, whichever feed speaks of it first', () => {
+    const server = new Server();
+    const { membership, ...snapshot } = { ...server.roomSnapshot(), head: 9, userHead: 1 };
+    const before = { ...snapshot, membership: { ...membership, headOrdinal: 5, readSeq: 8, readOrdinal: 5 } };
+    const back = event(2, { type: 'read', roomId: ROOM, seq: 4, ordinal: 2 }, ME);
+    const user = { ...server.userSnapshot(), head: 1 };
+    const joined = run([{ type: 'snapshot', snapshot: user }]);
+    const actions: Action[] = [
+      { type: 'event', event: back },
+      { type: 'snapshot', snapshot: before },
+    ];
+    expect(unread(run(actions, joined), ROOM)).toBe(3);
+    expect(unread(run(actions.toReversed(), joined), ROOM)).toBe(3);
   });
 
   it('shows older messages only when the run down to them is unbroken', () => {
@@ -264,24 +314,39 @@ describe('presence', () => {
   });
 });
 
+/** Order is promised within a feed and not between feeds. */
+function mixed(actions: readonly Action[], random: () => number): Action[] {
+  const own = (action: Action) =>
+    (action.type === 'event' && action.event.feedId === ME) ||
+    (action.type === 'snapshot' && action.snapshot.feedId === ME);
+  const [mine, others] = [actions.filter(own), actions.filter((action) => !own(action))];
+  const result: Action[] = [];
+  while (mine.length > 0 || others.length > 0) {
+    const next = (random() < 0.5 ? mine : others).shift();
+    if (next) result.push(next);
+  }
+  return result;
+}
+
 /** A client on a network that loses, delays and repeats, and a server on which things happen meanwhile. */
 function disturbed(seed: number): { server: Server; state: State } {
   const random = randomFrom(seed);
   const server = new Server();
   for (let i = 0; i < random() * 20; i += 1) server.step(random);
   let state = initialState(ME);
-  let stream = server.replay({});
+  let stream = mixed(server.replay({}), random);
   const answers: Action[] = [];
   const subscribe = () => {
     state = reduce(state, { type: 'subscribed' });
-    stream = server.replay(state.cursors);
+    stream = mixed(server.replay(state.cursors), random);
   };
   for (let i = 0; i < 150; i += 1) {
     const heads = [server.log.length, server.userLog.length] as const;
     const dice = random();
     if (dice < 0.3) server.step(random);
     const fresh = [...server.log.slice(heads[0]), ...server.userLog.slice(heads[1])];
-    if (random() > 0.15) stream.push(...fresh.map((next): Action => ({ type: 'event', event: next })));
+    const told = fresh.map((next): Action => ({ type: 'event', event: next }));
+    if (random() > 0.15) stream.push(...mixed(told, random));
     const { generation = 0, from = 0 } = state.rooms[ROOM]?.messages ?? {};
     const newest = server.messages.at(-1);
     if (dice > 0.9) answers.push(server.page(0, generation));

@@ -88,7 +88,9 @@ function reduceReset(state: State, reason: ResetReason, feedId: string): State {
     return feedId ? removeRoom(state, feedId, state.cursors[feedId] ?? 0) : state;
   }
   if (feedId === '') return { ...state, cursors: {}, gone: {}, reads: {}, files: {}, holes: {} };
-  const reads = feedId === state.me ? {} : without(state.reads, feedId);
+  // Where rooms were read up to comes with their snapshots.
+  if (feedId === state.me) return { ...state, cursors: {}, reads: {}, stale: true };
+  const reads = without(state.reads, feedId);
   return { ...state, reads, cursors: without(state.cursors, feedId), gone: without(state.gone, feedId) };
 }
 

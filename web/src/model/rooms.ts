@@ -1,5 +1,14 @@
 /** What the numbered events of a feed change. Whoever calls has checked that the event is the next one. */
-import { deleteMessage, mergeFile, noMessages, putFile, putMessage, unknownFile, withFiles } from './messages';
+import {
+  deleted,
+  expireMessages,
+  mergeFile,
+  noMessages,
+  putFile,
+  putMessage,
+  unknownFile,
+  withFiles,
+} from './messages';
 import { dropDelivered } from './outbox';
 import { type MemberFact, type RoomState, type State, without } from './state';
 import type { FeedEvent, FileInfo, Member, Membership, Message, RoomSnapshot, UserSnapshot } from './types';
@@ -24,6 +33,16 @@ export function learnMessage(state: State, message: Message): State {
 
 function atLeast(membership: Membership, ordinal: number): Membership {
   return ordinal > membership.headOrdinal ? { ...membership, headOrdinal: ordinal } : membership;
+}
+
+function expire(room: RoomState, throughSeq: number, throughOrdinal: number): RoomState {
+  const known = atLeast(room.membership, throughOrdinal);
+  const membership = {
+    ...known,
+    expiredSeq: Math.max(known.expiredSeq, throughSeq),
+    expiredOrdinal: Math.max(known.expiredOrdinal, throughOrdinal),
+  };
+  return { ...room, membership, messages: expireMessages(room.messages, throughSeq) };
 }
 
 /** The room, its cursor and everything that belongs to it. */
@@ -103,10 +122,10 @@ export function applyEvent(state: State, event: FeedEvent): State {
     case 'message_edited':
       return learnMessage(state, body.message);
     case 'message_deleted':
-      return changeRoom(state, feedId, (room) => ({
-        ...room,
-        messages: deleteMessage(room.messages, feedId, body.messageId, body.messageSeq, at),
-      }));
+      // Whoever was away when it was posted finds a stub in its place, and it counts all the same.
+      return learnMessage(state, deleted(feedId, body, at));
+    case 'messages_expired':
+      return changeRoom(state, feedId, (room) => expire(room, body.throughSeq, body.throughOrdinal));
     case 'room_updated':
       return changeRoom(state, feedId, (room) => ({ ...room, room: body.room }));
     case 'member_joined':
@@ -125,7 +144,7 @@ export function applyEvent(state: State, event: FeedEvent): State {
     case 'file_removed':
       return learnFile(state, removed(state, feedId, body.fileId));
     case 'read':
-      return { ...state, reads: { ...state.reads, [body.roomId]: { seq: body.seq, ordinal: body.ordinal } } };
+      return { ...state, reads: { ...state.reads, [body.roomId]: { seq: body.seq, ordinal: body.ordinal, at: seq } } };
     case 'room_left':
       // The room may have told already, or have been joined again since.
       return (state.cursors[body.roomId] ?? 0) > body.leftSeq ? state : removeRoom(state, body.roomId, body.leftSeq);
@@ -137,9 +156,10 @@ export function applyEvent(state: State, event: FeedEvent): State {
 export function applyRoomSnapshot(state: State, snapshot: RoomSnapshot): State {
   const { feedId, head, room, membership } = snapshot;
   const generation = state.generation + 1;
-  const fresh: RoomState = { room, membership, members: {}, messages: noMessages(generation) };
-  // The own feed may have spoken of this room after the snapshot was taken.
-  const older = (state.reads[feedId]?.seq ?? 0) < membership.readSeq;
+  const messages = noMessages(generation, membership.expiredSeq);
+  const fresh: RoomState = { room, membership, members: {}, messages };
+  // The own feed may have spoken of this room after the snapshot was taken: a marker can be set back as well.
+  const older = (state.reads[feedId]?.at ?? 0) <= snapshot.userHead;
   return {
     ...state,
     generation,

@@ -2,11 +2,11 @@
 import type { Presence, RoomState, State } from './state';
 import type { Member, OutboxEntry } from './types';
 
-/** How far the user has read: the own feed knows it as soon as it spoke of the room. */
+/** How far the user has read: the own feed knows it as soon as it spoke of the room. What is gone counts as read. */
 export function readMarker(state: State, roomId: string): { seq: number; ordinal: number } {
-  const { readSeq = 0, readOrdinal = 0 } = state.rooms[roomId]?.membership ?? {};
-  const read = state.reads[roomId];
-  return read ?? { seq: readSeq, ordinal: readOrdinal };
+  const { readSeq = 0, readOrdinal = 0, expiredSeq = 0, expiredOrdinal = 0 } = state.rooms[roomId]?.membership ?? {};
+  const { seq, ordinal } = state.reads[roomId] ?? { seq: readSeq, ordinal: readOrdinal };
+  return { seq: Math.max(seq, expiredSeq), ordinal: Math.max(ordinal, expiredOrdinal) };
 }
 
 export function unread(state: State, roomId: string): number {

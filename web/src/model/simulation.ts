@@ -40,7 +40,8 @@ export function room(name: string): Room {
     editRoom: 'admin',
     deleteMessages: 'moderator',
   } as const;
-  return { id: ROOM, name, kind: 'public', topic: '', history: 'all', createdBy: ME, permissions, archivedAt: 0 };
+  const rest = { topic: '', history: 'all', createdBy: ME, archivedAt: 0, retentionDays: 0 } as const;
+  return { id: ROOM, name, kind: 'public', permissions, ...rest };
 }
 
 export function event(seq: number, body: EventBody, feedId = ROOM): FeedEvent {
@@ -56,6 +57,9 @@ export class Server {
   ready: Record<string, FileInfo> = {};
   name = 'first';
   read = { seq: 0, ordinal: 0 };
+  ordinal = 0;
+  /** What was posted up to here is gone. */
+  expired = { seq: 0, ordinal: 0 };
 
   private append(body: EventBody): void {
     this.log.push(event(this.log.length + 1, body));
@@ -71,7 +75,9 @@ export class Server {
       this.come,
       this.finish,
       this.mark,
+      this.unmark,
       this.rename,
+      ...(random() < 0.3 ? [this.expire] : []),
     ];
     kinds[Math.floor(random() * kinds.length)]?.call(this, random);
   }
@@ -79,7 +85,8 @@ export class Server {
   private post(random: () => number): void {
     const seq = this.log.length + 1;
     const files = random() < 0.4 ? [file(`f${seq}`)] : [];
-    const posted = message(seq, { ordinal: this.messages.length + 1, files, authorId: random() < 0.5 ? ME : 'user-2' });
+    this.ordinal += 1;
+    const posted = message(seq, { ordinal: this.ordinal, files, authorId: random() < 0.5 ? ME : 'user-2' });
     this.messages.push(posted);
     this.append({ type: 'message_posted', message: posted });
   }
@@ -104,11 +111,29 @@ export class Server {
     if (!old) return;
     const seq = this.log.length + 1;
     this.replace(mergeMessage(old, { ...old, deletedAt: seq }));
+    this.redact(({ body }) => 'message' in body && body.message.id === old.id);
+    const { id: messageId, seq: messageSeq, authorId, ordinal, createdAt } = old;
+    this.append({ type: 'message_deleted', messageId, messageSeq, authorId, ordinal, createdAt });
+  }
+
+  private redact(gone: (past: FeedEvent) => boolean): void {
     for (const [index, past] of this.log.entries()) {
-      if ('message' in past.body && past.body.message.id === old.id)
-        this.log[index] = event(past.seq, { type: 'other' });
+      if (gone(past)) this.log[index] = event(past.seq, { type: 'other' });
     }
-    this.append({ type: 'message_deleted', messageId: old.id, messageSeq: old.seq });
+  }
+
+  /** Old messages are gone from pages, and what was said and brought with them from the log. */
+  private expire(random: () => number): void {
+    const last = this.messages[Math.floor((random() * this.messages.length) / 2)];
+    if (!last) return;
+    this.expired = { seq: last.seq, ordinal: last.ordinal };
+    const gone = new Set(this.messages.filter((old) => old.seq <= last.seq).map((old) => old.id));
+    this.messages = this.messages.filter((kept) => !gone.has(kept.id));
+    this.redact(({ seq, body }) => {
+      if ('message' in body) return gone.has(body.message.id);
+      return body.type === 'file_ready' && seq <= last.seq;
+    });
+    this.append({ type: 'messages_expired', throughSeq: last.seq, throughOrdinal: last.ordinal });
   }
 
   private replace(changed: Message): void {
@@ -141,8 +166,18 @@ export class Server {
   private mark(random: () => number): void {
     const upTo = this.messages[Math.floor(random() * this.messages.length)];
     if (!upTo || upTo.seq <= this.read.seq) return;
-    this.read = { seq: upTo.seq, ordinal: upTo.ordinal };
-    this.userLog.push(event(this.userLog.length + 1, { type: 'read', roomId: ROOM, ...this.read }, ME));
+    this.setRead({ seq: upTo.seq, ordinal: upTo.ordinal });
+  }
+
+  /** Sets the marker back, so that something is unread again. */
+  private unmark(random: () => number): void {
+    const first = this.messages[Math.floor(random() * this.messages.length)];
+    if (first && first.seq <= this.read.seq) this.setRead({ seq: first.seq - 1, ordinal: first.ordinal - 1 });
+  }
+
+  private setRead(read: Server['read']): void {
+    this.read = read;
+    this.userLog.push(event(this.userLog.length + 1, { type: 'read', roomId: ROOM, ...read }, ME));
   }
 
   private rename(): void {
@@ -154,12 +189,15 @@ export class Server {
     const membership = {
       role: 'member',
       firstVisibleSeq: 1,
-      headOrdinal: this.messages.length,
-      readSeq: this.read.seq,
-      readOrdinal: this.read.ordinal,
+      headOrdinal: this.ordinal,
+      readSeq: Math.max(this.read.seq, this.expired.seq),
+      readOrdinal: Math.max(this.read.ordinal, this.expired.ordinal),
       memberCount: Object.keys(this.members).length,
+      expiredSeq: this.expired.seq,
+      expiredOrdinal: this.expired.ordinal,
     } as const;
-    return { type: 'room', feedId: ROOM, head: this.log.length, room: room(this.name), membership };
+    const standing = { room: room(this.name), membership, userHead: this.userLog.length };
+    return { type: 'room', feedId: ROOM, head: this.log.length, ...standing };
   }
 
   userSnapshot(): UserSnapshot {

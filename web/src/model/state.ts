@@ -32,7 +32,8 @@ export interface State {
   readonly rooms: Readonly<Record<string, RoomState>>;
   /** Rooms that were left, and the number of the event by which. */
   readonly gone: Readonly<Record<string, number>>;
-  readonly reads: Readonly<Record<string, { readonly seq: number; readonly ordinal: number }>>;
+  /** How far was read, and the number of the own feed's event that said so. */
+  readonly reads: Readonly<Record<string, { readonly seq: number; readonly ordinal: number; readonly at: number }>>;
   readonly files: Readonly<Record<string, FileInfo>>;
   /** Room, user, and until when they count as typing. */
   readonly typing: Readonly<Record<string, Readonly<Record<string, number>>>>;

@@ -39,6 +39,8 @@ export interface Room {
   readonly permissions: RoomPermissions;
   /** Since when it can be read and left and nothing else; 0 when it is not archived. */
   readonly archivedAt: number;
+  /** Days that messages are kept; 0 for what holds in every room. */
+  readonly retentionDays: number;
 }
 
 /** The caller's own standing in a room. */
@@ -49,6 +51,9 @@ export interface Membership {
   readonly readSeq: number;
   readonly readOrdinal: number;
   readonly memberCount: number;
+  /** Messages up to this number, and the ordinal of the newest of them, are gone by retention. */
+  readonly expiredSeq: number;
+  readonly expiredOrdinal: number;
 }
 
 export interface Member {
@@ -108,7 +113,15 @@ export interface Message {
 export type EventBody =
   | { readonly type: 'message_posted'; readonly message: Message }
   | { readonly type: 'message_edited'; readonly message: Message }
-  | { readonly type: 'message_deleted'; readonly messageId: string; readonly messageSeq: number }
+  | {
+      readonly type: 'message_deleted';
+      readonly messageId: string;
+      readonly messageSeq: number;
+      readonly authorId: string;
+      readonly ordinal: number;
+      readonly createdAt: number;
+    }
+  | { readonly type: 'messages_expired'; readonly throughSeq: number; readonly throughOrdinal: number }
   | { readonly type: 'room_updated'; readonly room: Room }
   | { readonly type: 'member_joined'; readonly member: Member }
   | { readonly type: 'member_left'; readonly userId: string }
@@ -134,6 +147,8 @@ export interface RoomSnapshot {
   readonly head: number;
   readonly room: Room;
   readonly membership: Membership;
+  /** The newest number of the own feed that it knows of. */
+  readonly userHead: number;
 }
 
 export interface UserSnapshot {

@@ -12,8 +12,11 @@ use time::{Duration, OffsetDateTime};
 pub(crate) struct Planned {
     pub(crate) name: &'static str,
     pub(crate) plan: Plan,
-    pub(crate) run: fn(Db, OffsetDateTime) -> BoxFuture<'static, anyhow::Result<()>>,
+    pub(crate) run: Run,
 }
+
+/// What it does, at a time.
+pub(crate) type Run = Box<dyn Fn(Db, OffsetDateTime) -> BoxFuture<'static, anyhow::Result<()>> + Send + Sync>;
 
 /// A plan in the notation of cron, in UTC.
 pub(crate) struct Plan {

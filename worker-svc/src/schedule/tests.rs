@@ -26,7 +26,7 @@ async fn bench(folder: tempfile::TempDir, clock: Clock) -> Bench {
     let job = Planned {
         name: "count",
         plan: Plan::new("0 * * * *"),
-        run: |_, _| Box::pin(async { anyhow::bail!("not yet") }),
+        run: Box::new(|_, _| Box::pin(async { anyhow::bail!("not yet") })),
     };
     let schedule = Schedule::new(db, bus.clone(), clock, vec![job]);
     schedule.prepare().await.unwrap();

@@ -1,4 +1,4 @@
-/** Name and topic, how far back members may read, and what needs which role. */
+/** Name and topic, how far back members may read, how long messages are kept, and what needs which role. */
 
 import type { RoomChange } from '../../app/chat';
 import { useForm, type Values } from '../../app/forms';
@@ -10,6 +10,7 @@ import { Dialog } from '../../ui/Dialog';
 import { Field } from '../../ui/Field';
 import { FormError } from '../../ui/Notices';
 import { Select } from '../../ui/Select';
+import { Retention } from './Retention';
 
 interface RoomSettingsProps {
   room: Room;
@@ -48,6 +49,8 @@ export function changesOf(room: Room, values: Values, rights: Pick<Rights, 'edit
   if (!rights.manage) return change;
   const history = values.text('history') as RoomHistory;
   if (history && history !== room.history) change.history = history;
+  const days = values.text('retention_days');
+  if (days && Number(days) !== room.retentionDays) change.retentionDays = Number(days);
   const permissions = PERMISSIONS.flatMap(([name]) => {
     const role = values.text(name) as RoomRole;
     return role && role !== room.permissions[name] ? [[name, role] as const] : [];
@@ -58,7 +61,7 @@ export function changesOf(room: Room, values: Values, rights: Pick<Rights, 'edit
 
 export function RoomSettings({ room, rights, onClose }: RoomSettingsProps) {
   const { chat } = useEngine();
-  const form = useForm(['name', 'topic', 'history', 'permissions'], async (values) => {
+  const form = useForm(['name', 'topic', 'history', 'retention_days', 'permissions'], async (values) => {
     const change = changesOf(room, values, rights);
     if (Object.keys(change).length > 0) await chat.update(room.id, change);
     onClose();
@@ -97,6 +100,7 @@ export function RoomSettings({ room, rights, onClose }: RoomSettingsProps) {
           hint="Holds for those who join from now on."
           error={fields.history}
         />
+        <Retention room={room} disabled={!rights.manage} error={fields.retention_days} />
         <Permissions room={room} rights={rights} error={fields.permissions} />
         <FormError text={form.problem?.text} />
         <div className="flex justify-end gap-2">

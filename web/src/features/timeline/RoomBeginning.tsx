@@ -1,3 +1,4 @@
+import { inDays } from '../../model/retention';
 import type { Room } from '../../model/types';
 import { RoomIcon } from '../sidebar/RoomItem';
 
@@ -16,6 +17,11 @@ export function RoomBeginning({ room }: { room: Room }) {
             ? ''
             : 'Everybody here can find and join it.'}
       </p>
+      {room.retentionDays > 0 && (
+        <p className="mt-1 max-w-prose text-ink-faint text-sm" data-testid="room-keeps">
+          Messages are kept here for {inDays(room.retentionDays)}.
+        </p>
+      )}
     </div>
   );
 }

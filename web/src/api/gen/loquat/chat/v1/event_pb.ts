@@ -18,7 +18,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file loquat/chat/v1/event.proto.
  */
 export const file_loquat_chat_v1_event: GenFile = /*@__PURE__*/
-  fileDesc("Chpsb3F1YXQvY2hhdC92MS9ldmVudC5wcm90bxIObG9xdWF0LmNoYXQudjEiuAcKBUV2ZW50Eg8KB2ZlZWRfaWQYASABKAkSCwoDc2VxGAIgASgEEiYKAmF0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIQCghhY3Rvcl9pZBgEIAEoCRI3Cg5tZXNzYWdlX3Bvc3RlZBgKIAEoCzIdLmxvcXVhdC5jaGF0LnYxLk1lc3NhZ2VQb3N0ZWRIABI3Cg5tZXNzYWdlX2VkaXRlZBgLIAEoCzIdLmxvcXVhdC5jaGF0LnYxLk1lc3NhZ2VFZGl0ZWRIABI5Cg9tZXNzYWdlX2RlbGV0ZWQYDCABKAsyHi5sb3F1YXQuY2hhdC52MS5NZXNzYWdlRGVsZXRlZEgAEjMKDHJvb21fY3JlYXRlZBgUIAEoCzIbLmxvcXVhdC5jaGF0LnYxLlJvb21DcmVhdGVkSAASMwoMcm9vbV91cGRhdGVkGBUgASgLMhsubG9xdWF0LmNoYXQudjEuUm9vbVVwZGF0ZWRIABI1Cg1tZW1iZXJfam9pbmVkGBYgASgLMhwubG9xdWF0LmNoYXQudjEuTWVtYmVySm9pbmVkSAASMQoLbWVtYmVyX2xlZnQYFyABKAsyGi5sb3F1YXQuY2hhdC52MS5NZW1iZXJMZWZ0SAASQAoTbWVtYmVyX3JvbGVfY2hhbmdlZBgYIAEoCzIhLmxvcXVhdC5jaGF0LnYxLk1lbWJlclJvbGVDaGFuZ2VkSAASNQoNcm9vbV9hcmNoaXZlZBgZIAEoCzIcLmxvcXVhdC5jaGF0LnYxLlJvb21BcmNoaXZlZEgAEjkKD3Jvb21fdW5hcmNoaXZlZBgaIAEoCzIeLmxvcXVhdC5jaGF0LnYxLlJvb21VbmFyY2hpdmVkSAASLwoKZmlsZV9yZWFkeRgeIAEoCzIZLmxvcXVhdC5jaGF0LnYxLkZpbGVSZWFkeUgAEjMKDGZpbGVfcmVtb3ZlZBgfIAEoCzIbLmxvcXVhdC5jaGF0LnYxLkZpbGVSZW1vdmVkSAASMQoLcm9vbV9qb2luZWQYKCABKAsyGi5sb3F1YXQuY2hhdC52MS5Sb29tSm9pbmVkSAASLQoJcm9vbV9sZWZ0GCkgASgLMhgubG9xdWF0LmNoYXQudjEuUm9vbUxlZnRIABIkCgRyZWFkGCogASgLMhQubG9xdWF0LmNoYXQudjEuUmVhZEgAEiwKCHJlZGFjdGVkGDIgASgLMhgubG9xdWF0LmNoYXQudjEuUmVkYWN0ZWRIAEIGCgRib2R5IjkKDU1lc3NhZ2VQb3N0ZWQSKAoHbWVzc2FnZRgBIAEoCzIXLmxvcXVhdC5jaGF0LnYxLk1lc3NhZ2UiOQoNTWVzc2FnZUVkaXRlZBIoCgdtZXNzYWdlGAEgASgLMhcubG9xdWF0LmNoYXQudjEuTWVzc2FnZSJLCg5NZXNzYWdlRGVsZXRlZBISCgptZXNzYWdlX2lkGAEgASgJEhMKC21lc3NhZ2Vfc2VxGAIgASgEEhAKCGZpbGVfaWRzGAMgAygJIjEKC1Jvb21DcmVhdGVkEiIKBHJvb20YASABKAsyFC5sb3F1YXQuY2hhdC52MS5Sb29tIjEKC1Jvb21VcGRhdGVkEiIKBHJvb20YASABKAsyFC5sb3F1YXQuY2hhdC52MS5Sb29tIjIKDFJvb21BcmNoaXZlZBIiCgRyb29tGAEgASgLMhQubG9xdWF0LmNoYXQudjEuUm9vbSI0Cg5Sb29tVW5hcmNoaXZlZBIiCgRyb29tGAEgASgLMhQubG9xdWF0LmNoYXQudjEuUm9vbSJHCgxNZW1iZXJKb2luZWQSJgoGbWVtYmVyGAEgASgLMhYubG9xdWF0LmNoYXQudjEuTWVtYmVyEg8KB3Jvb21faWQYAiABKAkiLgoKTWVtYmVyTGVmdBIPCgd1c2VyX2lkGAEgASgJEg8KB3Jvb21faWQYAiABKAkiTAoRTWVtYmVyUm9sZUNoYW5nZWQSJgoGbWVtYmVyGAEgASgLMhYubG9xdWF0LmNoYXQudjEuTWVtYmVyEg8KB3Jvb21faWQYAiABKAkiLwoJRmlsZVJlYWR5EiIKBGZpbGUYASABKAsyFC5sb3F1YXQuZmlsZS52MS5GaWxlIh4KC0ZpbGVSZW1vdmVkEg8KB2ZpbGVfaWQYASABKAkiRAoKUm9vbUpvaW5lZBIiCgRyb29tGAEgASgLMhQubG9xdWF0LmNoYXQudjEuUm9vbRISCgpqb2luZWRfc2VxGAIgASgEIi0KCFJvb21MZWZ0Eg8KB3Jvb21faWQYASABKAkSEAoIbGVmdF9zZXEYAiABKAQiNQoEUmVhZBIPCgdyb29tX2lkGAEgASgJEgsKA3NlcRgCIAEoBBIPCgdvcmRpbmFsGAMgASgEIhgKCFJlZGFjdGVkEgwKBGhhc2gYASABKAwifAoJRXBoZW1lcmFsEg8KB2ZlZWRfaWQYASABKAkSKAoGdHlwaW5nGAIgASgLMhYubG9xdWF0LmNoYXQudjEuVHlwaW5nSAASLAoIcHJlc2VuY2UYAyABKAsyGC5sb3F1YXQuY2hhdC52MS5QcmVzZW5jZUgAQgYKBGJvZHkiGQoGVHlwaW5nEg8KB3VzZXJfaWQYASABKAkiOQoIUHJlc2VuY2USFwoPb25saW5lX3VzZXJfaWRzGAEgAygJEhQKDG9ubGluZV9jb3VudBgCIAEoDSKoAQoIU25hcHNob3QSDwoHZmVlZF9pZBgBIAEoCRIMCgRoZWFkGAIgASgEEhkKEWZpcnN0X3Zpc2libGVfc2VxGAMgASgEEiwKBHJvb20YBCABKAsyHC5sb3F1YXQuY2hhdC52MS5Sb29tU25hcHNob3RIABIsCgR1c2VyGAUgASgLMhwubG9xdWF0LmNoYXQudjEuVXNlclNuYXBzaG90SABCBgoEYm9keSJiCgxSb29tU25hcHNob3QSIgoEcm9vbRgBIAEoCzIULmxvcXVhdC5jaGF0LnYxLlJvb20SLgoKbWVtYmVyc2hpcBgCIAEoCzIaLmxvcXVhdC5jaGF0LnYxLk1lbWJlcnNoaXAiIAoMVXNlclNuYXBzaG90EhAKCHJvb21faWRzGAEgAygJYgZwcm90bzM", [file_google_protobuf_timestamp, file_loquat_chat_v1_message, file_loquat_chat_v1_room, file_loquat_file_v1_file]);
+  fileDesc("Chpsb3F1YXQvY2hhdC92MS9ldmVudC5wcm90bxIObG9xdWF0LmNoYXQudjEi9QcKBUV2ZW50Eg8KB2ZlZWRfaWQYASABKAkSCwoDc2VxGAIgASgEEiYKAmF0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIQCghhY3Rvcl9pZBgEIAEoCRI3Cg5tZXNzYWdlX3Bvc3RlZBgKIAEoCzIdLmxvcXVhdC5jaGF0LnYxLk1lc3NhZ2VQb3N0ZWRIABI3Cg5tZXNzYWdlX2VkaXRlZBgLIAEoCzIdLmxvcXVhdC5jaGF0LnYxLk1lc3NhZ2VFZGl0ZWRIABI5Cg9tZXNzYWdlX2RlbGV0ZWQYDCABKAsyHi5sb3F1YXQuY2hhdC52MS5NZXNzYWdlRGVsZXRlZEgAEjsKEG1lc3NhZ2VzX2V4cGlyZWQYEyABKAsyHy5sb3F1YXQuY2hhdC52MS5NZXNzYWdlc0V4cGlyZWRIABIzCgxyb29tX2NyZWF0ZWQYFCABKAsyGy5sb3F1YXQuY2hhdC52MS5Sb29tQ3JlYXRlZEgAEjMKDHJvb21fdXBkYXRlZBgVIAEoCzIbLmxvcXVhdC5jaGF0LnYxLlJvb21VcGRhdGVkSAASNQoNbWVtYmVyX2pvaW5lZBgWIAEoCzIcLmxvcXVhdC5jaGF0LnYxLk1lbWJlckpvaW5lZEgAEjEKC21lbWJlcl9sZWZ0GBcgASgLMhoubG9xdWF0LmNoYXQudjEuTWVtYmVyTGVmdEgAEkAKE21lbWJlcl9yb2xlX2NoYW5nZWQYGCABKAsyIS5sb3F1YXQuY2hhdC52MS5NZW1iZXJSb2xlQ2hhbmdlZEgAEjUKDXJvb21fYXJjaGl2ZWQYGSABKAsyHC5sb3F1YXQuY2hhdC52MS5Sb29tQXJjaGl2ZWRIABI5Cg9yb29tX3VuYXJjaGl2ZWQYGiABKAsyHi5sb3F1YXQuY2hhdC52MS5Sb29tVW5hcmNoaXZlZEgAEi8KCmZpbGVfcmVhZHkYHiABKAsyGS5sb3F1YXQuY2hhdC52MS5GaWxlUmVhZHlIABIzCgxmaWxlX3JlbW92ZWQYHyABKAsyGy5sb3F1YXQuY2hhdC52MS5GaWxlUmVtb3ZlZEgAEjEKC3Jvb21fam9pbmVkGCggASgLMhoubG9xdWF0LmNoYXQudjEuUm9vbUpvaW5lZEgAEi0KCXJvb21fbGVmdBgpIAEoCzIYLmxvcXVhdC5jaGF0LnYxLlJvb21MZWZ0SAASJAoEcmVhZBgqIAEoCzIULmxvcXVhdC5jaGF0LnYxLlJlYWRIABIsCghyZWRhY3RlZBgyIAEoCzIYLmxvcXVhdC5jaGF0LnYxLlJlZGFjdGVkSABCBgoEYm9keSI5Cg1NZXNzYWdlUG9zdGVkEigKB21lc3NhZ2UYASABKAsyFy5sb3F1YXQuY2hhdC52MS5NZXNzYWdlIjkKDU1lc3NhZ2VFZGl0ZWQSKAoHbWVzc2FnZRgBIAEoCzIXLmxvcXVhdC5jaGF0LnYxLk1lc3NhZ2UinwEKDk1lc3NhZ2VEZWxldGVkEhIKCm1lc3NhZ2VfaWQYASABKAkSEwoLbWVzc2FnZV9zZXEYAiABKAQSEAoIZmlsZV9pZHMYAyADKAkSEQoJYXV0aG9yX2lkGAQgASgJEg8KB29yZGluYWwYBSABKAQSLgoKY3JlYXRlZF9hdBgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiTgoPTWVzc2FnZXNFeHBpcmVkEhMKC3Rocm91Z2hfc2VxGAEgASgEEhcKD3Rocm91Z2hfb3JkaW5hbBgCIAEoBBINCgVjb3VudBgDIAEoBCIyCg1GaWxlc1JlbGVhc2VkEg8KB3Jvb21faWQYASABKAkSEAoIZmlsZV9pZHMYAiADKAkiMQoLUm9vbUNyZWF0ZWQSIgoEcm9vbRgBIAEoCzIULmxvcXVhdC5jaGF0LnYxLlJvb20iMQoLUm9vbVVwZGF0ZWQSIgoEcm9vbRgBIAEoCzIULmxvcXVhdC5jaGF0LnYxLlJvb20iMgoMUm9vbUFyY2hpdmVkEiIKBHJvb20YASABKAsyFC5sb3F1YXQuY2hhdC52MS5Sb29tIjQKDlJvb21VbmFyY2hpdmVkEiIKBHJvb20YASABKAsyFC5sb3F1YXQuY2hhdC52MS5Sb29tIkcKDE1lbWJlckpvaW5lZBImCgZtZW1iZXIYASABKAsyFi5sb3F1YXQuY2hhdC52MS5NZW1iZXISDwoHcm9vbV9pZBgCIAEoCSIuCgpNZW1iZXJMZWZ0Eg8KB3VzZXJfaWQYASABKAkSDwoHcm9vbV9pZBgCIAEoCSJMChFNZW1iZXJSb2xlQ2hhbmdlZBImCgZtZW1iZXIYASABKAsyFi5sb3F1YXQuY2hhdC52MS5NZW1iZXISDwoHcm9vbV9pZBgCIAEoCSIvCglGaWxlUmVhZHkSIgoEZmlsZRgBIAEoCzIULmxvcXVhdC5maWxlLnYxLkZpbGUiHgoLRmlsZVJlbW92ZWQSDwoHZmlsZV9pZBgBIAEoCSJECgpSb29tSm9pbmVkEiIKBHJvb20YASABKAsyFC5sb3F1YXQuY2hhdC52MS5Sb29tEhIKCmpvaW5lZF9zZXEYAiABKAQiLQoIUm9vbUxlZnQSDwoHcm9vbV9pZBgBIAEoCRIQCghsZWZ0X3NlcRgCIAEoBCI1CgRSZWFkEg8KB3Jvb21faWQYASABKAkSCwoDc2VxGAIgASgEEg8KB29yZGluYWwYAyABKAQiGAoIUmVkYWN0ZWQSDAoEaGFzaBgBIAEoDCJ8CglFcGhlbWVyYWwSDwoHZmVlZF9pZBgBIAEoCRIoCgZ0eXBpbmcYAiABKAsyFi5sb3F1YXQuY2hhdC52MS5UeXBpbmdIABIsCghwcmVzZW5jZRgDIAEoCzIYLmxvcXVhdC5jaGF0LnYxLlByZXNlbmNlSABCBgoEYm9keSIZCgZUeXBpbmcSDwoHdXNlcl9pZBgBIAEoCSI5CghQcmVzZW5jZRIXCg9vbmxpbmVfdXNlcl9pZHMYASADKAkSFAoMb25saW5lX2NvdW50GAIgASgNIqgBCghTbmFwc2hvdBIPCgdmZWVkX2lkGAEgASgJEgwKBGhlYWQYAiABKAQSGQoRZmlyc3RfdmlzaWJsZV9zZXEYAyABKAQSLAoEcm9vbRgEIAEoCzIcLmxvcXVhdC5jaGF0LnYxLlJvb21TbmFwc2hvdEgAEiwKBHVzZXIYBSABKAsyHC5sb3F1YXQuY2hhdC52MS5Vc2VyU25hcHNob3RIAEIGCgRib2R5InUKDFJvb21TbmFwc2hvdBIiCgRyb29tGAEgASgLMhQubG9xdWF0LmNoYXQudjEuUm9vbRIuCgptZW1iZXJzaGlwGAIgASgLMhoubG9xdWF0LmNoYXQudjEuTWVtYmVyc2hpcBIRCgl1c2VyX2hlYWQYFCABKAQiIAoMVXNlclNuYXBzaG90EhAKCHJvb21faWRzGAEgAygJYgZwcm90bzM", [file_google_protobuf_timestamp, file_loquat_chat_v1_message, file_loquat_chat_v1_room, file_loquat_file_v1_file]);
 
 /**
  * One lasting change, with its number in the feed. These very bytes are what is stored, hashed and sent to everybody.
@@ -83,6 +83,14 @@ export type Event = Message<"loquat.chat.v1.Event"> & {
      */
     value: MessageDeleted;
     case: "messageDeleted";
+  } | {
+    /**
+     * Room feed: old messages are gone by retention.
+     *
+     * @generated from field: loquat.chat.v1.MessagesExpired messages_expired = 19;
+     */
+    value: MessagesExpired;
+    case: "messagesExpired";
   } | {
     /**
      * Room feed: the room was made. Always number 1.
@@ -260,11 +268,32 @@ export type MessageDeleted = Message<"loquat.chat.v1.MessageDeleted"> & {
   messageSeq: bigint;
 
   /**
-   * Files that go with it: those of the message's author that it carried.
+   * Files that go with it: those that its author brought into the room, and that no other message refers to.
    *
    * @generated from field: repeated string file_ids = 3;
    */
   fileIds: string[];
+
+  /**
+   * The user who wrote it; who deleted it is the event's actor.
+   *
+   * @generated from field: string author_id = 4;
+   */
+  authorId: string;
+
+  /**
+   * Its ordinal: whoever reads the log after the deletion finds it nowhere else, and counts it all the same.
+   *
+   * @generated from field: uint64 ordinal = 5;
+   */
+  ordinal: bigint;
+
+  /**
+   * When it was posted.
+   *
+   * @generated from field: google.protobuf.Timestamp created_at = 6;
+   */
+  createdAt?: Timestamp | undefined;
 };
 
 /**
@@ -273,6 +302,70 @@ export type MessageDeleted = Message<"loquat.chat.v1.MessageDeleted"> & {
  */
 export const MessageDeletedSchema: GenMessage<MessageDeleted> = /*@__PURE__*/
   messageDesc(file_loquat_chat_v1_event, 3);
+
+/**
+ * Messages that are older than the room keeps them are gone, and the content of their events with it. Each event tells of one step,
+ * in rising order; older ones say nothing more than the newest.
+ *
+ * @generated from message loquat.chat.v1.MessagesExpired
+ */
+export type MessagesExpired = Message<"loquat.chat.v1.MessagesExpired"> & {
+  /**
+   * Every message that was posted up to this number is gone; they do not exist any more for any call.
+   *
+   * @generated from field: uint64 through_seq = 1;
+   */
+  throughSeq: bigint;
+
+  /**
+   * The ordinal of the newest of them. Unread counts begin at least here: what is gone is not unread.
+   *
+   * @generated from field: uint64 through_ordinal = 2;
+   */
+  throughOrdinal: bigint;
+
+  /**
+   * How many messages went with this step, those not counted that were deleted before.
+   *
+   * @generated from field: uint64 count = 3;
+   */
+  count: bigint;
+};
+
+/**
+ * Describes the message loquat.chat.v1.MessagesExpired.
+ * Use `create(MessagesExpiredSchema)` to create a new message.
+ */
+export const MessagesExpiredSchema: GenMessage<MessagesExpired> = /*@__PURE__*/
+  messageDesc(file_loquat_chat_v1_event, 4);
+
+/**
+ * Files of a room go because no message that is left refers to them. Sent between services on the bus only.
+ *
+ * @generated from message loquat.chat.v1.FilesReleased
+ */
+export type FilesReleased = Message<"loquat.chat.v1.FilesReleased"> & {
+  /**
+   * The room.
+   *
+   * @generated from field: string room_id = 1;
+   */
+  roomId: string;
+
+  /**
+   * The files, at most 500.
+   *
+   * @generated from field: repeated string file_ids = 2;
+   */
+  fileIds: string[];
+};
+
+/**
+ * Describes the message loquat.chat.v1.FilesReleased.
+ * Use `create(FilesReleasedSchema)` to create a new message.
+ */
+export const FilesReleasedSchema: GenMessage<FilesReleased> = /*@__PURE__*/
+  messageDesc(file_loquat_chat_v1_event, 5);
 
 /**
  * The room was made. Also sent between services on the bus.
@@ -293,7 +386,7 @@ export type RoomCreated = Message<"loquat.chat.v1.RoomCreated"> & {
  * Use `create(RoomCreatedSchema)` to create a new message.
  */
 export const RoomCreatedSchema: GenMessage<RoomCreated> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_event, 4);
+  messageDesc(file_loquat_chat_v1_event, 6);
 
 /**
  * The room changed.
@@ -314,7 +407,7 @@ export type RoomUpdated = Message<"loquat.chat.v1.RoomUpdated"> & {
  * Use `create(RoomUpdatedSchema)` to create a new message.
  */
 export const RoomUpdatedSchema: GenMessage<RoomUpdated> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_event, 5);
+  messageDesc(file_loquat_chat_v1_event, 7);
 
 /**
  * The room was archived. Also sent between services on the bus.
@@ -335,7 +428,7 @@ export type RoomArchived = Message<"loquat.chat.v1.RoomArchived"> & {
  * Use `create(RoomArchivedSchema)` to create a new message.
  */
 export const RoomArchivedSchema: GenMessage<RoomArchived> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_event, 6);
+  messageDesc(file_loquat_chat_v1_event, 8);
 
 /**
  * The room is no longer archived. Also sent between services on the bus.
@@ -356,7 +449,7 @@ export type RoomUnarchived = Message<"loquat.chat.v1.RoomUnarchived"> & {
  * Use `create(RoomUnarchivedSchema)` to create a new message.
  */
 export const RoomUnarchivedSchema: GenMessage<RoomUnarchived> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_event, 7);
+  messageDesc(file_loquat_chat_v1_event, 9);
 
 /**
  * Somebody joined or was added. Also sent between services on the bus.
@@ -384,7 +477,7 @@ export type MemberJoined = Message<"loquat.chat.v1.MemberJoined"> & {
  * Use `create(MemberJoinedSchema)` to create a new message.
  */
 export const MemberJoinedSchema: GenMessage<MemberJoined> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_event, 8);
+  messageDesc(file_loquat_chat_v1_event, 10);
 
 /**
  * Somebody left or was removed. Also sent between services on the bus.
@@ -412,7 +505,7 @@ export type MemberLeft = Message<"loquat.chat.v1.MemberLeft"> & {
  * Use `create(MemberLeftSchema)` to create a new message.
  */
 export const MemberLeftSchema: GenMessage<MemberLeft> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_event, 9);
+  messageDesc(file_loquat_chat_v1_event, 11);
 
 /**
  * Somebody may do more or less in the room than before.
@@ -440,7 +533,7 @@ export type MemberRoleChanged = Message<"loquat.chat.v1.MemberRoleChanged"> & {
  * Use `create(MemberRoleChangedSchema)` to create a new message.
  */
 export const MemberRoleChangedSchema: GenMessage<MemberRoleChanged> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_event, 10);
+  messageDesc(file_loquat_chat_v1_event, 12);
 
 /**
  * A file was checked and stored for good.
@@ -461,7 +554,7 @@ export type FileReady = Message<"loquat.chat.v1.FileReady"> & {
  * Use `create(FileReadySchema)` to create a new message.
  */
 export const FileReadySchema: GenMessage<FileReady> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_event, 11);
+  messageDesc(file_loquat_chat_v1_event, 13);
 
 /**
  * A file was taken out of the room.
@@ -482,7 +575,7 @@ export type FileRemoved = Message<"loquat.chat.v1.FileRemoved"> & {
  * Use `create(FileRemovedSchema)` to create a new message.
  */
 export const FileRemovedSchema: GenMessage<FileRemoved> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_event, 12);
+  messageDesc(file_loquat_chat_v1_event, 14);
 
 /**
  * The user is in a room now.
@@ -510,7 +603,7 @@ export type RoomJoined = Message<"loquat.chat.v1.RoomJoined"> & {
  * Use `create(RoomJoinedSchema)` to create a new message.
  */
 export const RoomJoinedSchema: GenMessage<RoomJoined> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_event, 13);
+  messageDesc(file_loquat_chat_v1_event, 15);
 
 /**
  * The user is no longer in a room.
@@ -538,7 +631,7 @@ export type RoomLeft = Message<"loquat.chat.v1.RoomLeft"> & {
  * Use `create(RoomLeftSchema)` to create a new message.
  */
 export const RoomLeftSchema: GenMessage<RoomLeft> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_event, 14);
+  messageDesc(file_loquat_chat_v1_event, 16);
 
 /**
  * How far the user has read.
@@ -573,7 +666,7 @@ export type Read = Message<"loquat.chat.v1.Read"> & {
  * Use `create(ReadSchema)` to create a new message.
  */
 export const ReadSchema: GenMessage<Read> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_event, 15);
+  messageDesc(file_loquat_chat_v1_event, 17);
 
 /**
  * Stands where an event's content was taken away by deletion or retention, and for those who read a room only from a number on in
@@ -595,7 +688,7 @@ export type Redacted = Message<"loquat.chat.v1.Redacted"> & {
  * Use `create(RedactedSchema)` to create a new message.
  */
 export const RedactedSchema: GenMessage<Redacted> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_event, 16);
+  messageDesc(file_loquat_chat_v1_event, 18);
 
 /**
  * Something that is neither numbered nor stored.
@@ -639,7 +732,7 @@ export type Ephemeral = Message<"loquat.chat.v1.Ephemeral"> & {
  * Use `create(EphemeralSchema)` to create a new message.
  */
 export const EphemeralSchema: GenMessage<Ephemeral> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_event, 17);
+  messageDesc(file_loquat_chat_v1_event, 19);
 
 /**
  * Somebody is typing; holds for 5 seconds.
@@ -660,7 +753,7 @@ export type Typing = Message<"loquat.chat.v1.Typing"> & {
  * Use `create(TypingSchema)` to create a new message.
  */
 export const TypingSchema: GenMessage<Typing> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_event, 18);
+  messageDesc(file_loquat_chat_v1_event, 20);
 
 /**
  * Who of a room's members is online: has at least one open stream. Complete in itself, so that one that is lost costs nothing;
@@ -689,7 +782,7 @@ export type Presence = Message<"loquat.chat.v1.Presence"> & {
  * Use `create(PresenceSchema)` to create a new message.
  */
 export const PresenceSchema: GenMessage<Presence> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_event, 19);
+  messageDesc(file_loquat_chat_v1_event, 21);
 
 /**
  * Where a feed stands, taken in one read transaction: what a client starts from when it holds nothing of the feed.
@@ -747,7 +840,7 @@ export type Snapshot = Message<"loquat.chat.v1.Snapshot"> & {
  * Use `create(SnapshotSchema)` to create a new message.
  */
 export const SnapshotSchema: GenMessage<Snapshot> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_event, 20);
+  messageDesc(file_loquat_chat_v1_event, 22);
 
 /**
  * A room, and the caller in it. Messages are fetched with `MessageService/ListMessages`.
@@ -768,6 +861,14 @@ export type RoomSnapshot = Message<"loquat.chat.v1.RoomSnapshot"> & {
    * @generated from field: loquat.chat.v1.Membership membership = 2;
    */
   membership?: Membership | undefined;
+
+  /**
+   * The newest number of the caller's own feed that it knows of: what that feed says of the read marker up to here is older. A client
+   * that holds a later `read` of this room keeps it.
+   *
+   * @generated from field: uint64 user_head = 20;
+   */
+  userHead: bigint;
 };
 
 /**
@@ -775,7 +876,7 @@ export type RoomSnapshot = Message<"loquat.chat.v1.RoomSnapshot"> & {
  * Use `create(RoomSnapshotSchema)` to create a new message.
  */
 export const RoomSnapshotSchema: GenMessage<RoomSnapshot> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_event, 21);
+  messageDesc(file_loquat_chat_v1_event, 23);
 
 /**
  * The caller's own feed.
@@ -796,5 +897,5 @@ export type UserSnapshot = Message<"loquat.chat.v1.UserSnapshot"> & {
  * Use `create(UserSnapshotSchema)` to create a new message.
  */
 export const UserSnapshotSchema: GenMessage<UserSnapshot> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_event, 22);
+  messageDesc(file_loquat_chat_v1_event, 24);
 

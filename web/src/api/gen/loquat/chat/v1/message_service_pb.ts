@@ -307,6 +307,7 @@ export const MessageService: GenService<{
   /**
    * Deletes the caller's own message, or anybody's with the room's permission `delete_messages`. The text is taken out of the log, where the
    * events that held it become `redacted`, and out of the remembered answers: a repeated send is answered with what is left. Event: `message_deleted`. Deleting a deleted message is MESSAGE_NOT_FOUND.
+   * Its files go with it, unless another message of the room refers to them.
    *
    * @generated from rpc loquat.chat.v1.MessageService.DeleteMessage
    */
@@ -316,7 +317,8 @@ export const MessageService: GenService<{
     output: typeof DeleteMessageResponseSchema;
   },
   /**
-   * A page of messages as they are now, by rising `seq`. Deleted messages are in it, without their text.
+   * A page of messages as they are now, by rising `seq`. Deleted messages are in it, without their text; those that are gone by
+   * retention are not.
    *
    * Errors: INVALID_ARGUMENT when both `before_seq` and `after_seq` are given.
    *
