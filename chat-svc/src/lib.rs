@@ -21,6 +21,7 @@ mod rooms;
 mod rpc;
 mod scheduled;
 mod store;
+mod webhooks;
 
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
@@ -39,8 +40,8 @@ use mesh::{
 use proto::auth::v1::user_service_client::UserServiceClient;
 use serde::{Deserialize, Serialize};
 
-use self::presence::Presence;
 pub use self::{errors::ChatError, migration::Migrator, rpc::METHODS};
+use self::{presence::Presence, webhooks::posts::Posts};
 
 /// How many announcements of other services are handled at a time.
 const PREFETCH: usize = 16;
@@ -57,6 +58,8 @@ pub struct Config {
     pub db: DbConfig,
     /// Who looks at a room hears who is online at most once in so many seconds. Default 5.
     pub presence_seconds: NonZeroU32,
+    /// How often one incoming webhook may post in a minute. Default 60.
+    pub webhook_posts_per_minute: NonZeroU32,
 }
 
 impl Default for Config {
@@ -66,6 +69,7 @@ impl Default for Config {
             url: "http://127.0.0.1:8082".into(),
             db: DbConfig::default(),
             presence_seconds: NonZeroU32::new(5).unwrap_or(NonZeroU32::MIN),
+            webhook_posts_per_minute: NonZeroU32::new(60).unwrap_or(NonZeroU32::MIN),
         }
     }
 }
@@ -76,8 +80,10 @@ pub struct Deps {
     pub db: Db,
     /// Events between services; nothing in a process whose events another one brings there.
     pub bus: Option<Bus>,
-    /// Hints to other processes on the same database, when there may be some.
-    pub hints: Option<Cache>,
+    /// What limits are shared through.
+    pub cache: Cache,
+    /// There may be other processes on the same database, which are given hints over the cache.
+    pub others: bool,
     /// The time.
     pub clock: Clock,
     /// Where tasks run.
@@ -86,6 +92,8 @@ pub struct Deps {
     pub secret: MeshSecret,
     /// auth-svc, called as `service:chat`.
     pub auth: Upstream,
+    /// Where browsers find us; empty when that is not known.
+    pub public_url: String,
 }
 
 /// Why chat-svc cannot start.
@@ -100,6 +108,9 @@ pub enum StartError {
     /// A queue could not be declared.
     #[error("the chat queues: {0}")]
     Bus(#[from] mesh::bus::BusError),
+    /// A cache of this process could not be made.
+    #[error("the cache of this process: {0}")]
+    Cache(#[from] mesh::cache::CacheError),
 }
 
 /// The queues that chat-svc handles.
@@ -112,7 +123,9 @@ pub fn queues() -> Vec<QueueSpec> {
 /// # Errors
 /// When the database cannot be migrated or the queues cannot be declared.
 pub async fn start(config: &Config, deps: Deps) -> Result<Service, StartError> {
-    let Deps { db, bus, hints, clock, tasks, secret, auth } = deps;
+    let Deps { db, bus, cache, others, clock, tasks, secret, auth, public_url } = deps;
+    let webhook_posts = Posts::new(cache.clone(), Cache::open("memory:", &tasks)?, config.webhook_posts_per_minute);
+    let hints = others.then_some(cache);
     db.migrate::<Migrator>().await?;
     let tx = db.begin().await?;
     let epoch = store::meta::epoch(&tx).await?;
@@ -165,6 +178,8 @@ pub async fn start(config: &Config, deps: Deps) -> Result<Service, StartError> {
         background.push(("chat-fill", Box::pin(filling)));
     }
     let users = UserServiceClient::new(auth);
-    let routes = rpc::routes(rpc::Shared { db, appender, live, presence, secret, clock, users, stopping, epoch });
+    let shared =
+        rpc::Shared { db, appender, live, presence, secret, clock, users, stopping, epoch, webhook_posts, public_url };
+    let routes = rpc::routes(shared);
     Ok(Service { routes, methods: METHODS, background })
 }

@@ -8,6 +8,7 @@ mod messages;
 mod people;
 mod rooms;
 mod scheduled;
+mod webhooks;
 
 use std::sync::Arc;
 
@@ -25,9 +26,11 @@ use proto::{
     chat::{
         internal::v1::{
             access_service_server::AccessServiceServer, feed_service_server::FeedServiceServer as LiveFeedServer,
+            webhook_post_service_server::WebhookPostServiceServer,
         },
         v1::{
             audit_service_server::AuditServiceServer, feed_service_server::FeedServiceServer,
+            incoming_webhook_service_server::IncomingWebhookServiceServer,
             message_service_server::MessageServiceServer, people_service_server::PeopleServiceServer,
             room_service_server::RoomServiceServer, scheduled_message_service_server::ScheduledMessageServiceServer,
         },
@@ -43,6 +46,7 @@ use crate::{
     errors::ChatError,
     live::Live,
     presence::Presence,
+    webhooks::posts::Posts,
 };
 
 /// Who may call what. What they may do to a room is decided by `policy`.
@@ -73,6 +77,10 @@ pub const METHODS: &[Method] = &[
     Method::user("/loquat.chat.v1.ScheduledMessageService/ScheduleMessage").scope("messages:write").class("sends"),
     Method::user("/loquat.chat.v1.ScheduledMessageService/ListScheduledMessages").scope("messages:read"),
     Method::user("/loquat.chat.v1.ScheduledMessageService/CancelScheduledMessage").scope("messages:write"),
+    Method::user("/loquat.chat.v1.IncomingWebhookService/CreateIncomingWebhook").scope("rooms:write").asks_origin(),
+    Method::user("/loquat.chat.v1.IncomingWebhookService/ListIncomingWebhooks").scope("rooms:read"),
+    Method::user("/loquat.chat.v1.IncomingWebhookService/RenameIncomingWebhook").scope("rooms:write").asks_origin(),
+    Method::user("/loquat.chat.v1.IncomingWebhookService/DeleteIncomingWebhook").scope("rooms:write").asks_origin(),
     Method::user("/loquat.chat.v1.FeedService/VerifyRange").scope("messages:read"),
     Method::user("/loquat.chat.v1.PeopleService/GetPeople").scope("users:read"),
     Method::user("/loquat.chat.v1.PeopleService/ListPeople").scope("users:read"),
@@ -83,6 +91,7 @@ pub const METHODS: &[Method] = &[
     Method::service("/loquat.chat.internal.v1.FeedService/OpenFeeds"),
     Method::service("/loquat.chat.internal.v1.FeedService/ReadFeed"),
     Method::service("/loquat.chat.internal.v1.AccessService/CheckAccess"),
+    Method::service("/loquat.chat.internal.v1.WebhookPostService/PostFromWebhook"),
 ];
 
 /// What handlers share.
@@ -97,6 +106,10 @@ pub(crate) struct Shared {
     pub(crate) stopping: CancellationToken,
     /// Of the database, as it was when the process began: a restore from a backup needs a new one.
     pub(crate) epoch: String,
+    /// How often webhooks may post.
+    pub(crate) webhook_posts: Posts,
+    /// Where browsers find us; empty when that is not known.
+    pub(crate) public_url: String,
 }
 
 /// The handlers of every service.
@@ -114,6 +127,8 @@ pub(crate) fn routes(shared: Shared) -> Routes {
         .add_service(FeedServiceServer::new(rpc.clone()))
         .add_service(PeopleServiceServer::new(rpc.clone()))
         .add_service(AuditServiceServer::new(rpc.clone()))
+        .add_service(IncomingWebhookServiceServer::new(rpc.clone()))
+        .add_service(WebhookPostServiceServer::new(rpc.clone()))
         .add_service(LiveFeedServer::new(rpc.clone()))
         .add_service(AccessServiceServer::new(rpc));
     routes.routes()

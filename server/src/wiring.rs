@@ -160,11 +160,13 @@ async fn chat(parts: &Parts<'_>, bus: Option<Bus>, cache: Cache, wired: &mut Wir
     let deps = chat_svc::Deps {
         db: open("chat", &config.chat.db, wired).await?,
         bus,
-        hints: config.chat.db.is_shared().then_some(cache),
+        cache,
+        others: config.chat.db.is_shared(),
         clock: clock.clone(),
         tasks: (*tasks).clone(),
         secret: parts.secret.clone(),
         auth: parts.calling(wired, Role::Auth, Role::Chat)?,
+        public_url: config.public_url.clone(),
     };
     parts.add(wired, Role::Chat, chat_svc::start(&config.chat, deps).await.map_err(StartError::new)?);
     Ok(())

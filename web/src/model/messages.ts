@@ -33,7 +33,9 @@ export function mergeMessage(a: Message, b: Message): Message {
   if (deletedAt > 0) {
     const { id, roomId, seq, ordinal, authorId, createdAt, opId } = named;
     const base = { id, roomId, seq, ordinal, authorId, createdAt, opId };
-    return { ...base, text: '', files: [], editedAt: 0, editedSeq: 0, deletedAt };
+    // What is left of a message in a page does not say it.
+    const webhook = a.webhook || b.webhook;
+    return { ...base, webhook, text: '', files: [], editedAt: 0, editedSeq: 0, deletedAt };
   }
   // An edit carries its files as they were known then, which may be less than the older fact knows.
   const older = newer === a ? b : a;
@@ -69,7 +71,7 @@ export function putMessage(messages: Messages, message: Message): Messages {
 
 /** A deletion, which may be heard of before the message itself. */
 export function deleteMessage(messages: Messages, roomId: string, id: string, seq: number, at: number): Messages {
-  const unknown = { id, roomId, seq, ordinal: 0, authorId: '', text: '', createdAt: 0, opId: '' };
+  const unknown = { id, roomId, seq, ordinal: 0, authorId: '', webhook: '', text: '', createdAt: 0, opId: '' };
   return putMessage(messages, { ...unknown, editedAt: 0, editedSeq: 0, deletedAt: at, files: [] });
 }
 
