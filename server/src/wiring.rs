@@ -122,20 +122,23 @@ async fn open_bus(parts: &Parts<'_>, worker_db: Option<&Db>) -> Result<Option<Bu
     let Parts { config, clock, tasks, .. } = parts;
     if !config.bus.is_memory() {
         let bus = Bus::open_amqp(broker(&config.bus), clock.clone(), tasks).await;
-        return bus.map(Some).map_err(|cause| StartError(format!("bus.url: {cause}")));
+        let bus = bus.map_err(|cause| StartError(format!("bus.url: {cause}")))?;
+        return Ok(Some(bus.retrying(config.bus.retry())));
     }
     // The configuration was checked: without a worker here this is a process beside another one.
     let Some(db) = worker_db else { return Ok(None) };
     db.migrate::<worker_svc::Migrator>().await.map_err(StartError::new)?;
-    Bus::open_memory(db.clone(), clock.clone()).await.map(Some).map_err(StartError::new)
+    let bus = Bus::open_memory(db.clone(), clock.clone()).await.map_err(StartError::new)?;
+    Ok(Some(bus.retrying(config.bus.retry())))
 }
 
 /// How the broker is used: with the queues of every service, whichever run here.
 pub fn broker(config: &BusConfig) -> AmqpConfig {
+    let (queues, retry) = ([chat_svc::queues(), file_svc::queues(), worker_svc::queues()].concat(), config.retry());
     AmqpConfig {
         url: config.url.clone(),
         queue_type: config.queue_type,
-        queues: [chat_svc::queues(), file_svc::queues(), worker_svc::queues()].concat(),
+        queues: queues.into_iter().map(|queue| queue.retrying(&retry)).collect(),
         translate: config.compat.then(compat::translation),
     }
 }
