@@ -10,7 +10,7 @@ export default defineConfig({
   server: {
     // The gateway trusts a cookie only together with its own origin, so the proxy presents it.
     proxy: Object.fromEntries(
-      ['/session', '/files', '/ws', '/loquat.'].map((path) => [
+      ['/session', '/files', '/hooks', '/ws', '/loquat.'].map((path) => [
         path,
         { target: server, ws: path === '/ws', changeOrigin: true, rewriteWsOrigin: true, headers: { origin: server } },
       ]),

@@ -17,6 +17,7 @@ use crate::{
     policy::{Permission, Permissions},
     reads, retention, rooms,
     store::op::Op,
+    webhooks,
 };
 
 /// A change that somebody asks for.
@@ -124,6 +125,27 @@ pub(crate) enum Action {
         file_id: Uuid,
         file: Box<File>,
     },
+    CreateWebhook {
+        room_id: Uuid,
+        webhook: Box<NewWebhook>,
+    },
+    RenameWebhook {
+        room_id: Uuid,
+        webhook_id: Uuid,
+        name: String,
+    },
+    DeleteWebhook {
+        room_id: Uuid,
+        webhook_id: Uuid,
+    },
+    /// A program posts that knows a webhook's secret.
+    PostFromWebhook {
+        room_id: Uuid,
+        webhook_id: Uuid,
+        text: String,
+        /// Shown instead of its own.
+        name: Option<String>,
+    },
     /// file-svc took a file out of its room.
     FileRemoved {
         message_id: Uuid,
@@ -142,6 +164,15 @@ pub(crate) struct NewRoom {
     pub(crate) topic: String,
     pub(crate) history: RoomHistory,
     pub(crate) permissions: Permissions,
+}
+
+/// A webhook to be made.
+#[derive(Clone, Debug)]
+pub(crate) struct NewWebhook {
+    pub(crate) id: Uuid,
+    pub(crate) name: String,
+    /// Of its secret.
+    pub(crate) hash: [u8; 32],
 }
 
 /// What changes of a room; what is nothing stays.
@@ -185,6 +216,10 @@ impl Command {
             | Action::EditMessage { room_id, .. }
             | Action::DeleteMessage { room_id, .. }
             | Action::ExpireMessages { room_id, .. }
+            | Action::CreateWebhook { room_id, .. }
+            | Action::RenameWebhook { room_id, .. }
+            | Action::DeleteWebhook { room_id, .. }
+            | Action::PostFromWebhook { room_id, .. }
             | Action::FileRemoved { room_id, .. } => vec![*room_id],
             Action::AcceptInvite(accepted) => accepted.feeds(),
             Action::FileReady { room_id, file, .. } => {
@@ -234,6 +269,15 @@ impl Command {
             Action::AcceptInvite(accepted) => invites::enter(work, actor, accepted).await,
             Action::FileReady { message_id, room_id, file_id, file } => {
                 files::ready(work, *message_id, *room_id, *file_id, file).await
+            }
+            Action::CreateWebhook { room_id, webhook } => webhooks::create(work, actor, *room_id, webhook).await,
+            Action::RenameWebhook { room_id, webhook_id, name } => {
+                webhooks::rename(work, actor, *room_id, *webhook_id, name).await
+            }
+            Action::DeleteWebhook { room_id, webhook_id } => webhooks::delete(work, actor, *room_id, *webhook_id).await,
+            Action::PostFromWebhook { room_id, webhook_id, text, name } => {
+                let op_id = self.op.as_ref().map(|op| op.op_id);
+                webhooks::post(work, *room_id, *webhook_id, text, name.as_deref(), op_id).await
             }
             Action::FileRemoved { message_id, room_id, file_id, actor_id } => {
                 files::removed(work, *message_id, *room_id, *file_id, *actor_id).await

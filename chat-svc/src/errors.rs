@@ -33,6 +33,18 @@ pub enum ChatError {
     /// One person has put off as many as there may be.
     #[error("You have 100 scheduled messages; more are not possible.")]
     TooManyScheduled,
+    /// No such webhook, or a secret that is not its own.
+    #[error("There is no such webhook.")]
+    WebhookNotFound,
+    /// A room has as many webhooks as it may.
+    #[error("This room has 50 webhooks; more are not possible.")]
+    TooManyWebhooks,
+    /// A webhook posts too often.
+    #[error("This webhook posts too often; wait before the next time.")]
+    WebhookPosts(Duration),
+    /// The text of so many bytes is longer than it may be.
+    #[error("The text has {0} bytes, at most 16,384 are allowed.")]
+    TextTooLong(usize),
     /// An account that does not exist.
     #[error("There is no such user.")]
     UserNotFound,
@@ -101,18 +113,19 @@ impl From<DbErr> for ChatError {
 impl Describe for ChatError {
     fn code(&self) -> Code {
         match self {
-            Self::Invalid(_) => Code::InvalidArgument,
+            Self::Invalid(_) | Self::TextTooLong(_) => Code::InvalidArgument,
             Self::RoomNotFound
             | Self::MessageNotFound
             | Self::FeedNotFound
             | Self::FileNotFound(_)
             | Self::ScheduledMessageNotFound
+            | Self::WebhookNotFound
             | Self::UserNotFound
             | Self::MemberNotFound => Code::NotFound,
             Self::RoleTooLow | Self::NotTheAuthor => Code::PermissionDenied,
             Self::LastOwner | Self::RoomArchived => Code::FailedPrecondition,
             Self::OpIdReused => Code::AlreadyExists,
-            Self::TooManyScheduled => Code::ResourceExhausted,
+            Self::TooManyScheduled | Self::TooManyWebhooks | Self::WebhookPosts(_) => Code::ResourceExhausted,
             Self::StoreUnavailable(_) | Self::ServiceUnavailable(_) => Code::Unavailable,
             Self::Internal(_) => Code::Internal,
         }
@@ -127,6 +140,10 @@ impl Describe for ChatError {
             Self::FileNotFound(_) => "FILE_NOT_FOUND",
             Self::ScheduledMessageNotFound => "SCHEDULED_MESSAGE_NOT_FOUND",
             Self::TooManyScheduled => "TOO_MANY_SCHEDULED",
+            Self::WebhookNotFound => "WEBHOOK_NOT_FOUND",
+            Self::TooManyWebhooks => "TOO_MANY_WEBHOOKS",
+            Self::WebhookPosts(_) => "WEBHOOK_POSTS",
+            Self::TextTooLong(_) => "TEXT_TOO_LONG",
             Self::UserNotFound => "USER_NOT_FOUND",
             Self::MemberNotFound => "MEMBER_NOT_FOUND",
             Self::RoleTooLow => "ROLE_TOO_LOW",
@@ -150,6 +167,10 @@ impl Describe for ChatError {
                 vec![Violation::new("file_ids", format!("{id} is no file that you can send here"))]
             }
             Self::ScheduledMessageNotFound => vec![Violation::new("id", "names no message of yours that waits")],
+            Self::WebhookNotFound => vec![Violation::new("webhook_id", "names no webhook of this room")],
+            Self::TextTooLong(bytes) => {
+                vec![Violation::new("text", format!("has {bytes} bytes, at most 16384 are allowed"))]
+            }
             Self::UserNotFound => vec![Violation::new("user_id", "names no account")],
             Self::MemberNotFound => vec![Violation::new("user_id", "names nobody in this room")],
             Self::OpIdReused => vec![Violation::new("op_id", "was already used for another operation")],
@@ -158,6 +179,10 @@ impl Describe for ChatError {
     }
 
     fn retry_after(&self) -> Option<Duration> {
-        matches!(self, Self::StoreUnavailable(_) | Self::ServiceUnavailable(_)).then_some(Duration::from_secs(1))
+        match self {
+            Self::StoreUnavailable(_) | Self::ServiceUnavailable(_) => Some(Duration::from_secs(1)),
+            Self::WebhookPosts(after) => Some(*after),
+            _ => None,
+        }
     }
 }

@@ -24,6 +24,15 @@ pub(crate) fn optional_op_id(fields: &mut Fields, text: &str) -> Option<Uuid> {
 
 /// A room's name, trimmed.
 pub(crate) fn room_name(fields: &mut Fields, text: &str) -> String {
+    name(fields, text)
+}
+
+/// A webhook's name, trimmed: as long as a room's.
+pub(crate) fn webhook_name(fields: &mut Fields, text: &str) -> String {
+    name(fields, text)
+}
+
+fn name(fields: &mut Fields, text: &str) -> String {
     let name = text.trim();
     let length = name.chars().count();
     if length == 0 || length > MAX_NAME_CHARS {

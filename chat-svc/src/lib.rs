@@ -22,6 +22,7 @@ mod rooms;
 mod rpc;
 mod scheduled;
 mod store;
+mod webhooks;
 
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
@@ -40,8 +41,8 @@ use mesh::{
 use proto::auth::v1::user_service_client::UserServiceClient;
 use serde::{Deserialize, Serialize};
 
-use self::presence::Presence;
 pub use self::{errors::ChatError, migration::Migrator, rpc::METHODS};
+use self::{presence::Presence, webhooks::posts::Posts};
 
 /// How many announcements of other services are handled at a time.
 const PREFETCH: usize = 16;
@@ -61,6 +62,8 @@ pub struct Config {
     /// Days after which messages are deleted for good, with their files, in rooms that say nothing of it themselves; 0 (the
     /// default) keeps them for ever.
     pub retention_days: u32,
+    /// How often one incoming webhook may post in a minute. Default 60.
+    pub webhook_posts_per_minute: NonZeroU32,
 }
 
 impl Default for Config {
@@ -71,6 +74,7 @@ impl Default for Config {
             db: DbConfig::default(),
             presence_seconds: NonZeroU32::new(5).unwrap_or(NonZeroU32::MIN),
             retention_days: 0,
+            webhook_posts_per_minute: NonZeroU32::new(60).unwrap_or(NonZeroU32::MIN),
         }
     }
 }
@@ -81,8 +85,10 @@ pub struct Deps {
     pub db: Db,
     /// Events between services; nothing in a process whose events another one brings there.
     pub bus: Option<Bus>,
-    /// Hints to other processes on the same database, when there may be some.
-    pub hints: Option<Cache>,
+    /// What limits are shared through.
+    pub cache: Cache,
+    /// There may be other processes on the same database, which are given hints over the cache.
+    pub others: bool,
     /// The time.
     pub clock: Clock,
     /// Where tasks run.
@@ -91,6 +97,8 @@ pub struct Deps {
     pub secret: MeshSecret,
     /// auth-svc, called as `service:chat`.
     pub auth: Upstream,
+    /// Where browsers find us; empty when that is not known.
+    pub public_url: String,
 }
 
 /// Why chat-svc cannot start.
@@ -105,6 +113,9 @@ pub enum StartError {
     /// A queue could not be declared.
     #[error("the chat queues: {0}")]
     Bus(#[from] mesh::bus::BusError),
+    /// A cache of this process could not be made.
+    #[error("the cache of this process: {0}")]
+    Cache(#[from] mesh::cache::CacheError),
 }
 
 /// The queues that chat-svc handles.
@@ -117,7 +128,9 @@ pub fn queues() -> Vec<QueueSpec> {
 /// # Errors
 /// When the database cannot be migrated or the queues cannot be declared.
 pub async fn start(config: &Config, deps: Deps) -> Result<Service, StartError> {
-    let Deps { db, bus, hints, clock, tasks, secret, auth } = deps;
+    let Deps { db, bus, cache, others, clock, tasks, secret, auth, public_url } = deps;
+    let webhook_posts = Posts::new(cache.clone(), Cache::open("memory:", &tasks)?, config.webhook_posts_per_minute);
+    let hints = others.then_some(cache);
     db.migrate::<Migrator>().await?;
     let tx = db.begin().await?;
     let epoch = store::meta::epoch(&tx).await?;
@@ -171,7 +184,20 @@ pub async fn start(config: &Config, deps: Deps) -> Result<Service, StartError> {
     }
     let users = UserServiceClient::new(auth);
     let retention_days = config.retention_days;
-    let shared = rpc::Shared { db, appender, live, presence, secret, clock, users, stopping, epoch, retention_days };
+    let shared = rpc::Shared {
+        db,
+        appender,
+        live,
+        presence,
+        secret,
+        clock,
+        users,
+        stopping,
+        epoch,
+        retention_days,
+        webhook_posts,
+        public_url,
+    };
     let routes = rpc::routes(shared);
     Ok(Service { routes, methods: METHODS, background })
 }

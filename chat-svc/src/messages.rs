@@ -33,6 +33,18 @@ pub(crate) async fn send(
 ) -> Result<Bytes, ChatError> {
     let first = work.open(room_id, actor, Action::Post).await?.first_visible();
     let files = resolve(work, room_id, first, claims).await?;
+    let posted = Message {
+        author_id: actor.user_id.to_string(),
+        text: text.to_owned(),
+        files,
+        op_id: op_id.map(|id| id.to_string()).unwrap_or_default(),
+        ..Message::default()
+    };
+    put(work, room_id, actor.user_id, posted)
+}
+
+/// Appends what was written, by whoever may: gives it its id and its numbers, and tells other services.
+pub(crate) fn put(work: &mut Work<'_>, room_id: Uuid, author_id: Uuid, written: Message) -> Result<Bytes, ChatError> {
     let ordinal = work.next_ordinal(room_id);
     let seq = work.next_seq(room_id);
     let id = mesh::ids::new_id();
@@ -41,12 +53,8 @@ pub(crate) async fn send(
         room_id: room_id.to_string(),
         seq,
         ordinal,
-        author_id: actor.user_id.to_string(),
-        text: text.to_owned(),
         created_at: Some(work.at()),
-        files,
-        op_id: op_id.map(|id| id.to_string()).unwrap_or_default(),
-        ..Message::default()
+        ..written
     };
     work.shares(room_id, seq, &message.files);
     work.refers(room_id, id, &message.files);
@@ -58,7 +66,7 @@ pub(crate) async fn send(
             room_id,
             seq: store::signed(seq),
             ordinal: store::signed(ordinal),
-            author_id: actor.user_id,
+            author_id,
             created_at: store::micros(work.now),
             current_seq: store::signed(seq),
             deleted_at: 0,

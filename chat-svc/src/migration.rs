@@ -20,6 +20,7 @@ impl MigratorTrait for Migrator {
             mesh::outbox::lease_migration(),
             Box::new(Scheduled),
             Box::new(keeping::Keeping),
+            Box::new(IncomingWebhooks),
         ]
     }
 }
@@ -102,6 +103,33 @@ impl MigrationTrait for Scheduled {
         manager.create_table(table).await?;
         let due = Index::create().name("scheduled_message_due").table("scheduled_message").col("send_at").to_owned();
         manager.create_index(due).await
+    }
+}
+
+struct IncomingWebhooks;
+
+impl MigrationName for IncomingWebhooks {
+    fn name(&self) -> &'static str {
+        "m0003_incoming_webhook"
+    }
+}
+
+#[async_trait::async_trait]
+impl MigrationTrait for IncomingWebhooks {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        let table = Table::create()
+            .table("incoming_webhook")
+            .col(uuid("id").primary_key())
+            .col(uuid("room_id"))
+            .col(string("name"))
+            .col(blob("hash"))
+            .col(uuid("created_by"))
+            .col(big_integer("created_at"))
+            .to_owned();
+        manager.create_table(table).await?;
+        let mut of_room = Index::create();
+        of_room.name("incoming_webhook_room").table("incoming_webhook").col("room_id").col("id");
+        manager.create_index(of_room).await
     }
 }
 

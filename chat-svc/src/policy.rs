@@ -50,6 +50,10 @@ pub(crate) enum Action {
     Remove(RoomRole),
     /// Give somebody with the first role the second.
     Promote(RoomRole, RoomRole),
+    /// Let another program post here, or call it something else.
+    AddWebhook,
+    /// See which programs may post here, and take that away.
+    ManageWebhooks,
 }
 
 /// What a room says about itself.
@@ -81,6 +85,11 @@ pub(crate) fn allow(action: Action, rules: Rules, asker: Asker) -> Result<(), Ch
     if permits(action, rules, asker) { Ok(()) } else { Err(ChatError::RoleTooLow) }
 }
 
+/// Whether a webhook of a room may post in it: who may not, need not get around it, and who let it in could.
+pub(crate) fn allow_webhook(rules: Rules) -> Result<(), ChatError> {
+    if rules.archived { Err(ChatError::RoomArchived) } else { Ok(()) }
+}
+
 /// What can be asked of a room that one is not in. Reading a public room needs membership, so that it answers as if it were
 /// not there: there is no second way to learn about rooms.
 fn found_from_outside(action: Action, rules: Rules, rank: Rank) -> bool {
@@ -97,7 +106,9 @@ fn found_from_outside(action: Action, rules: Rules, rank: Rank) -> bool {
         | Action::Archive
         | Action::Add(_)
         | Action::Remove(_)
-        | Action::Promote(..) => rank >= Rank::Admin,
+        | Action::Promote(..)
+        | Action::AddWebhook
+        | Action::ManageWebhooks => rank >= Rank::Admin,
         Action::Read | Action::Post | Action::DeleteOwn | Action::DeleteOthers | Action::Leave => false,
     }
 }
@@ -105,7 +116,13 @@ fn found_from_outside(action: Action, rules: Rules, rank: Rank) -> bool {
 /// Whether it changes a room that can only be read. Access can always be taken away, and an archive be opened.
 fn changes_archived(action: Action, inside: bool) -> bool {
     match action {
-        Action::See | Action::Read | Action::SeeMembers | Action::Leave | Action::Remove(_) | Action::Archive => false,
+        Action::See
+        | Action::Read
+        | Action::SeeMembers
+        | Action::Leave
+        | Action::Remove(_)
+        | Action::Archive
+        | Action::ManageWebhooks => false,
         // Who is in already joins without a change.
         Action::Join => !inside,
         Action::Post
@@ -116,7 +133,8 @@ fn changes_archived(action: Action, inside: bool) -> bool {
         | Action::SetRetention
         | Action::Permit(..)
         | Action::Add(_)
-        | Action::Promote(..) => true,
+        | Action::Promote(..)
+        | Action::AddWebhook => true,
     }
 }
 
@@ -129,7 +147,9 @@ fn permits(action: Action, rules: Rules, asker: Asker) -> bool {
         Action::See | Action::Read | Action::SeeMembers | Action::DeleteOwn | Action::Join | Action::Leave => true,
         Action::Post => holds(Permission::Post),
         Action::DeleteOthers => holds(Permission::DeleteMessages),
-        Action::Edit => holds(Permission::EditRoom),
+        Action::Edit | Action::ManageWebhooks => holds(Permission::EditRoom),
+        // Nobody gets around a room that only some may post in.
+        Action::AddWebhook => holds(Permission::EditRoom) && holds(Permission::Post),
         Action::SetHistory | Action::SetRetention | Action::Archive => mine >= admin,
         Action::Add(given) => asker.rank > Rank::Guest && holds(Permission::AddMembers) && mine >= of_role(given),
         Action::Remove(theirs) => holds(Permission::RemoveMembers) && mine >= of_role(theirs),

@@ -9,6 +9,7 @@ mod people;
 mod retention;
 mod rooms;
 mod scheduled;
+mod webhooks;
 
 use std::sync::Arc;
 
@@ -26,10 +27,11 @@ use proto::{
     chat::{
         internal::v1::{
             access_service_server::AccessServiceServer, feed_service_server::FeedServiceServer as LiveFeedServer,
-            retention_service_server::RetentionServiceServer,
+            retention_service_server::RetentionServiceServer, webhook_post_service_server::WebhookPostServiceServer,
         },
         v1::{
             audit_service_server::AuditServiceServer, feed_service_server::FeedServiceServer,
+            incoming_webhook_service_server::IncomingWebhookServiceServer,
             message_service_server::MessageServiceServer, people_service_server::PeopleServiceServer,
             room_service_server::RoomServiceServer, scheduled_message_service_server::ScheduledMessageServiceServer,
         },
@@ -45,6 +47,7 @@ use crate::{
     errors::ChatError,
     live::Live,
     presence::Presence,
+    webhooks::posts::Posts,
 };
 
 /// Who may call what. What they may do to a room is decided by `policy`.
@@ -75,6 +78,10 @@ pub const METHODS: &[Method] = &[
     Method::user("/loquat.chat.v1.ScheduledMessageService/ScheduleMessage").scope("messages:write").class("sends"),
     Method::user("/loquat.chat.v1.ScheduledMessageService/ListScheduledMessages").scope("messages:read"),
     Method::user("/loquat.chat.v1.ScheduledMessageService/CancelScheduledMessage").scope("messages:write"),
+    Method::user("/loquat.chat.v1.IncomingWebhookService/CreateIncomingWebhook").scope("rooms:write").asks_origin(),
+    Method::user("/loquat.chat.v1.IncomingWebhookService/ListIncomingWebhooks").scope("rooms:read"),
+    Method::user("/loquat.chat.v1.IncomingWebhookService/RenameIncomingWebhook").scope("rooms:write").asks_origin(),
+    Method::user("/loquat.chat.v1.IncomingWebhookService/DeleteIncomingWebhook").scope("rooms:write").asks_origin(),
     Method::user("/loquat.chat.v1.FeedService/VerifyRange").scope("messages:read"),
     Method::user("/loquat.chat.v1.PeopleService/GetPeople").scope("users:read"),
     Method::user("/loquat.chat.v1.PeopleService/ListPeople").scope("users:read"),
@@ -86,6 +93,7 @@ pub const METHODS: &[Method] = &[
     Method::service("/loquat.chat.internal.v1.FeedService/ReadFeed"),
     Method::service("/loquat.chat.internal.v1.AccessService/CheckAccess"),
     Method::service("/loquat.chat.internal.v1.RetentionService/ExpireMessages"),
+    Method::service("/loquat.chat.internal.v1.WebhookPostService/PostFromWebhook"),
 ];
 
 /// What handlers share.
@@ -102,6 +110,10 @@ pub(crate) struct Shared {
     pub(crate) epoch: String,
     /// Days that messages are kept in rooms that say nothing of it; 0 for ever.
     pub(crate) retention_days: u32,
+    /// How often webhooks may post.
+    pub(crate) webhook_posts: Posts,
+    /// Where browsers find us; empty when that is not known.
+    pub(crate) public_url: String,
 }
 
 /// The handlers of every service.
@@ -119,6 +131,8 @@ pub(crate) fn routes(shared: Shared) -> Routes {
         .add_service(FeedServiceServer::new(rpc.clone()))
         .add_service(PeopleServiceServer::new(rpc.clone()))
         .add_service(AuditServiceServer::new(rpc.clone()))
+        .add_service(IncomingWebhookServiceServer::new(rpc.clone()))
+        .add_service(WebhookPostServiceServer::new(rpc.clone()))
         .add_service(LiveFeedServer::new(rpc.clone()))
         .add_service(RetentionServiceServer::new(rpc.clone()))
         .add_service(AccessServiceServer::new(rpc));

@@ -13,6 +13,7 @@ pub(crate) mod read_marker;
 pub(crate) mod room;
 pub(crate) mod scheduled;
 pub(crate) mod shared_file;
+pub(crate) mod webhook;
 
 pub(crate) use mesh::db::{micros, portions, signed, unsigned};
 pub(crate) use proto::timestamp;

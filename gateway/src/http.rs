@@ -1,6 +1,7 @@
 //! The one port: which edge answers a request, by path and content type; and errors over HTTP.
 
 pub(crate) mod files;
+pub(crate) mod hooks;
 pub(crate) mod session;
 
 use std::convert::Infallible;
@@ -35,8 +36,9 @@ pub(crate) async fn answer(
     }
     // What is served from memory, and the upgrade, which counts itself, are not counted here.
     let (session, files) = (path.starts_with("/session/"), path == "/files" || path.starts_with("/files/"));
+    let hooks = path.starts_with(hooks::PREFIX);
     let network = || state.limits.network(state.origins.address(&request));
-    if (session || files)
+    if (session || files || hooks)
         && let Err(refused) = state.limits.arrives(network().as_deref())
     {
         return Ok(error_response(&refused));
@@ -46,6 +48,7 @@ pub(crate) async fn answer(
         "/healthz" => text(StatusCode::OK, "ok\n"),
         _ if session => session::answer(&state, request).await,
         _ if files => files::answer(&state, request).await,
+        _ if hooks => hooks::answer(&state, request).await,
         _ if matches!(*request.method(), Method::GET | Method::HEAD) => assets::answer(&request),
         _ => error_response(&errors::plain(Code::NotFound, "NOT_FOUND", "There is nothing at this address.")),
     })
@@ -86,6 +89,11 @@ pub(crate) fn error_response(status: &Status) -> Response<Body> {
 
 /// The same with another HTTP status, where a protocol asks for one.
 pub(crate) fn error_with(http: StatusCode, status: &Status) -> Response<Body> {
+    error_from(http, status, &error_document(status))
+}
+
+/// What is told of a status.
+pub(crate) fn error_document(status: &Status) -> serde_json::Value {
     let violations: Vec<_> = status
         .get_details_bad_request()
         .map(|bad| bad.field_violations)
@@ -99,12 +107,20 @@ pub(crate) fn error_with(http: StatusCode, status: &Status) -> Response<Body> {
         "message": status.message(),
         "violations": violations,
     });
-    let retry = status.get_details_retry_info().and_then(|retry| retry.retry_delay);
-    if let Some(after) = retry {
+    if let Some(after) = retry_after(status) {
         document["retry_after_ms"] = u64::try_from(after.as_millis()).unwrap_or(u64::MAX).into();
     }
-    let mut response = json(http, &document);
-    if let Some(after) = retry {
+    document
+}
+
+fn retry_after(status: &Status) -> Option<std::time::Duration> {
+    status.get_details_retry_info().and_then(|retry| retry.retry_delay)
+}
+
+/// A status as it is told in a document.
+pub(crate) fn error_from(http: StatusCode, status: &Status, document: &serde_json::Value) -> Response<Body> {
+    let mut response = json(http, document);
+    if let Some(after) = retry_after(status) {
         response.headers_mut().insert(header::RETRY_AFTER, after.as_secs().max(1).into());
     }
     response

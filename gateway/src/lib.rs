@@ -150,7 +150,7 @@ pub fn start(config: &Config, deps: Deps) -> Result<Gateway, String> {
     let Deps { upstreams, auth, chat, edge, authn, cache, methods, tasks, public_url } = deps;
     let admission = Admission::new(config.sign_ons_per_second, config.resumes_per_second);
     let patience = Patience { heartbeat: config.heartbeat_seconds.get(), stuck: config.stuck_seconds.get() };
-    let (hub, hub_task) = hub::hub(chat, admission, patience);
+    let (hub, hub_task) = hub::hub(chat.clone(), admission, patience);
     let begun = CancellationToken::new();
     let drain = Drain { hub: hub.clone(), window: Duration::from_secs(config.drain_seconds), begun: begun.clone() };
     let (health, reporter) = grpc::health();
@@ -164,7 +164,20 @@ pub fn start(config: &Config, deps: Deps) -> Result<Gateway, String> {
     let cookies = session::Cookies::new(&public_url, auth, authn.clone());
     let (limits, methods) = (Limits::new(&config.limits, cache), Methods::new(&methods)?);
     let settling = limits::settle(limits.clone(), stopping.clone());
-    let state = Arc::new(State { upstreams, authn, tasks, hub, cookies, programs, origins, limits, methods, health, reflection });
+    let state = Arc::new(State {
+        upstreams,
+        chat,
+        authn,
+        tasks,
+        hub,
+        cookies,
+        programs,
+        origins,
+        limits,
+        methods,
+        health,
+        reflection,
+    });
     let grpc = grpc::service(state.clone());
     let service = tower::service_fn(move |request| http::answer(state.clone(), grpc.clone(), request));
     Ok(Gateway {

@@ -35,6 +35,8 @@ pub struct Upstreams {
 pub(crate) struct State {
     /// For calls with the caller's own token.
     pub(crate) upstreams: Upstreams,
+    /// chat-svc, called as `service:gateway`.
+    pub(crate) chat: Upstream,
     pub(crate) authn: Authn,
     pub(crate) tasks: Tasks,
     pub(crate) hub: Hub,

@@ -10,7 +10,7 @@ use sea_orm::{QueryOrder as _, QuerySelect as _, entity::prelude::*};
 use sha2::{Digest as _, Sha256};
 use time::OffsetDateTime;
 
-use crate::db::{micros, time_of};
+use crate::db::{Db, micros, time_of};
 
 mod head;
 mod migration;
@@ -205,6 +205,39 @@ fn line(text: &str) -> String {
     let end = text.char_indices().map(|(at, letter)| at + letter.len_utf8()).take_while(|end| *end <= MAX_VALUE_BYTES);
     let kept = &text[..end.last().unwrap_or(0)];
     kept.chars().map(|letter| if letter.is_control() { '\u{fffd}' } else { letter }).collect()
+}
+
+/// Something that is written in the transaction of a change that another part makes, or in one of its own where that has none.
+#[derive(Clone)]
+pub struct Note {
+    db: Db,
+    entry: Entry,
+    now: OffsetDateTime,
+}
+
+impl Note {
+    /// `db` holds the log.
+    pub const fn new(db: Db, entry: Entry, now: OffsetDateTime) -> Self {
+        Self { db, entry, now }
+    }
+
+    /// Adds what is only known where the change is made.
+    #[must_use]
+    pub(crate) fn with(&self, name: &'static str, value: impl ToString) -> Self {
+        Self { entry: self.entry.clone().with(name, value), ..self.clone() }
+    }
+
+    /// Writes it in the transaction of the change, which is one of the same database.
+    pub(crate) async fn write<C: ConnectionTrait>(&self, tx: &C) -> Result<(), DbErr> {
+        append(tx, std::slice::from_ref(&self.entry), self.now).await
+    }
+
+    /// Writes it in a transaction of its own.
+    pub(crate) async fn commit(&self) -> Result<(), DbErr> {
+        let tx = self.db.begin().await?;
+        self.write(&tx).await?;
+        tx.commit().await
+    }
 }
 
 /// Which entries are looked for.

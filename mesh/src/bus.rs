@@ -13,7 +13,7 @@ pub mod memory;
 mod queue;
 mod stats;
 
-use std::future::Future;
+use std::{future::Future, sync::Arc};
 
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
@@ -28,11 +28,15 @@ pub use self::{
     },
 };
 use self::{amqp::AmqpBus, memory::MemoryBus};
-use crate::{clock::Clock, db::Db, lifecycle::Tasks};
+use crate::{audit::Note, clock::Clock, db::Db, lifecycle::Tasks};
 
 /// A bus. Cheap to clone.
 #[derive(Clone)]
-pub struct Bus(Kind);
+pub struct Bus {
+    kind: Kind,
+    /// How queues are retried that say nothing of it.
+    usual: Arc<RetryPolicy>,
+}
 
 #[derive(Clone)]
 enum Kind {
@@ -75,7 +79,7 @@ impl Bus {
     /// # Errors
     /// When the database refuses.
     pub async fn open_memory(db: Db, clock: Clock) -> Result<Self, BusError> {
-        Ok(Self(Kind::Memory(MemoryBus::open(db, clock).await?)))
+        Ok(Self::of(Kind::Memory(MemoryBus::open(db, clock).await?)))
     }
 
     /// A bus over a broker. A broker that is away is waited for a moment and then looked for in the background.
@@ -83,12 +87,23 @@ impl Bus {
     /// # Errors
     /// When the URL is not one.
     pub async fn open_amqp(config: AmqpConfig, clock: Clock, tasks: &Tasks) -> Result<Self, BusError> {
-        Ok(Self(Kind::Amqp(AmqpBus::open(config, clock, tasks).await?)))
+        Ok(Self::of(Kind::Amqp(AmqpBus::open(config, clock, tasks).await?)))
+    }
+
+    fn of(kind: Kind) -> Self {
+        Self { kind, usual: Arc::default() }
+    }
+
+    /// Retries queues so that say nothing of it. Those of other processes must be told the same.
+    #[must_use]
+    pub fn retrying(mut self, usual: RetryPolicy) -> Self {
+        self.usual = Arc::new(usual);
+        self
     }
 
     /// Which kinds anybody has declared a queue for.
     pub fn interest(&self) -> Interest {
-        match &self.0 {
+        match &self.kind {
             Kind::Memory(bus) => Interest::of(bus.clone()),
             // Other programs may have queues of their own there.
             Kind::Amqp(_) => Interest::everything(),
@@ -100,7 +115,7 @@ impl Bus {
     /// # Errors
     /// When the bus cannot take them; all may be published again.
     pub async fn publish(&self, messages: Vec<Envelope>) -> Result<(), BusError> {
-        match &self.0 {
+        match &self.kind {
             Kind::Memory(bus) => bus.publish(&messages).await,
             Kind::Amqp(bus) => bus.publish(messages).await,
         }
@@ -120,7 +135,7 @@ impl Bus {
     /// # Errors
     /// When the bus cannot take it, or there is no such queue.
     pub async fn send_bytes(&self, to: &Destination, message_id: Option<Uuid>, body: Bytes) -> Result<(), BusError> {
-        match &self.0 {
+        match &self.kind {
             Kind::Memory(bus) => bus.send(to, message_id, &body).await,
             Kind::Amqp(bus) => bus.send(to, message_id, body).await,
         }
@@ -131,9 +146,10 @@ impl Bus {
     /// # Errors
     /// When the bus refuses. A broker that is away does not: the queue is declared when it is back.
     pub async fn declare(&self, queue: &QueueSpec) -> Result<(), BusError> {
-        match &self.0 {
-            Kind::Memory(bus) => bus.declare(queue).await,
-            Kind::Amqp(bus) => bus.declare(queue).await,
+        let queue = queue.clone().retrying(&self.usual);
+        match &self.kind {
+            Kind::Memory(bus) => bus.declare(&queue).await,
+            Kind::Amqp(bus) => bus.declare(&queue).await,
         }
     }
 
@@ -144,15 +160,16 @@ impl Bus {
         H: Fn(Delivery) -> F + Send + Sync,
         F: Future<Output = Result<(), HandlerError>> + Send,
     {
-        match &self.0 {
-            Kind::Memory(bus) => bus.consume(queue, prefetch, stop, handler).await,
-            Kind::Amqp(bus) => bus.consume(queue, prefetch, stop, handler).await,
+        let queue = queue.clone().retrying(&self.usual);
+        match &self.kind {
+            Kind::Memory(bus) => bus.consume(&queue, prefetch, stop, handler).await,
+            Kind::Amqp(bus) => bus.consume(&queue, prefetch, stop, handler).await,
         }
     }
 
     /// How the bus is.
     pub fn health(&self) -> Health {
-        match &self.0 {
+        match &self.kind {
             Kind::Memory(_) => Health::Good,
             Kind::Amqp(bus) => bus.health(),
         }
@@ -163,7 +180,7 @@ impl Bus {
     /// # Errors
     /// When the bus does not answer.
     pub async fn queues(&self) -> Result<Vec<QueueStatus>, BusError> {
-        match &self.0 {
+        match &self.kind {
             Kind::Memory(bus) => bus.queues().await,
             Kind::Amqp(bus) => bus.queues().await,
         }
@@ -179,7 +196,7 @@ impl Bus {
         page_size: u64,
         page_token: &str,
     ) -> Result<(Vec<FailedMessage>, String), BusError> {
-        match &self.0 {
+        match &self.kind {
             Kind::Memory(bus) => bus.failed(queue, page_size, page_token).await,
             Kind::Amqp(bus) => bus.failed(queue, page_size, page_token).await,
         }
@@ -190,31 +207,32 @@ impl Bus {
     /// # Errors
     /// When the bus does not answer.
     pub async fn failed_one(&self, id: Uuid) -> Result<Option<FailedMessage>, BusError> {
-        match &self.0 {
+        match &self.kind {
             Kind::Memory(bus) => bus.failed_one(id).await,
             Kind::Amqp(bus) => bus.failed_one(id).await,
         }
     }
 
-    /// Puts a failed message back into its queue. False when there is none.
+    /// Puts a failed message back into its queue. False when there is none. What is noted of it stands in its own transaction where
+    /// the queues are rows; what a broker is asked for is noted before, and once more when it failed.
     ///
     /// # Errors
-    /// When the bus does not answer.
-    pub async fn retry(&self, id: Uuid) -> Result<bool, BusError> {
-        match &self.0 {
-            Kind::Memory(bus) => bus.retry(id).await,
-            Kind::Amqp(bus) => bus.retry(id).await,
+    /// When the bus does not answer, or it cannot be noted: nothing has happened then.
+    pub async fn retry(&self, id: Uuid, note: &Note) -> Result<bool, BusError> {
+        match &self.kind {
+            Kind::Memory(bus) => bus.retry(id, note).await,
+            Kind::Amqp(bus) => bus.retry(id, note).await,
         }
     }
 
-    /// Throws a failed message away. False when there is none.
+    /// Throws a failed message away. False when there is none. Noted like [`Bus::retry`].
     ///
     /// # Errors
-    /// When the bus does not answer.
-    pub async fn discard(&self, id: Uuid) -> Result<bool, BusError> {
-        match &self.0 {
-            Kind::Memory(bus) => bus.discard(id).await,
-            Kind::Amqp(bus) => bus.discard(id).await,
+    /// When the bus does not answer, or it cannot be noted.
+    pub async fn discard(&self, id: Uuid, note: &Note) -> Result<bool, BusError> {
+        match &self.kind {
+            Kind::Memory(bus) => bus.discard(id, note).await,
+            Kind::Amqp(bus) => bus.discard(id, note).await,
         }
     }
 }

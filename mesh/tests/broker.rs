@@ -130,7 +130,8 @@ async fn the_broker_shows_exactly_the_topology_of_the_reference() {
     let bus = over(url, &tasks).await;
     let delays = vec![Duration::from_millis(50)];
     let retry = RetryPolicy { immediate: 0, delays };
-    let queue = QueueSpec { retry, ..QueueSpec::new("Orders", [KIND.to_owned(), "Test.V1:Other".to_owned()]) };
+    let queue =
+        QueueSpec { retry: Some(retry), ..QueueSpec::new("Orders", [KIND.to_owned(), "Test.V1:Other".to_owned()]) };
     bus.declare(&queue).await.unwrap();
     let ask = async |arguments: &[&str]| -> BTreeSet<String> {
         let told = broker.control(&[&["-p", &vhost], arguments].concat()).await;
@@ -188,7 +189,42 @@ async fn the_broker_shows_exactly_the_topology_of_the_reference() {
         "Test.V1:Happened exchange Test.V1:Base",
     ]));
     assert_eq!(ours(ask(&bindings).await), bound);
+    what_is_put_off_waits_in_a_queue_of_that_delay(&bus, ask, &tasks).await;
     tasks.stop(Duration::from_secs(5)).await;
+}
+
+/// No plug-in: a queue for each delay, named by it, whose messages come back by themselves when their time is over.
+async fn what_is_put_off_waits_in_a_queue_of_that_delay(
+    bus: &Bus,
+    ask: impl AsyncFn(&[&str]) -> BTreeSet<String>,
+    tasks: &Tasks,
+) {
+    let retry = RetryPolicy { immediate: 0, delays: vec![Duration::from_secs(300)] };
+    let queue = QueueSpec { retry: Some(retry), ..QueueSpec::new("Late", ["Test.V1:Late".to_owned()]) };
+    bus.declare(&queue).await.unwrap();
+    let (consuming, stop) = (bus.clone(), tasks.stopping());
+    tasks.spawn("late", async move {
+        let later = |_| async { Err(HandlerError::Retry(anyhow::anyhow!("not now"))) };
+        consuming.consume(&queue, 1, stop, later).await;
+    });
+    let late = Envelope::new(ids::new_id(), "Test.V1:Late", json!({}), Clock::system().now());
+    bus.publish(vec![late]).await.unwrap();
+    until("it is put off", async || {
+        bus.queues().await.unwrap().iter().any(|queue| queue.name == "Late" && queue.delayed == 1)
+    })
+    .await;
+    let told = ask(&["list_queues", "name", "arguments", "--no-table-headers"]).await;
+    let arguments = |name: &str| {
+        let line = told.iter().find(|line| line.split_once(' ').is_some_and(|(known, _)| known == name));
+        line.unwrap_or_else(|| panic!("{name}: {told:#?}")).replace(['"', ' '], "")
+    };
+    for (name, wanted) in [
+        ("Late", &["x-queue-type,quorum", "x-dead-letter-exchange,Late_error", "x-delivery-limit,20"][..]),
+        ("Late_delay_300000", &["x-queue-type,quorum", "x-dead-letter-exchange,Late}", "x-message-ttl,300000"]),
+    ] {
+        let told = arguments(name);
+        assert!(wanted.iter().all(|one| told.contains(one)), "{wanted:?}: {told}");
+    }
 }
 
 /// Sends 200 messages a second through the outbox while something is done to the broker, and says what came of it.
@@ -297,7 +333,7 @@ fn state(effects: &Effects) -> State {
 async fn many_events_end_in_the_same_state(bus: Bus, folder: tempfile::TempDir, db: Db, tasks: Tasks, events: u64) {
     let poisoned = events / 1000;
     let retry = RetryPolicy { immediate: 0, delays: Vec::new() };
-    let queue = QueueSpec { retry, ..QueueSpec::new("Many", [KIND.to_owned()]) };
+    let queue = QueueSpec { retry: Some(retry), ..QueueSpec::new("Many", [KIND.to_owned()]) };
     bus.declare(&queue).await.unwrap();
     let effects = consume(&bus, &db, &queue, 64, &tasks);
     let started = Instant::now();

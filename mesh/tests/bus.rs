@@ -10,6 +10,7 @@ use std::{
 };
 
 use mesh::{
+    audit::{self, Entry, Note},
     bus::{
         AmqpConfig, Bus, BusError, Delivery, Destination, Envelope, FailedMessage, FailedReason, HandlerError, Health,
         QueueSpec, QueueType, RetryPolicy, memory,
@@ -31,7 +32,13 @@ struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![memory::migration(), outbox::migration(), inbox::migration(), outbox::lease_migration()]
+        vec![
+            memory::migration(),
+            outbox::migration(),
+            inbox::migration(),
+            outbox::lease_migration(),
+            audit::migration(),
+        ]
     }
 }
 
@@ -98,7 +105,7 @@ impl Bench {
     }
 
     async fn declares(&self, name: &str, retry: RetryPolicy) -> QueueSpec {
-        let queue = QueueSpec { retry, ..QueueSpec::new(name, [KIND.to_owned()]) };
+        let queue = QueueSpec { retry: Some(retry), ..QueueSpec::new(name, [KIND.to_owned()]) };
         self.bus.declare(&queue).await.unwrap();
         queue
     }
@@ -107,6 +114,15 @@ impl Bench {
     async fn sends(&self, queue: &QueueSpec, bytes: &str) {
         let to = Destination::Queue(queue.name.clone());
         self.bus.send_bytes(&to, None, bytes.to_owned().into()).await.unwrap();
+    }
+
+    fn note(&self, action: &'static str) -> Note {
+        Note::new(self.db.clone(), Entry::new(action, "somebody"), self.clock.now())
+    }
+
+    /// Puts a failed message back. False when there is none.
+    async fn retries(&self, id: uuid::Uuid) -> bool {
+        self.bus.retry(id, &self.note("message.retried")).await.unwrap()
     }
 
     async fn failed(&self, queue: &str) -> Vec<FailedMessage> {
@@ -343,13 +359,28 @@ async fn what_cannot_be_read_or_is_not_understood_is_kept_as_it_came(bench: Benc
     assert!(poison.headers.contains_key("MT-Host-MachineName"));
     // Put back, both are what they were, and come here again.
     for failed in [poison, skipped] {
-        assert!(bench.bus.retry(failed.id).await.unwrap());
+        assert!(bench.retries(failed.id).await);
     }
     bench.until("both are back", |queue| queue.failed == 1 && queue.skipped == 1 && empty(queue)).await;
     let again = bench.failed("Q").await;
     let mut bodies: Vec<&[u8]> = again.iter().map(|failed| &failed.body[..]).collect();
     bodies.sort_unstable();
     assert_eq!(bodies, [broken.as_bytes(), other.as_bytes()]);
+}
+
+/// A queue that says nothing of retries is retried as the bus is configured, and one that does as it says.
+async fn retries_are_those_of_the_bus_unless_a_queue_has_its_own(mut bench: Bench) {
+    let delays = vec![if bench.broker.is_some() { Duration::from_millis(40) } else { Duration::from_secs(2) }; 2];
+    bench.bus = bench.bus.retrying(RetryPolicy::after(delays));
+    let usual = QueueSpec::new("Usual", [KIND.to_owned()]);
+    bench.bus.declare(&usual).await.unwrap();
+    let own = bench.declares("Own", RetryPolicy { immediate: 0, delays: Vec::new() }).await;
+    let (seen_usual, seen_own) = (bench.handles(&usual, |_, _| again()), bench.handles(&own, |_, _| again()));
+    bench.publishes(1).await;
+    bench.until("it has failed", |queue| queue.name == "Usual" && queue.failed == 1 && empty(queue)).await;
+    bench.until("it has failed", |queue| queue.name == "Own" && queue.failed == 1 && empty(queue)).await;
+    // Four at once, and again after each of two pauses.
+    assert_eq!((seen_usual.numbers().len(), seen_own.numbers().len()), (12, 1));
 }
 
 async fn what_waits_for_its_next_try_survives_a_restart(bench: Bench) {
@@ -370,6 +401,8 @@ async fn what_waits_for_its_next_try_survives_a_restart(bench: Bench) {
     let bench = bench.restarts().await;
     bench.bus.declare(&queue).await.unwrap();
     let seen = bench.handles(&queue, |_, _| Ok(()));
+    // All at once: second by second, a busy machine needs longer than is waited.
+    bench.clock.advance(Duration::from_secs(900));
     bench.until("all are tried again", |queue| empty(queue) && queue.handled == 3).await;
     let mut numbers = seen.numbers();
     numbers.sort_unstable();
@@ -427,10 +460,19 @@ async fn what_failed_is_retried_or_discarded_by_hand(bench: Bench) {
     assert_eq!((first_page.len(), second_page.len(), end.as_str()), (2, 1, ""));
     assert!(bench.bus.failed("", 2, "nonsense").await.is_err());
     mended.store(1, Ordering::SeqCst);
-    assert!(bench.bus.retry(first_page[0].id).await.unwrap());
-    assert!(bench.bus.discard(first_page[1].id).await.unwrap());
+    assert!(bench.retries(first_page[0].id).await);
+    assert!(bench.bus.discard(first_page[1].id, &bench.note("message.discarded")).await.unwrap());
     bench.until("one is left", |queue| queue.failed == 1 && empty(queue)).await;
-    assert!(!bench.bus.retry(first_page[0].id).await.unwrap(), "it is not there any more");
+    assert!(!bench.retries(first_page[0].id).await, "it is not there any more");
+    // Each is noted once, with what it was done to; what was not there is not.
+    let noted = audit::list(bench.db.reader(), &audit::Filter::default(), 10).await.unwrap();
+    let actions: Vec<&str> = noted.iter().map(|record| record.action.as_str()).collect();
+    assert_eq!(actions, ["message.discarded", "message.retried"]);
+    for (record, failed) in noted.iter().zip([&first_page[1], &first_page[0]]) {
+        let message = failed.envelope.as_ref().unwrap().message_id.to_string();
+        assert_eq!((record.details["queue"].as_str(), &record.details["message"]), ("Q", &message));
+    }
+    assert_eq!(audit::verify(bench.db.reader()).await.unwrap().first_broken, None);
     assert_eq!(bench.bus.failed_one(second_page[0].id).await.unwrap().unwrap().attempts, 1);
     assert_eq!(seen.numbers().len(), 4);
 }
@@ -491,6 +533,7 @@ macro_rules! backend {
             what_another_program_wrote_by_hand_is_handled,
             what_cannot_be_read_or_is_not_understood_is_kept_as_it_came,
             what_waits_for_its_next_try_survives_a_restart,
+            retries_are_those_of_the_bus_unless_a_queue_has_its_own,
             several_relays_on_one_outbox_are_safe,
             without_a_queue_a_message_goes_nowhere,
             what_was_published_survives_a_restart,

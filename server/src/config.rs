@@ -1,17 +1,20 @@
 //! The whole configuration: every section, every default, and the rules that tie them to the chosen roles.
 
+mod bus;
+
 use std::{collections::BTreeSet, fmt, net::SocketAddr, path::PathBuf, str::FromStr};
 
 pub use auth_svc::Registration;
 use mesh::{
     blobs::Blobs,
-    bus::QueueType,
     config::{ConfigError, Secret, without_password},
     db::DbConfig,
     rpc::Tls,
     telemetry::TelemetryConfig,
 };
 use serde::{Deserialize, Serialize};
+
+pub use self::bus::BusConfig;
 
 /// Everything that can be configured. Keys in the environment: `LOQUAT_CHAT__DB__URL` sets `chat.db.url`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -59,35 +62,6 @@ impl Default for Config {
             ops: OpsConfig::default(),
             telemetry: TelemetryConfig::default(),
         }
-    }
-}
-
-/// The section `bus`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct BusConfig {
-    /// `memory:` (the default): within one process, with its queues in worker-svc's database.
-    /// `amqp://USER:PASSWORD@HOST:PORT/VHOST`: over RabbitMQ 3.10 or newer.
-    pub url: String,
-    /// This process brings events to the bus (the default). Off, with `memory:` only: for a further process with `--role chat` on
-    /// the PostgreSQL database of another one, which brings its events there as well.
-    pub relay: bool,
-    /// How queues are made on a broker: `quorum` (the default) or `classic`. Those that are there are taken as they are.
-    pub queue_type: QueueType,
-    /// Publishes five events beside our own, for programs that know those of `Domain.Events`. Default false.
-    pub compat: bool,
-}
-
-impl BusConfig {
-    /// Within one process.
-    pub fn is_memory(&self) -> bool {
-        self.url == "memory:"
-    }
-}
-
-impl Default for BusConfig {
-    fn default() -> Self {
-        Self { url: "memory:".into(), relay: true, queue_type: QueueType::default(), compat: false }
     }
 }
 
@@ -257,6 +231,7 @@ impl Config {
         let services = [Role::Auth, Role::Chat, Role::File, Role::Worker];
         let here: Vec<&str> = services.iter().filter(|role| roles.contains(role)).map(|role| role.name()).collect();
         let replica = self.check_bus(&here, services.len())?;
+        self.bus.check_retries()?;
         self.check_stores(&here, replica)?;
         self.check_blobs()?;
         let url = &self.public_url;

@@ -14,6 +14,7 @@ use std::{collections::BTreeMap, convert::Infallible, net::SocketAddr, time::Dur
 use http::{Request, Response};
 use hyper::body::Incoming;
 use mesh::{
+    bus::Bus,
     clock::Clock,
     lifecycle::Tasks,
     rpc::{Body, Limits, Method, Tls, Upstream, serve, serve_tls},
@@ -39,6 +40,8 @@ pub struct Server {
     pub services: BTreeMap<Role, SocketAddr>,
     /// The services of this process, with every layer that a call passes.
     pub local: BTreeMap<Role, Upstream>,
+    /// The bus of this process; nothing where it has none.
+    pub bus: Option<Bus>,
     tasks: Tasks,
     databases: Vec<(&'static str, mesh::db::Db)>,
     drain: Option<gateway::Drain>,
@@ -138,8 +141,8 @@ impl Server {
             tasks.spawn("public-listener", serving);
         }
         let stop_within = Duration::from_secs(config.mesh.stop_seconds);
-        let (local, databases) = (wired.services, wired.databases);
-        Ok(Self { public, ops: ops_address, services, local, tasks, databases, drain, draining, stop_within })
+        let (local, databases, bus) = (wired.services, wired.databases, wired.bus);
+        Ok(Self { public, ops: ops_address, services, local, bus, tasks, databases, drain, draining, stop_within })
     }
 
     /// Stops: is no longer ready, accepts no more clients, tells those that are there to come back elsewhere or later while

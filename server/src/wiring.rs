@@ -122,20 +122,23 @@ async fn open_bus(parts: &Parts<'_>, worker_db: Option<&Db>) -> Result<Option<Bu
     let Parts { config, clock, tasks, .. } = parts;
     if !config.bus.is_memory() {
         let bus = Bus::open_amqp(broker(&config.bus), clock.clone(), tasks).await;
-        return bus.map(Some).map_err(|cause| StartError(format!("bus.url: {cause}")));
+        let bus = bus.map_err(|cause| StartError(format!("bus.url: {cause}")))?;
+        return Ok(Some(bus.retrying(config.bus.retry())));
     }
     // The configuration was checked: without a worker here this is a process beside another one.
     let Some(db) = worker_db else { return Ok(None) };
     db.migrate::<worker_svc::Migrator>().await.map_err(StartError::new)?;
-    Bus::open_memory(db.clone(), clock.clone()).await.map(Some).map_err(StartError::new)
+    let bus = Bus::open_memory(db.clone(), clock.clone()).await.map_err(StartError::new)?;
+    Ok(Some(bus.retrying(config.bus.retry())))
 }
 
 /// How the broker is used: with the queues of every service, whichever run here.
 pub fn broker(config: &BusConfig) -> AmqpConfig {
+    let (queues, retry) = ([chat_svc::queues(), file_svc::queues(), worker_svc::queues()].concat(), config.retry());
     AmqpConfig {
         url: config.url.clone(),
         queue_type: config.queue_type,
-        queues: [chat_svc::queues(), file_svc::queues(), worker_svc::queues()].concat(),
+        queues: queues.into_iter().map(|queue| queue.retrying(&retry)).collect(),
         translate: config.compat.then(compat::translation),
     }
 }
@@ -160,11 +163,13 @@ async fn chat(parts: &Parts<'_>, bus: Option<Bus>, cache: Cache, wired: &mut Wir
     let deps = chat_svc::Deps {
         db: open("chat", &config.chat.db, wired).await?,
         bus,
-        hints: config.chat.db.is_shared().then_some(cache),
+        cache,
+        others: config.chat.db.is_shared(),
         clock: clock.clone(),
         tasks: (*tasks).clone(),
         secret: parts.secret.clone(),
         auth: parts.calling(wired, Role::Auth, Role::Chat)?,
+        public_url: config.public_url.clone(),
     };
     parts.add(wired, Role::Chat, chat_svc::start(&config.chat, deps).await.map_err(StartError::new)?);
     Ok(())

@@ -42,9 +42,21 @@ impl Cluster {
     /// # Panics
     /// When one cannot start.
     pub async fn start_with(backends: Backends, change: impl Fn(&mut Config)) -> Self {
+        Self::start_changed(backends, |_| {}, change).await
+    }
+
+    /// The same with every server of a changed configuration.
+    ///
+    /// # Panics
+    /// When one cannot start.
+    pub async fn start_all_with(backends: Backends, change: impl Fn(&mut Config)) -> Self {
+        Self::start_changed(backends, &change, &change).await
+    }
+
+    async fn start_changed(backends: Backends, inside: impl Fn(&mut Config), change: impl Fn(&mut Config)) -> Self {
         let mut starting = Starting { backends, folders: Vec::new() };
         let services = [Role::Auth, Role::Chat, Role::File, Role::Worker];
-        let first = starting.start(&services, |_| {}).await;
+        let first = starting.start(&services, &inside).await;
         let at = |role: Role| format!("http://{}", first.services[&role]);
         let urls = services.map(at);
         let reach = |config: &mut Config| {
@@ -56,12 +68,13 @@ impl Cluster {
         let second = starting
             .start(&[Role::Chat], |config| {
                 reach(config);
+                inside(config);
                 // A bus over a broker, every process brings its own events to.
                 config.bus.relay = !config.bus.is_memory();
             })
             .await;
-        let inside = second.services[&Role::Chat];
-        let second_chat = format!("http://{inside}");
+        let inner = second.services[&Role::Chat];
+        let second_chat = format!("http://{inner}");
         let near = starting
             .start(&[Role::Gateway], |config| {
                 reach(config);
@@ -78,7 +91,7 @@ impl Cluster {
         let gateways = [&near, &far].map(|gateway| gateway.public.expect("there is a gateway"));
         let chats = [first.ops, second.ops];
         let servers = vec![near, far, second, first];
-        Self { gateways, chats, inside, servers, _folders: starting.folders, _backends: starting.backends }
+        Self { gateways, chats, inside: inner, servers, _folders: starting.folders, _backends: starting.backends }
     }
 
     /// Somebody registers, and is at the first gateway.

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use mesh::{clock::Clock, rpc::Upstream};
+use mesh::{bus::Bus, clock::Clock, rpc::Upstream};
 use server::{
     Server,
     config::{Config, Role, Roles, all_roles},
@@ -117,6 +117,14 @@ impl Town {
     /// When the server was stopped.
     pub fn local(&self, role: Role) -> Upstream {
         self.servers.iter().find_map(|server| server.local.get(&role)).expect("the server runs").clone()
+    }
+
+    /// The bus, as another program on it has it.
+    ///
+    /// # Panics
+    /// When the server was stopped.
+    pub fn bus(&self) -> Bus {
+        self.servers.iter().find_map(|server| server.bus.clone()).expect("the server runs")
     }
 
     /// Where a role listens that is apart.

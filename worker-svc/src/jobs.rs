@@ -4,7 +4,7 @@ mod waiting;
 mod watch;
 
 use mesh::{
-    authn,
+    audit::{Entry, Note},
     bus::{Bus, FailedMessage, FailedReason, QueueStatus},
     errors,
 };
@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, async_trait};
 use uuid::Uuid;
 
-use crate::{errors::WorkerError, schedule::Schedule};
+use crate::{audit::Operator, errors::WorkerError, schedule::Schedule};
 
 /// How many bytes of a failed message are shown.
 const SHOWN: usize = 64 * 1024;
@@ -47,11 +47,10 @@ impl JobService for Jobs {
     }
 
     async fn run_job(&self, request: Request<v1::RunJobRequest>) -> Result<Response<v1::RunJobResponse>, Status> {
-        let admin = authn::user(request.extensions())?.user_id;
+        let operator = Operator::of(request.extensions())?;
         let run = async {
             let id = &request.get_ref().id;
-            let found = self.schedule.hurry(id).await?;
-            note(admin, "job.run", id, found);
+            let found = self.schedule.hurry(id, operator.did("job.started", id)).await?;
             found.then_some(v1::RunJobResponse {}).ok_or(WorkerError::JobNotFound)
         };
         answer(run.await)
@@ -61,11 +60,10 @@ impl JobService for Jobs {
         &self,
         request: Request<v1::CancelJobRequest>,
     ) -> Result<Response<v1::CancelJobResponse>, Status> {
-        let admin = authn::user(request.extensions())?.user_id;
+        let operator = Operator::of(request.extensions())?;
         let run = async {
             let token = Uuid::try_parse(&request.get_ref().id).map_err(|_| WorkerError::JobNotFound)?;
-            let found = self.schedule.cancel(token).await?;
-            note(admin, "job.cancel", &token.to_string(), found);
+            let found = self.schedule.cancel(token, operator.did("job.cancelled", token)).await?;
             found.then_some(v1::CancelJobResponse {}).ok_or(WorkerError::JobNotFound)
         };
         answer(run.await)
@@ -109,11 +107,10 @@ impl JobService for Jobs {
         &self,
         request: Request<v1::RetryFailedMessageRequest>,
     ) -> Result<Response<v1::RetryFailedMessageResponse>, Status> {
-        let admin = authn::user(request.extensions())?.user_id;
+        let operator = Operator::of(request.extensions())?;
         let run = async {
             let id = id(&request.get_ref().id)?;
-            let done = self.bus.retry(id).await?;
-            note(admin, "message.retry", &id.to_string(), done);
+            let done = self.bus.retry(id, &self.note(operator.did("message.retried", id))).await?;
             done.then_some(v1::RetryFailedMessageResponse {}).ok_or(WorkerError::FailedMessageNotFound)
         };
         answer(run.await)
@@ -123,20 +120,21 @@ impl JobService for Jobs {
         &self,
         request: Request<v1::DiscardFailedMessageRequest>,
     ) -> Result<Response<v1::DiscardFailedMessageResponse>, Status> {
-        let admin = authn::user(request.extensions())?.user_id;
+        let operator = Operator::of(request.extensions())?;
         let run = async {
             let id = id(&request.get_ref().id)?;
-            let done = self.bus.discard(id).await?;
-            note(admin, "message.discard", &id.to_string(), done);
+            let done = self.bus.discard(id, &self.note(operator.did("message.discarded", id))).await?;
             done.then_some(v1::DiscardFailedMessageResponse {}).ok_or(WorkerError::FailedMessageNotFound)
         };
         answer(run.await)
     }
 }
 
-/// Notes who changed what.
-pub(crate) fn note(admin: Uuid, action: &'static str, target: &str, done: bool) {
-    tracing::info!(target: "audit", %admin, action, target, done, "changed by an operator");
+impl Jobs {
+    /// What the bus notes of a change.
+    fn note(&self, entry: Entry) -> Note {
+        Note::new(self.schedule.db.clone(), entry, self.schedule.clock.now())
+    }
 }
 
 /// How many entries a page has.

@@ -3,6 +3,7 @@
 //!
 //! Reads and writes no other service's tables.
 
+mod audit;
 mod errors;
 mod expiry;
 mod files;
@@ -31,7 +32,10 @@ use mesh::{
 };
 use proto::{
     file::internal::v1::processing_service_client::ProcessingServiceClient,
-    worker::v1::{job_service_server::JobServiceServer, webhook_service_server::WebhookServiceServer},
+    worker::v1::{
+        audit_service_server::AuditServiceServer, job_service_server::JobServiceServer,
+        webhook_service_server::WebhookServiceServer,
+    },
 };
 use serde::{Deserialize, Serialize};
 use tonic::service::Routes;
@@ -60,16 +64,30 @@ pub const METHODS: &[Method] = &[
     Method::user("/loquat.worker.v1.JobService/ListQueues").least(Rank::Admin).scope("admin:read"),
     Method::user("/loquat.worker.v1.JobService/ListFailedMessages").least(Rank::Admin).scope("admin:read"),
     Method::user("/loquat.worker.v1.JobService/GetFailedMessage").least(Rank::Admin).scope("admin:read"),
-    Method::user("/loquat.worker.v1.JobService/RetryFailedMessage").least(Rank::Admin).scope("admin:write"),
-    Method::user("/loquat.worker.v1.JobService/DiscardFailedMessage").least(Rank::Admin).scope("admin:write"),
+    Method::user("/loquat.worker.v1.JobService/RetryFailedMessage")
+        .least(Rank::Admin)
+        .scope("admin:write")
+        .asks_origin(),
+    Method::user("/loquat.worker.v1.JobService/DiscardFailedMessage")
+        .least(Rank::Admin)
+        .scope("admin:write")
+        .asks_origin(),
     Method::user("/loquat.worker.v1.JobService/WatchQueues").least(Rank::Admin).scope("admin:read").streaming(),
     Method::user("/loquat.worker.v1.JobService/ListJobs").least(Rank::Admin).scope("admin:read"),
-    Method::user("/loquat.worker.v1.JobService/RunJob").least(Rank::Admin).scope("admin:write"),
-    Method::user("/loquat.worker.v1.JobService/CancelJob").least(Rank::Admin).scope("admin:write"),
-    Method::user("/loquat.worker.v1.WebhookService/CreateWebhook").least(Rank::Admin).scope("admin:write"),
+    Method::user("/loquat.worker.v1.JobService/RunJob").least(Rank::Admin).scope("admin:write").asks_origin(),
+    Method::user("/loquat.worker.v1.JobService/CancelJob").least(Rank::Admin).scope("admin:write").asks_origin(),
+    Method::user("/loquat.worker.v1.WebhookService/CreateWebhook")
+        .least(Rank::Admin)
+        .scope("admin:write")
+        .asks_origin(),
     Method::user("/loquat.worker.v1.WebhookService/ListWebhooks").least(Rank::Admin).scope("admin:read"),
-    Method::user("/loquat.worker.v1.WebhookService/DeleteWebhook").least(Rank::Admin).scope("admin:write"),
+    Method::user("/loquat.worker.v1.WebhookService/DeleteWebhook")
+        .least(Rank::Admin)
+        .scope("admin:write")
+        .asks_origin(),
     Method::user("/loquat.worker.v1.WebhookService/ListDeliveries").least(Rank::Admin).scope("admin:read"),
+    Method::user("/loquat.worker.v1.AuditService/List").least(Rank::Admin).scope("admin:read"),
+    Method::user("/loquat.worker.v1.AuditService/Verify").least(Rank::Admin).scope("admin:read"),
 ];
 
 /// The section `worker` of the configuration.
@@ -189,6 +207,7 @@ pub async fn start(config: &Config, deps: Deps) -> Result<Service, StartError> {
     let webhooks = Webhooks { db: db.clone(), bus: bus.clone(), clock: clock.clone(), outbound };
     bus.declare(&webhooks::requests()).await?;
     webhooks.listen().await?;
+    let log = audit::AuditRpc(db.clone());
     let schedule = Schedule::new(db, bus.clone(), clock, planned(chat));
     schedule.prepare().await?;
     let scheduler = schedule::queue();
@@ -219,6 +238,7 @@ pub async fn start(config: &Config, deps: Deps) -> Result<Service, StartError> {
         }
     };
     let mut routes = Routes::builder();
+    routes.add_service(AuditServiceServer::new(log));
     routes.add_service(WebhookServiceServer::new(WebhookRpc(webhooks)));
     routes.add_service(JobServiceServer::new(jobs::Jobs {
         bus,

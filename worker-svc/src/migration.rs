@@ -11,7 +11,13 @@ pub struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![mesh::bus::memory::migration(), mesh::inbox::migration(), Box::new(Schedule), Box::new(Webhooks)]
+        vec![
+            mesh::bus::memory::migration(),
+            mesh::inbox::migration(),
+            Box::new(Schedule),
+            Box::new(Webhooks),
+            mesh::audit::migration(),
+        ]
     }
 }
 

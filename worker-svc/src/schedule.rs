@@ -9,6 +9,7 @@ mod scheduler;
 use std::sync::Arc;
 
 use mesh::{
+    audit::Entry,
     bus::{Bus, BusError, Destination, Envelope},
     clock::Clock,
     db::{Db, micros},
@@ -22,9 +23,12 @@ pub(crate) use self::{
     plan::{Plan, Planned},
     scheduler::{handle, queue},
 };
-use crate::store::{
-    planned,
-    put_off::{self, Model},
+use crate::{
+    audit,
+    store::{
+        planned,
+        put_off::{self, Model},
+    },
 };
 
 /// What is due is looked for this often.
@@ -142,19 +146,23 @@ impl Schedule {
     }
 
     /// Lets a planned job run now. False when there is none.
-    pub(crate) async fn hurry(&self, name: &str) -> Result<bool, DbErr> {
+    pub(crate) async fn hurry(&self, name: &str, entry: Entry) -> Result<bool, DbErr> {
         let tx = self.db.begin().await?;
         let found = planned::hurry(&tx, name, micros(self.clock.now())).await?;
-        tx.commit().await?;
-        self.wake.notify_one();
+        if found {
+            audit::commit(tx, entry, &self.clock).await?;
+            self.wake.notify_one();
+        }
         Ok(found)
     }
 
     /// Takes a message back. False when there is none.
-    pub(crate) async fn cancel(&self, token: Uuid) -> Result<bool, DbErr> {
+    pub(crate) async fn cancel(&self, token: Uuid, entry: Entry) -> Result<bool, DbErr> {
         let tx = self.db.begin().await?;
         let found = put_off::forget(&tx, token).await?;
-        tx.commit().await?;
+        if found {
+            audit::commit(tx, entry, &self.clock).await?;
+        }
         Ok(found)
     }
 }

@@ -13,6 +13,8 @@ const TABLE: &[(Action, &str, &str)] = &[
     (Action::Join, "+?+++++ +++", "??+++++ ??+"),
     (Action::Leave, "??+++++ ??+", "??+++++ ??+"),
     (Action::Edit, "??---++ +++", "??---++ ??-"),
+    (Action::AddWebhook, "??---++ +++", "??---++ ??-"),
+    (Action::ManageWebhooks, "??---++ +++", "??---++ ??-"),
     (Action::SetHistory, "??---++ +++", "??---++ ??-"),
     (Action::SetRetention, "??---++ +++", "??---++ ??-"),
     (Action::Permit(RoomRole::Member, RoomRole::Admin), "??---++ +++", "??---++ ??-"),
@@ -80,7 +82,13 @@ fn an_archived_room_is_read_and_left_and_nothing_else() {
             let archived = decided(*action, Rules { archived: true, ..rules(kind) });
             let stays = matches!(
                 action,
-                Action::See | Action::Read | Action::SeeMembers | Action::Leave | Action::Archive | Action::Remove(_)
+                Action::See
+                    | Action::Read
+                    | Action::SeeMembers
+                    | Action::Leave
+                    | Action::Archive
+                    | Action::Remove(_)
+                    | Action::ManageWebhooks
             );
             let expected: String = open
                 .chars()
@@ -123,6 +131,23 @@ fn a_permission_is_the_lowest_role_that_has_it() {
             let rules = Rules { permissions, ..rules(RoomKind::Private) };
             assert_eq!(&decided(action, rules)[3..7], row, "{action:?} from {role:?} on");
         }
+    }
+}
+
+#[test]
+fn a_webhook_is_made_by_who_may_change_the_room_and_post_in_it() {
+    let lowest = |edit, post| Permissions::default().with(Permission::EditRoom, edit).with(Permission::Post, post);
+    for (permissions, adds, manages) in [
+        (lowest(RoomRole::Member, RoomRole::Member), "++++", "++++"),
+        // A room that is only read by most is not written to by them in another way.
+        (lowest(RoomRole::Member, RoomRole::Admin), "--++", "++++"),
+        (lowest(RoomRole::Owner, RoomRole::Member), "---+", "---+"),
+    ] {
+        let rules = Rules { permissions, ..rules(RoomKind::Private) };
+        assert_eq!(&decided(Action::AddWebhook, rules)[3..7], adds, "{permissions:?}");
+        assert_eq!(&decided(Action::ManageWebhooks, rules)[3..7], manages, "{permissions:?}");
+        assert!(allow_webhook(rules).is_ok());
+        assert!(matches!(allow_webhook(Rules { archived: true, ..rules }), Err(ChatError::RoomArchived)));
     }
 }
 

@@ -57,8 +57,9 @@ where
             return Outcome { verdict: Verdict::Failed { error: format!("not an envelope: {cause}") }, tries: 1 };
         }
     };
+    let retry = queue.policy();
     let mut error = String::new();
-    for tries in 1..=queue.retry.immediate + 1 {
+    for tries in 1..=retry.immediate + 1 {
         let delivery = Delivery { envelope: envelope.clone(), redelivery };
         match AssertUnwindSafe(async { handler(delivery).await }).catch_unwind().await {
             Ok(Ok(())) => return Outcome { verdict: Verdict::Done, tries },
@@ -69,9 +70,9 @@ where
             Err(_) => "the handler panicked".clone_into(&mut error),
         }
     }
-    let verdict = match queue.retry.delays.get(redelivery as usize) {
+    let verdict = match retry.delays.get(redelivery as usize) {
         Some(after) => Verdict::Later { after: *after, error },
         None => Verdict::Failed { error },
     };
-    Outcome { verdict, tries: queue.retry.immediate + 1 }
+    Outcome { verdict, tries: retry.immediate + 1 }
 }

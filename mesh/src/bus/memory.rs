@@ -25,6 +25,7 @@ use super::{
     stats::Stats,
 };
 use crate::{
+    audit::Note,
     clock::Clock,
     db::{Db, time_of},
 };
@@ -267,23 +268,29 @@ impl MemoryBus {
         Ok(store::failed_one(self.0.db.reader(), id).await?.map(failed_message))
     }
 
-    pub(super) async fn retry(&self, id: Uuid) -> Result<bool, BusError> {
+    pub(super) async fn retry(&self, id: Uuid, note: &Note) -> Result<bool, BusError> {
         let Some(row) = store::failed_one(self.0.db.reader(), id).await? else {
             return Ok(false);
         };
         let tx = self.0.db.begin().await?;
-        store::revive(&tx, row.position, self.0.clock.now()).await?;
+        if !store::revive(&tx, row.position, self.0.clock.now()).await? {
+            return Ok(false);
+        }
+        noted(note, &row).write(&tx).await?;
         tx.commit().await?;
         self.wake(&row.queue).notify_one();
         Ok(true)
     }
 
-    pub(super) async fn discard(&self, id: Uuid) -> Result<bool, BusError> {
+    pub(super) async fn discard(&self, id: Uuid, note: &Note) -> Result<bool, BusError> {
         let Some(row) = store::failed_one(self.0.db.reader(), id).await? else {
             return Ok(false);
         };
         let tx = self.0.db.begin().await?;
-        store::delete(&tx, row.position).await?;
+        if !store::throw_away(&tx, row.position).await? {
+            return Ok(false);
+        }
+        noted(note, &row).write(&tx).await?;
         tx.commit().await?;
         Ok(true)
     }
@@ -320,6 +327,11 @@ impl MemoryBus {
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What is noted of a failed message.
+fn noted(note: &Note, row: &Row) -> Note {
+    note.with("queue", &row.queue).with("message", row.message_id)
 }
 
 fn failed_message(row: Row) -> FailedMessage {

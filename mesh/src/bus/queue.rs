@@ -15,14 +15,26 @@ pub struct QueueSpec {
     pub name: String,
     /// The kinds of messages that go into it: what a message type is behind `urn:message:`.
     pub kinds: Vec<String>,
-    /// How failures are tried again.
-    pub retry: RetryPolicy,
+    /// How failures are tried again; as the bus does with all that say nothing, if nothing.
+    pub retry: Option<RetryPolicy>,
 }
 
 impl QueueSpec {
-    /// A queue with the usual retries.
+    /// A queue that is retried as the bus does.
     pub fn new(name: &str, kinds: impl IntoIterator<Item = String>) -> Self {
-        Self { name: name.into(), kinds: kinds.into_iter().collect(), retry: RetryPolicy::default() }
+        Self { name: name.into(), kinds: kinds.into_iter().collect(), retry: None }
+    }
+
+    /// With these retries, unless it has some of its own.
+    #[must_use]
+    pub fn retrying(mut self, usual: &RetryPolicy) -> Self {
+        self.retry.get_or_insert_with(|| usual.clone());
+        self
+    }
+
+    /// How failures are tried again.
+    pub(super) fn policy(&self) -> RetryPolicy {
+        self.retry.clone().unwrap_or_default()
     }
 
     /// Whether its consumer understands a message.
@@ -41,9 +53,19 @@ pub struct RetryPolicy {
     pub delays: Vec<Duration>,
 }
 
+/// Tries at once, before anything is put off.
+const IMMEDIATE: u32 = 3;
+
+impl RetryPolicy {
+    /// Three times at once, and again after each of these pauses.
+    pub fn after(delays: Vec<Duration>) -> Self {
+        Self { immediate: IMMEDIATE, delays }
+    }
+}
+
 impl Default for RetryPolicy {
     fn default() -> Self {
-        Self { immediate: 3, delays: vec![Duration::from_secs(5), Duration::from_secs(60), Duration::from_secs(900)] }
+        Self::after([5, 60, 900].map(Duration::from_secs).to_vec())
     }
 }
 

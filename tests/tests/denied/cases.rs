@@ -6,6 +6,7 @@ use proto::{
     auth::v1::{self as auth, token_service_client::TokenServiceClient, user_service_client::UserServiceClient},
     chat::v1::{
         self as chat, RoomKind, RoomPermissions, RoomRole,
+        incoming_webhook_service_client::IncomingWebhookServiceClient,
         scheduled_message_service_client::ScheduledMessageServiceClient,
     },
     edge::v1::{Cursor, ServerFrame, SubscribeRequest, server_frame::Frame},
@@ -61,6 +62,10 @@ pub struct Scene {
     said_there: chat::Message,
     upload: file::Upload,
     scheduled: chat::ScheduledMessage,
+    /// Of the private room.
+    webhook: chat::IncomingWebhook,
+    /// Eve's own.
+    own: chat::Room,
     alices_session: String,
     alices_token: String,
 }
@@ -106,6 +111,10 @@ impl Scene {
         let request = chat::ScheduleMessageRequest { request: Some(later), send_at: Some(tomorrow) };
         let mut scheduling = ScheduledMessageServiceClient::new(alice.channel());
         let scheduled = scheduling.schedule_message(request).await.unwrap().into_inner().scheduled.unwrap();
+        let hook = chat::CreateIncomingWebhookRequest { room_id: private.id.clone(), name: "secret".into() };
+        let mut hooks = IncomingWebhookServiceClient::new(alice.channel());
+        let webhook = hooks.create_incoming_webhook(hook).await.unwrap().into_inner().webhook.unwrap();
+        let own = eve.creates_private_room("eve's").await;
         Self {
             founder,
             alice,
@@ -117,6 +126,8 @@ impl Scene {
             said_there,
             upload,
             scheduled,
+            webhook,
+            own,
             alices_session,
             alices_token,
         }
@@ -133,12 +144,15 @@ impl Scene {
                 .or_else(|| self.members(name))
                 .or_else(|| self.messages(name))
                 .or_else(|| self.scheduled(name))
+                .or_else(|| self.webhooks(name))
                 .or_else(|| self.log(name)),
             "loquat.file.v1" => self.files(name),
             "loquat.edge.v1" => self.edge(name),
             "loquat.auth.v1" => self.accounts(name),
             // For administrators only, to whom all of it belongs.
-            "loquat.worker.v1" if name.starts_with("JobService/") || name.starts_with("WebhookService/") => {
+            "loquat.worker.v1"
+                if ["JobService/", "WebhookService/", "AuditService/"].iter().any(|one| name.starts_with(one)) =>
+            {
                 Some(Vec::new())
             }
             _ => None,
@@ -303,6 +317,32 @@ impl Scene {
             "ScheduledMessageService/CancelScheduledMessage" => {
                 let request = chat::CancelScheduledMessageRequest { id: self.scheduled.id.clone() };
                 vec![refused("alice's", &request, Code::NotFound, "SCHEDULED_MESSAGE_NOT_FOUND")]
+            }
+            _ => return None,
+        })
+    }
+
+    fn webhooks(&self, name: &str) -> Option<Vec<Case>> {
+        let webhook_id = || self.webhook.id.clone();
+        let delete = |room_id| chat::DeleteIncomingWebhookRequest { room_id, webhook_id: webhook_id() };
+        let rename =
+            |room_id| chat::RenameIncomingWebhookRequest { room_id, webhook_id: webhook_id(), name: "x".into() };
+        let own = self.own.id.clone();
+        let (what, reason) = ("another room's webhook", "WEBHOOK_NOT_FOUND");
+        Some(match name.strip_prefix("IncomingWebhookService/")? {
+            "CreateIncomingWebhook" => {
+                self.room(|room_id| chat::CreateIncomingWebhookRequest { room_id, name: "x".into() })
+            }
+            "ListIncomingWebhooks" => self.room(|room_id| chat::ListIncomingWebhooksRequest { room_id }),
+            "DeleteIncomingWebhook" => {
+                let mut cases = self.room(delete);
+                cases.push(refused(what, &delete(own), Code::NotFound, reason));
+                cases
+            }
+            "RenameIncomingWebhook" => {
+                let mut cases = self.room(rename);
+                cases.push(refused(what, &rename(own), Code::NotFound, reason));
+                cases
             }
             _ => return None,
         })

@@ -73,4 +73,12 @@ test('a webhook tells its secret once, and what was sent stands in its log', asy
   await hook.getByTestId('webhook-delete').click();
   await owner.get('confirm').click();
   await hook.waitFor({ state: 'detached' });
+  // Both stand in the log of jobs, whose chain is whole.
+  await owner.page.goto('/admin/audit');
+  await owner.get('audit-log').selectOption('jobs');
+  for (const action of ['webhook.created', 'webhook.deleted', 'job.started']) {
+    await owner.page.locator(`[data-testid=audit-row][data-action="${action}"]`).first().waitFor();
+  }
+  await owner.get('audit-verify').click();
+  await owner.page.locator('[data-testid=audit-verdict][data-intact=true]').waitFor();
 });

@@ -7,6 +7,7 @@ import { AuditServiceListResponseSchema } from '../api/gen/loquat/auth/v1/audit_
 import { CreateInviteResponseSchema } from '../api/gen/loquat/auth/v1/invite_service_pb';
 import { WorkspaceRole } from '../api/gen/loquat/auth/v1/user_pb';
 import { AuditServiceListResponseSchema as RoomAuditListResponseSchema } from '../api/gen/loquat/chat/v1/audit_service_pb';
+import { AuditServiceListResponseSchema as JobAuditListResponseSchema } from '../api/gen/loquat/worker/v1/audit_service_pb';
 import type { User } from '../model/types';
 import { absolute, adminOver } from './admin';
 
@@ -50,6 +51,13 @@ describe('administration', () => {
     const { next } = await admin.audit('rooms', { actorId: 'u1', subjectId: 'r1', action: 'member.' }, 9n);
     expect(next).toBe(5n);
     expect(asked).toEqual([['List', { actorId: 'u1', roomId: 'r1', action: 'member.', beforeSeq: 9n }]]);
+  });
+
+  it('asks the log of jobs for whatever it was done to', async () => {
+    const { admin, asked } = world({ List: create(JobAuditListResponseSchema, { entries: [{ seq: 3n }] }) });
+    const { items } = await admin.audit('jobs', { actorId: '', subjectId: 'forget-deliveries', action: 'job.' });
+    expect(items).toMatchObject([{ seq: 3 }]);
+    expect(asked[0]?.[1]).toMatchObject({ subjectId: 'forget-deliveries', action: 'job.' });
   });
 
   it('makes links that can be passed on', async () => {

@@ -5,6 +5,7 @@ import { AuditService } from '../api/gen/loquat/auth/v1/audit_service_pb';
 import { BotService } from '../api/gen/loquat/auth/v1/bot_service_pb';
 import { InviteService } from '../api/gen/loquat/auth/v1/invite_service_pb';
 import { AuditService as RoomAuditService } from '../api/gen/loquat/chat/v1/audit_service_pb';
+import { AuditService as JobAuditService } from '../api/gen/loquat/worker/v1/audit_service_pb';
 import { type AccessToken, accessToken, type NewToken, type TokenWish } from '../model/account';
 import {
   type AdminUser,
@@ -139,19 +140,25 @@ function botsOver(call: Call, known: Known, once: Once): Pick<Admin, Bots> {
 
 /** Each service keeps its own log; they are asked and answer alike. */
 function auditOver(call: Call): Pick<Admin, 'audit' | 'verify'> {
-  const [accounts, rooms] = [AuditService.method, RoomAuditService.method];
+  const [accounts, rooms, jobs] = [AuditService.method, RoomAuditService.method, JobAuditService.method];
+  const verifying = {
+    accounts: () => call(accounts.verify, {}),
+    rooms: () => call(rooms.verify, {}),
+    jobs: () => call(jobs.verify, {}),
+  };
   return {
     async audit(log, { actorId, subjectId, action }, before) {
       const filter = { actorId, action, beforeSeq: before };
-      const { entries, nextBeforeSeq } =
-        log === 'rooms'
-          ? await call(rooms.list, { ...filter, roomId: subjectId })
-          : await call(accounts.list, { ...filter, subjectId });
+      const listing = {
+        accounts: () => call(accounts.list, { ...filter, subjectId }),
+        rooms: () => call(rooms.list, { ...filter, roomId: subjectId }),
+        jobs: () => call(jobs.list, { ...filter, subjectId }),
+      };
+      const { entries, nextBeforeSeq } = await listing[log]();
       return { items: entries.map(auditEntry), next: nextBeforeSeq || undefined };
     },
     async verify(log) {
-      const answer = log === 'rooms' ? await call(rooms.verify, {}) : await call(accounts.verify, {});
-      const { intact, firstBrokenSeq, entries, headSeq, headHash } = answer;
+      const { intact, firstBrokenSeq, entries, headSeq, headHash } = await verifying[log]();
       const numbers = { firstBrokenSeq: Number(firstBrokenSeq), entries: Number(entries), headSeq: Number(headSeq) };
       return { intact, ...numbers, headHash: hex(headHash) };
     },

@@ -15,6 +15,7 @@ import { type Admin, adminOver } from './admin';
 import { type Chat, chatOver, newOpId } from './chat';
 import { Directory } from './directory';
 import { type Files, filesOver } from './files';
+import { type Incoming, incomingOver } from './incoming';
 import { type Jobs, jobsOver, listenOver } from './jobs';
 import { restore, save } from './outbox_storage';
 import { Sender } from './sender';
@@ -42,6 +43,7 @@ export interface Engine {
   readonly account: Account;
   readonly admin: Admin;
   readonly jobs: Jobs;
+  readonly incoming: Incoming;
   readonly files: Files;
   readonly uploads: Omit<Uploads, 'restore' | 'connected' | 'stop'>;
   dispatch(action: Action): void;
@@ -187,6 +189,7 @@ export function startEngine(session: Session, onSessionEnded: () => void): Engin
       call,
       listenOver(() => tokens.token()),
     ),
+    incoming: incomingOver(call),
     files,
     uploads,
     dispatch: (action) => {

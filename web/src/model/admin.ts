@@ -49,8 +49,8 @@ export interface AuditEntry {
   readonly hash: string;
 }
 
-/** What was done to accounts, and what was done to rooms. */
-export type AuditLog = 'accounts' | 'rooms';
+/** What was done to accounts, to rooms, and to queues, jobs and outgoing webhooks. */
+export type AuditLog = 'accounts' | 'rooms' | 'jobs';
 
 export interface AuditFilter {
   readonly actorId: string;

@@ -137,6 +137,7 @@ export function message(from: WireMessage): Message {
     seq: Number(from.seq),
     ordinal: Number(from.ordinal),
     authorId: from.authorId,
+    webhook: from.webhook?.name ?? '',
     text: from.text,
     createdAt: millis(from.createdAt),
     editedAt: millis(from.editedAt),

@@ -44,7 +44,9 @@ export function mergeMessage(a: Message, b: Message): Message {
   if (deletedAt > 0) {
     const { id, roomId, seq, ordinal, authorId, createdAt } = named;
     const base = { id, roomId, seq, ordinal, authorId, createdAt, opId: '' };
-    return { ...base, text: '', files: [], editedAt: 0, editedSeq: 0, deletedAt };
+    // What is left of a message in a page does not say it.
+    const webhook = a.webhook || b.webhook;
+    return { ...base, webhook, text: '', files: [], editedAt: 0, editedSeq: 0, deletedAt };
   }
   // An edit carries its files as they were known then, which may be less than the older fact knows.
   const older = newer === a ? b : a;
@@ -82,7 +84,7 @@ export function putMessage(messages: Messages, message: Message): Messages {
 /** What is left of a message, which may be heard of before the message itself. */
 export function deleted(roomId: string, deletion: Deletion, at: number): Message {
   const { messageId: id, messageSeq: seq, ordinal, authorId, createdAt } = deletion;
-  const named = { id, roomId, seq, ordinal, authorId, createdAt, text: '', opId: '' };
+  const named = { id, roomId, seq, ordinal, authorId, createdAt, webhook: '', text: '', opId: '' };
   return { ...named, editedAt: 0, editedSeq: 0, deletedAt: at, files: [] };
 }
 

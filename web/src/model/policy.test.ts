@@ -29,6 +29,15 @@ describe('what somebody may do in a room', () => {
     expect(whyNotPost(archived, asker('owner'))).toContain('archived');
   });
 
+  it('lets webhooks in only by those who may change the room and post in it', () => {
+    expect(rightsIn(ruled({}), asker('member'))).toMatchObject({ webhooks: false, addWebhook: false });
+    expect(rightsIn(ruled({}), asker('admin'))).toMatchObject({ webhooks: true, addWebhook: true });
+    const announcements = ruled({ editRoom: 'member', post: 'admin' });
+    expect(rightsIn(announcements, asker('member'))).toMatchObject({ webhooks: true, addWebhook: false });
+    const archived = ruled({}, { archivedAt: 5 });
+    expect(rightsIn(archived, asker('owner'))).toMatchObject({ webhooks: true, addWebhook: false });
+  });
+
   it('does not reach above the own role', () => {
     const admin = rightsIn(ruled({}), asker('admin'));
     expect(admin.promote('member')).toEqual(['admin', 'moderator']);

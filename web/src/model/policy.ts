@@ -20,6 +20,9 @@ export interface Rights {
   /** Archive, and the reverse. */
   readonly archive: boolean;
   readonly addMembers: boolean;
+  /** See and delete incoming webhooks. */
+  readonly webhooks: boolean;
+  readonly addWebhook: boolean;
   /** Whether somebody with this role may be put out. */
   readonly remove: (theirs: RoomRole) => boolean;
   /** The roles that somebody with this one may be given. */
@@ -48,6 +51,8 @@ export function rightsIn(room: Pick<Room, 'kind' | 'permissions' | 'archivedAt'>
     edit: open && holds('editRoom'),
     manage: open && admin,
     archive: admin,
+    webhooks: holds('editRoom'),
+    addWebhook: open && holds('editRoom') && holds('post'),
     addMembers: open && asker.rank !== 'guest' && holds('addMembers'),
     remove: (theirs) => holds('removeMembers') && mine >= LEVELS[theirs],
     promote: (theirs) =>

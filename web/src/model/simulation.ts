@@ -27,7 +27,7 @@ export function file(id: string, state: FileInfo['state'] = 'processing'): FileI
 
 export function message(seq: number, fields: Partial<Message> = {}): Message {
   const base = { id: `m${seq}`, roomId: ROOM, seq, ordinal: seq, authorId: ME, text: `text ${seq}`, createdAt: seq };
-  return { ...base, editedAt: 0, editedSeq: 0, deletedAt: 0, files: [], opId: `op${seq}`, ...fields };
+  return { ...base, webhook: '', editedAt: 0, editedSeq: 0, deletedAt: 0, files: [], opId: `op${seq}`, ...fields };
 }
 
 /** A room as somebody just made it. */

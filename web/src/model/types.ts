@@ -98,7 +98,10 @@ export interface Message {
   readonly roomId: string;
   readonly seq: number;
   readonly ordinal: number;
+  /** Somebody, or the webhook. */
   readonly authorId: string;
+  /** What a webhook calls itself; empty for what somebody wrote. */
+  readonly webhook: string;
   readonly text: string;
   readonly createdAt: number;
   readonly editedAt: number;

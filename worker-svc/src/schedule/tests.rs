@@ -119,10 +119,10 @@ async fn a_planned_job_comes_back_and_can_be_hurried() {
     bench.until("it runs", async || noted().await.last_at == Some(micros(clock.now()))).await;
     bench.until("its end is noted", async || noted().await.last_error == "not yet").await;
     clock.advance(Duration::from_secs(60));
-    assert!(bench.schedule.hurry("count").await.unwrap());
+    assert!(bench.schedule.hurry("count", Entry::new("job.started", "count")).await.unwrap());
     bench.until("it runs again", async || noted().await.last_at == Some(micros(clock.now()))).await;
     assert_eq!(noted().await.next_at, micros(datetime!(2026-01-01 2:00 UTC)));
-    assert!(!bench.schedule.hurry("other").await.unwrap());
+    assert!(!bench.schedule.hurry("other", Entry::new("job.started", "other")).await.unwrap());
     bench.tasks.stop(Duration::from_secs(5)).await;
 }
 

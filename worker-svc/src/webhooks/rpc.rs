@@ -1,6 +1,6 @@
 //! `WebhookService`.
 
-use mesh::{authn, db::micros, fields::Invalid, ids, outbound};
+use mesh::{db::micros, fields::Invalid, ids, outbound};
 use proto::{
     timestamp,
     worker::v1::{self as v1, webhook_service_server::WebhookService},
@@ -10,8 +10,9 @@ use uuid::Uuid;
 
 use super::{Webhooks, known, sign};
 use crate::{
+    audit::{self, Operator},
     errors::WorkerError,
-    jobs::{answer, note, page_size},
+    jobs::{answer, page_size},
     store::{delivery, webhook},
 };
 
@@ -24,7 +25,7 @@ impl WebhookService for WebhookRpc {
         &self,
         request: Request<v1::CreateWebhookRequest>,
     ) -> Result<Response<v1::CreateWebhookResponse>, Status> {
-        let admin = authn::user(request.extensions())?.user_id;
+        let operator = Operator::of(request.extensions())?;
         let run = async {
             let (url, room_id, events) = read(request.get_ref())?;
             let row = webhook::Model {
@@ -33,14 +34,16 @@ impl WebhookService for WebhookRpc {
                 room_id,
                 events,
                 secret: sign::secret(),
-                created_by: admin.to_string(),
+                created_by: operator.id.to_string(),
                 created_at: micros(self.0.clock.now()),
             };
             let tx = self.0.db.begin().await?;
             webhook::add(&tx, row.clone()).await?;
-            tx.commit().await?;
+            let host = outbound::parse(&row.url).ok().and_then(|url| url.host_str().map(str::to_owned));
+            // An address may hold a secret of the other program, so that only its host is noted.
+            let entry = operator.did("webhook.created", row.id).with("host", host.unwrap_or_default());
+            audit::commit(tx, entry.with("events", &row.events), &self.0.clock).await?;
             self.0.listen().await?;
-            note(admin, "webhook.create", &row.id.to_string(), true);
             let secret = sign::shown(&row.secret);
             Ok(v1::CreateWebhookResponse { webhook: Some(shown(row)), secret })
         };
@@ -62,16 +65,17 @@ impl WebhookService for WebhookRpc {
         &self,
         request: Request<v1::DeleteWebhookRequest>,
     ) -> Result<Response<v1::DeleteWebhookResponse>, Status> {
-        let admin = authn::user(request.extensions())?.user_id;
+        let operator = Operator::of(request.extensions())?;
         let run = async {
             let id = Uuid::try_parse(&request.get_ref().id).map_err(|_| WorkerError::WebhookNotFound("id"))?;
             let tx = self.0.db.begin().await?;
-            let found = webhook::delete(&tx, id).await?;
+            if !webhook::delete(&tx, id).await? {
+                return Err(WorkerError::WebhookNotFound("id"));
+            }
             delivery::forget(&tx, id).await?;
-            tx.commit().await?;
+            audit::commit(tx, operator.did("webhook.deleted", id), &self.0.clock).await?;
             self.0.listen().await?;
-            note(admin, "webhook.delete", &id.to_string(), found);
-            found.then_some(v1::DeleteWebhookResponse {}).ok_or(WorkerError::WebhookNotFound("id"))
+            Ok(v1::DeleteWebhookResponse {})
         };
         answer(run.await)
     }

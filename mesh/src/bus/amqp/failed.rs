@@ -18,6 +18,7 @@ use super::{
     publisher::{Place, Post},
     topology::{Control, delay_queue, error_queue, skipped_queue},
 };
+use crate::audit::Note;
 
 /// The most messages of one error queue that are looked at. Further ones come into sight as those before them go.
 const SIGHT: usize = 2000;
@@ -43,8 +44,8 @@ impl AmqpBus {
         let mut depth = async |name: String| control.depth(&name).await.map(|depth| u64::from(depth.unwrap_or(0)));
         let ready = depth(queue.name.clone()).await?;
         let mut delayed = 0;
-        for after in &queue.retry.delays {
-            delayed += depth(delay_queue(&queue.name, *after)).await?;
+        for after in queue.policy().delays {
+            delayed += depth(delay_queue(&queue.name, after)).await?;
         }
         let failed = depth(error_queue(&queue.name)).await?;
         let skipped = depth(skipped_queue(&queue.name)).await?;
@@ -103,19 +104,21 @@ impl AmqpBus {
     }
 
     /// Puts it back first, and takes it away then: in between it is in both places, and consumers know a repetition.
-    pub(in super::super) async fn retry(&self, id: Uuid) -> Result<bool, BusError> {
+    pub(in super::super) async fn retry(&self, id: Uuid, note: &Note) -> Result<bool, BusError> {
         let Some((channel, taken)) = self.find(id).await? else { return Ok(false) };
+        noting(note, &taken.failed, self.put_back(channel, &taken)).await
+    }
+
+    async fn put_back(&self, channel: Channel, taken: &Taken) -> Result<(), BusError> {
         let place = Place::Queue(taken.failed.queue.clone());
         let (properties, body) = (properties::fresh(&taken.properties), taken.failed.body.to_vec());
         self.post(Post { place, properties, body, must_arrive: true }).await?;
-        acknowledge(channel, taken.tag).await?;
-        Ok(true)
+        acknowledge(channel, taken.tag).await
     }
 
-    pub(in super::super) async fn discard(&self, id: Uuid) -> Result<bool, BusError> {
+    pub(in super::super) async fn discard(&self, id: Uuid, note: &Note) -> Result<bool, BusError> {
         let Some((channel, taken)) = self.find(id).await? else { return Ok(false) };
-        acknowledge(channel, taken.tag).await?;
-        Ok(true)
+        noting(note, &taken.failed, acknowledge(channel, taken.tag)).await
     }
 
     fn names(&self, queue: &str) -> Vec<String> {
@@ -177,6 +180,25 @@ impl AmqpBus {
         }
         Ok((channel, all))
     }
+}
+
+/// The broker has no part in a transaction. So what it is asked for is noted before: nothing is changed that stands nowhere. When it
+/// fails, that is noted as well.
+async fn noting(
+    note: &Note,
+    failed: &FailedMessage,
+    change: impl Future<Output = Result<(), BusError>>,
+) -> Result<bool, BusError> {
+    let message = failed.envelope.as_ref().map(|envelope| envelope.message_id.to_string()).unwrap_or_default();
+    let note = note.with("queue", &failed.queue).with("message", message);
+    note.commit().await?;
+    if let Err(cause) = change.await {
+        if let Err(unnoted) = note.with("failed", &cause).commit().await {
+            tracing::error!(%unnoted, "it could not be noted that a change of a failed message failed");
+        }
+        return Err(cause);
+    }
+    Ok(true)
 }
 
 /// Takes one away; closing the channel gives the others back.

@@ -186,17 +186,18 @@ pub(super) async fn fail<C: ConnectionTrait>(
     Ok(())
 }
 
-/// Puts a failed message back.
-pub(super) async fn revive<C: ConnectionTrait>(db: &C, position: i64, now: OffsetDateTime) -> Result<(), DbErr> {
-    let changed = ActiveModel {
-        position: Set(position),
-        state: Set(WAITING),
-        due_at: Set(micros(now)),
-        redelivery: Set(0),
-        ..Default::default()
-    };
-    Entity::update(changed).exec(db).await?;
-    Ok(())
+/// Puts a failed message back. False when somebody else was quicker.
+pub(super) async fn revive<C: ConnectionTrait>(db: &C, position: i64, now: OffsetDateTime) -> Result<bool, DbErr> {
+    let changed =
+        ActiveModel { state: Set(WAITING), due_at: Set(micros(now)), redelivery: Set(0), ..Default::default() };
+    let this = Entity::update_many().set(changed).filter(Column::Position.eq(position));
+    Ok(this.filter(Column::State.is_in([FAILED, SKIPPED])).exec(db).await?.rows_affected > 0)
+}
+
+/// Throws a failed message away. False when somebody else was quicker.
+pub(super) async fn throw_away<C: ConnectionTrait>(db: &C, position: i64) -> Result<bool, DbErr> {
+    let this = Entity::delete_by_id(position).filter(Column::State.is_in([FAILED, SKIPPED]));
+    Ok(this.exec(db).await?.rows_affected > 0)
 }
 
 /// A page of failed messages, newest first.

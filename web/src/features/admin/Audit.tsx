@@ -16,6 +16,7 @@ import { AuditRow } from './AuditRow';
 const LOGS = [
   ['accounts', 'Accounts'],
   ['rooms', 'Rooms'],
+  ['jobs', 'Jobs'],
 ] as const;
 
 const KINDS = {
@@ -35,12 +36,20 @@ const KINDS = {
     ['room.', 'Rooms'],
     ['member.', 'Members'],
     ['message.', 'Messages'],
+    ['webhook.', 'Incoming webhooks'],
+  ],
+  jobs: [
+    ['', 'Everything'],
+    ['message.', 'Failed messages'],
+    ['job.', 'Jobs'],
+    ['webhook.', 'Webhooks'],
   ],
 } as const;
 
 const TEXTS = {
   accounts: 'What was done to accounts, sessions, tokens and invitations.',
   rooms: 'What was done to rooms and their members by those who manage them. What people say is not in it.',
+  jobs: 'What was done to failed messages, jobs and webhooks.',
 } as const;
 
 const NOBODY = { actorId: '', subjectId: '' };

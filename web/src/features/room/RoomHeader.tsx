@@ -95,7 +95,7 @@ export function RoomHeader({ roomState, panel, onPanel, onSidebar, onLeft }: Roo
           <MenuItem icon={<Users size={16} />} onSelect={onMembers}>
             {membersOpen ? 'Hide members' : 'Show members'}
           </MenuItem>
-          {(rights.edit || rights.manage) && (
+          {(rights.edit || rights.manage || rights.webhooks) && (
             <MenuItem testId="rename-room" icon={<Settings2 size={16} />} onSelect={() => setDialog('settings')}>
               Room settings…
             </MenuItem>

@@ -11,6 +11,7 @@ import { Field } from '../../ui/Field';
 import { FormError } from '../../ui/Notices';
 import { Select } from '../../ui/Select';
 import { Retention } from './Retention';
+import { RoomWebhooks } from './RoomWebhooks';
 
 interface RoomSettingsProps {
   room: Room;
@@ -69,55 +70,58 @@ export function RoomSettings({ room, rights, onClose }: RoomSettingsProps) {
   const { fields } = form;
   return (
     <Dialog open onClose={onClose} title="Room settings" testId="room-settings">
-      <form onSubmit={form.onSubmit} className="flex flex-col gap-4 overflow-y-auto px-5 pt-1 pb-5">
-        <Field
-          label="Name"
-          name="name"
-          data-testid="settings-name"
-          required
-          maxLength={80}
-          autoFocus
-          disabled={!rights.edit}
-          defaultValue={room.name}
-          error={fields.name}
-        />
-        <Field
-          label="What it is about"
-          name="topic"
-          data-testid="settings-topic"
-          maxLength={1024}
-          disabled={!rights.edit}
-          defaultValue={room.topic}
-          error={fields.topic}
-        />
-        <Select
-          label="Members may read"
-          name="history"
-          data-testid="settings-history"
-          disabled={!rights.manage}
-          defaultValue={room.history}
-          options={HISTORIES}
-          hint="Holds for those who join from now on."
-          error={fields.history}
-        />
-        <Retention room={room} disabled={!rights.manage} error={fields.retention_days} />
-        <Permissions room={room} rights={rights} error={fields.permissions} />
-        <FormError text={form.problem?.text} />
-        <div className="flex justify-end gap-2">
-          <Button tone="quiet" onClick={onClose}>
-            Cancel
-          </Button>
-          <Button
-            type="submit"
-            tone="primary"
-            busy={form.busy}
-            disabled={!rights.edit && !rights.manage}
-            data-testid="settings-save"
-          >
-            Save
-          </Button>
-        </div>
-      </form>
+      <div className="overflow-y-auto">
+        <form onSubmit={form.onSubmit} className="flex flex-col gap-4 px-5 pt-1 pb-5">
+          <Field
+            label="Name"
+            name="name"
+            data-testid="settings-name"
+            required
+            maxLength={80}
+            autoFocus
+            disabled={!rights.edit}
+            defaultValue={room.name}
+            error={fields.name}
+          />
+          <Field
+            label="What it is about"
+            name="topic"
+            data-testid="settings-topic"
+            maxLength={1024}
+            disabled={!rights.edit}
+            defaultValue={room.topic}
+            error={fields.topic}
+          />
+          <Select
+            label="Members may read"
+            name="history"
+            data-testid="settings-history"
+            disabled={!rights.manage}
+            defaultValue={room.history}
+            options={HISTORIES}
+            hint="Holds for those who join from now on."
+            error={fields.history}
+          />
+          <Retention room={room} disabled={!rights.manage} error={fields.retention_days} />
+          <Permissions room={room} rights={rights} error={fields.permissions} />
+          <FormError text={form.problem?.text} />
+          <div className="flex justify-end gap-2">
+            <Button tone="quiet" onClick={onClose}>
+              Cancel
+            </Button>
+            <Button
+              type="submit"
+              tone="primary"
+              busy={form.busy}
+              disabled={!rights.edit && !rights.manage}
+              data-testid="settings-save"
+            >
+              Save
+            </Button>
+          </div>
+        </form>
+        {rights.webhooks && <RoomWebhooks roomId={room.id} mayAdd={rights.addWebhook} />}
+      </div>
     </Dialog>
   );
 }

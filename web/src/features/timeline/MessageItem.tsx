@@ -7,6 +7,7 @@ import { Avatar } from '../../ui/Avatar';
 import { IconButton } from '../../ui/Button';
 import { cx } from '../../ui/cx';
 import { Menu, MenuItem } from '../../ui/Menu';
+import { Tag } from '../../ui/Table';
 import { Attachments } from './Attachments';
 import { MessageEditor } from './MessageEditor';
 import { MessageText } from './MessageText';
@@ -32,7 +33,8 @@ interface MessageItemProps {
 
 export const MessageItem = memo(function MessageItem(props: MessageItemProps) {
   const { message, first, mine, mayEdit, mayDelete, editing, actions } = props;
-  const author = useUser(message.authorId);
+  const { webhook } = message;
+  const author = useUser(webhook ? '' : message.authorId);
   const deleted = message.deletedAt > 0;
   const press = (event: KeyboardEvent<HTMLElement>) => {
     if (event.target !== event.currentTarget || event.ctrlKey || event.metaKey || deleted) return;
@@ -44,7 +46,8 @@ export const MessageItem = memo(function MessageItem(props: MessageItemProps) {
   return (
     <MessageFrame
       authorId={message.authorId}
-      name={nameOf(author)}
+      name={webhook || nameOf(author)}
+      webhook={webhook !== ''}
       at={message.createdAt || message.deletedAt}
       first={first && message.authorId !== ''}
       onKeyDown={press}
@@ -53,6 +56,7 @@ export const MessageItem = memo(function MessageItem(props: MessageItemProps) {
         'data-message-id': message.id,
         'data-seq': message.seq,
         'data-mine': mine,
+        'data-webhook': webhook !== '',
         'data-deleted': deleted,
       }}
       className={editing ? 'bg-loquat-soft/40' : undefined}
@@ -89,6 +93,8 @@ interface MessageFrameProps {
   at: number;
   first: boolean;
   faded?: boolean;
+  /** A program says it and not a person. */
+  webhook?: boolean;
   className?: string;
   testData: Record<string, string | number | boolean>;
   toolbar?: ReactNode;
@@ -98,7 +104,7 @@ interface MessageFrameProps {
 
 /** The picture of an author, their name and the time, and what they said. */
 export function MessageFrame(props: MessageFrameProps) {
-  const { authorId, name, at, first, faded, className, testData, toolbar, onKeyDown, children } = props;
+  const { authorId, name, at, first, faded, webhook, className, testData, toolbar, onKeyDown, children } = props;
   // Hundreds of rows, and one that somebody points at: only that one gets its buttons.
   const [active, setActive] = useState(false);
   const activate = () => setActive(true);
@@ -125,7 +131,7 @@ export function MessageFrame(props: MessageFrameProps) {
     >
       <div className="w-9 shrink-0 pt-0.5">
         {first ? (
-          <AuthorPicture id={authorId} name={name} />
+          <AuthorPicture id={authorId} name={name} webhook={webhook} />
         ) : (
           <time className="hidden pt-px text-right text-[11px] text-ink-faint tabular-nums leading-[22px] group-hover/message:block">
             {timeOf(at)}
@@ -138,6 +144,11 @@ export function MessageFrame(props: MessageFrameProps) {
             <span data-testid="message-author" className="truncate font-semibold">
               {name}
             </span>
+            {webhook && (
+              <span data-testid="webhook-badge" className="shrink-0">
+                <Tag>webhook</Tag>
+              </span>
+            )}
             <time title={momentOf(at)} className="shrink-0 text-[12px] text-ink-faint tabular-nums">
               {timeOf(at)}
             </time>
@@ -150,8 +161,9 @@ export function MessageFrame(props: MessageFrameProps) {
   );
 }
 
-function AuthorPicture({ id, name }: { id: string; name: string }) {
-  return <Avatar id={id} name={name} pictures={avatarUrls(useUser(id)?.avatarFileId)} />;
+function AuthorPicture({ id, name, webhook }: { id: string; name: string; webhook?: boolean | undefined }) {
+  const author = useUser(webhook ? '' : id);
+  return <Avatar id={id} name={name} pictures={avatarUrls(author?.avatarFileId)} />;
 }
 
 function Toolbar({ message, mayEdit, mayDelete, actions }: MessageItemProps) {

@@ -185,12 +185,13 @@ function JumpToLatest({ count, onJump }: { count: number; onJump: () => void }) 
 
 /** Tells those who listen what others say. */
 function Announcer({ newest, me }: { newest: Message | undefined; me: string }) {
-  const author = useUser(newest?.authorId ?? '');
+  const author = useUser(newest && !newest.webhook ? newest.authorId : '');
   const [heard, setHeard] = useState(newest?.seq ?? 0);
   const [text, setText] = useState('');
   if (newest && newest.seq > heard) {
     setHeard(newest.seq);
-    if (heard > 0 && newest.authorId !== me) setText(`${nameOf(author)}: ${newest.text || 'sent a file'}`);
+    if (heard > 0 && newest.authorId !== me)
+      setText(`${newest.webhook || nameOf(author)}: ${newest.text || 'sent a file'}`);
   }
   return (
     <div aria-live="polite" data-testid="announcer" className="sr-only">

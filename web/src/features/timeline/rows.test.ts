@@ -23,6 +23,12 @@ describe('the rows of a timeline', () => {
     expect(shape(rowsOf(messages, [], 'me', undefined))).toEqual(['day', '1*', '2', '3*', '4*', 'day', '5*']);
   });
 
+  it('keep apart what one webhook says under several names', () => {
+    const posted = (seq: number, webhook: string) => ({ ...said(seq, 'hook', seq), webhook });
+    const messages = [posted(1, 'Build'), posted(2, 'Build'), posted(3, 'Deploy')];
+    expect(shape(rowsOf(messages, [], 'me', undefined))).toEqual(['day', '1*', '2', '3*']);
+  });
+
   it('have one line above the first new message of others', () => {
     const messages = [said(1, 'a', 0), said(2, 'me', 1), said(3, 'a', 2), said(4, 'a', 3)];
     expect(shape(rowsOf(messages, [], 'me', 1))).toEqual(['day', '1*', '2*', 'new', '3*', '4']);

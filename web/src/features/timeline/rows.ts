@@ -45,10 +45,12 @@ export function rowsOf(
       last = undefined;
       rows.push({ kind: 'new', key: 'new' });
     }
-    const first = startsGroup(message.authorId, at);
+    // One webhook may call itself this and that.
+    const author = message.webhook ? `${message.authorId} ${message.webhook}` : message.authorId;
+    const first = startsGroup(author, at);
     // The key outlives the sending, so that the row is not drawn anew.
     rows.push({ kind: 'message', key: message.opId || message.id, message, first });
-    last = { id: message.authorId, at };
+    last = { id: author, at };
   }
   for (const entry of outbox) {
     startDay(entry.createdAt);

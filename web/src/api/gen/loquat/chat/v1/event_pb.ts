@@ -48,7 +48,7 @@ export type Event = Message<"loquat.chat.v1.Event"> & {
   at?: Timestamp | undefined;
 
   /**
-   * The user who did it; empty when the system did.
+   * The user who did it, or the webhook; empty when the system did.
    *
    * @generated from field: string actor_id = 4;
    */

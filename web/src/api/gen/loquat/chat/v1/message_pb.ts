@@ -14,7 +14,36 @@ import type { Message as Message$1 } from "@bufbuild/protobuf";
  * Describes the file loquat/chat/v1/message.proto.
  */
 export const file_loquat_chat_v1_message: GenFile = /*@__PURE__*/
-  fileDesc("Chxsb3F1YXQvY2hhdC92MS9tZXNzYWdlLnByb3RvEg5sb3F1YXQuY2hhdC52MSK8AgoHTWVzc2FnZRIKCgJpZBgBIAEoCRIPCgdyb29tX2lkGAIgASgJEgsKA3NlcRgDIAEoBBIPCgdvcmRpbmFsGAQgASgEEhEKCWF1dGhvcl9pZBgFIAEoCRIMCgR0ZXh0GAYgASgJEi4KCmNyZWF0ZWRfYXQYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi0KCWVkaXRlZF9hdBgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEgoKZWRpdGVkX3NlcRgJIAEoBBIuCgpkZWxldGVkX2F0GAogASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIjCgVmaWxlcxgLIAMoCzIULmxvcXVhdC5maWxlLnYxLkZpbGUSDQoFb3BfaWQYDCABKAliBnByb3RvMw", [file_google_protobuf_timestamp, file_loquat_file_v1_file]);
+  fileDesc("Chxsb3F1YXQvY2hhdC92MS9tZXNzYWdlLnByb3RvEg5sb3F1YXQuY2hhdC52MSIqCg5NZXNzYWdlV2ViaG9vaxIKCgJpZBgBIAEoCRIMCgRuYW1lGAIgASgJIu0CCgdNZXNzYWdlEgoKAmlkGAEgASgJEg8KB3Jvb21faWQYAiABKAkSCwoDc2VxGAMgASgEEg8KB29yZGluYWwYBCABKAQSEQoJYXV0aG9yX2lkGAUgASgJEgwKBHRleHQYBiABKAkSLgoKY3JlYXRlZF9hdBgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLQoJZWRpdGVkX2F0GAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBISCgplZGl0ZWRfc2VxGAkgASgEEi4KCmRlbGV0ZWRfYXQYCiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiMKBWZpbGVzGAsgAygLMhQubG9xdWF0LmZpbGUudjEuRmlsZRINCgVvcF9pZBgMIAEoCRIvCgd3ZWJob29rGA0gASgLMh4ubG9xdWF0LmNoYXQudjEuTWVzc2FnZVdlYmhvb2tiBnByb3RvMw", [file_google_protobuf_timestamp, file_loquat_file_v1_file]);
+
+/**
+ * By which webhook a message was posted.
+ *
+ * @generated from message loquat.chat.v1.MessageWebhook
+ */
+export type MessageWebhook = Message$1<"loquat.chat.v1.MessageWebhook"> & {
+  /**
+   * The webhook, which is also the message's author. It may have been deleted since.
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * What it was called for this message, as whoever posted it chose: 1 to 80 characters on one line. Show beside it that no person
+   * says so.
+   *
+   * @generated from field: string name = 2;
+   */
+  name: string;
+};
+
+/**
+ * Describes the message loquat.chat.v1.MessageWebhook.
+ * Use `create(MessageWebhookSchema)` to create a new message.
+ */
+export const MessageWebhookSchema: GenMessage<MessageWebhook> = /*@__PURE__*/
+  messageDesc(file_loquat_chat_v1_message, 0);
 
 /**
  * A message as it is now.
@@ -51,7 +80,7 @@ export type Message = Message$1<"loquat.chat.v1.Message"> & {
   ordinal: bigint;
 
   /**
-   * The user who wrote it.
+   * The user who wrote it; for what a webhook posted, the webhook's id.
    *
    * @generated from field: string author_id = 5;
    */
@@ -106,6 +135,13 @@ export type Message = Message$1<"loquat.chat.v1.Message"> & {
    * @generated from field: string op_id = 12;
    */
   opId: string;
+
+  /**
+   * Set when no user wrote it but a webhook. Nobody can edit it; it is deleted like somebody else's.
+   *
+   * @generated from field: loquat.chat.v1.MessageWebhook webhook = 13;
+   */
+  webhook?: MessageWebhook | undefined;
 };
 
 /**
@@ -113,5 +149,5 @@ export type Message = Message$1<"loquat.chat.v1.Message"> & {
  * Use `create(MessageSchema)` to create a new message.
  */
 export const MessageSchema: GenMessage<Message> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_message, 0);
+  messageDesc(file_loquat_chat_v1_message, 1);
 

@@ -675,7 +675,7 @@ export const FailedReasonSchema: GenEnum<FailedReason> = /*@__PURE__*/
 /**
  * The queues between services, what failed in them, and the jobs that wait for their time. Every call needs the workspace
  * role admin or owner; without it the answer is PERMISSION_DENIED `ROLE_TOO_LOW`. When the bus does not answer, a call is
- * UNAVAILABLE `BUS_UNAVAILABLE` with a time to try again. Every change is noted in the log of the server, with the target `audit`.
+ * UNAVAILABLE `BUS_UNAVAILABLE` with a time to try again. Every change is in `AuditService`.
  *
  * @generated from service loquat.worker.v1.JobService
  */

@@ -333,13 +333,13 @@ export const ListDeliveriesResponseSchema: GenMessage<ListDeliveriesResponse> = 
 
 /**
  * Webhooks: other programs are told of what happens, by signed HTTP requests. Every call needs the workspace role admin or
- * owner; without it the answer is PERMISSION_DENIED `ROLE_TOO_LOW`.
+ * owner; without it the answer is PERMISSION_DENIED `ROLE_TOO_LOW`. Changes are in `AuditService`.
  *
  * A request is a POST of JSON `{"id", "type", "at", "data"}`, where `type` is the name of an event such as `message_posted` and
  * `data` that event in the JSON of the contracts. Three headers are those of the Standard Webhooks: `webhook-id` (the same for
  * every try), `webhook-timestamp` (seconds) and `webhook-signature`, `v1,` and the base64 of the HMAC-SHA256 over
  * `id.timestamp.body` with the bytes behind `whsec_` of the secret. An answer of 2xx within 10 seconds is success; anything else is tried again at
- * once three times, then after 5 seconds, 1 minute and 15 minutes. Redirects are not followed, and addresses within
+ * once three times, then after 5 seconds, 1 minute and 15 minutes unless the configuration says otherwise. Redirects are not followed, and addresses within
  * private networks get no connection unless the configuration allows them.
  *
  * @generated from service loquat.worker.v1.WebhookService
