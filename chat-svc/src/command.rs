@@ -1,7 +1,7 @@
 //! Everything that changes something, as data: what the append path takes in, locks for, and runs.
 
 use bytes::Bytes;
-use proto::chat::v1::{RoomHistory, RoomKind, RoomRole};
+use proto::chat::v1::{LinkPreview, RoomHistory, RoomKind, RoomRole};
 use proto::file::v1::File;
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
@@ -15,7 +15,8 @@ use crate::{
     invites::{self, Accepted},
     members, messages,
     policy::{Permission, Permissions},
-    reads, rooms,
+    previews, reads, rooms,
+    said::Said,
     store::op::Op,
 };
 
@@ -91,15 +92,27 @@ pub(crate) enum Action {
     },
     SendMessage {
         room_id: Uuid,
-        text: String,
+        text: Said,
         files: Vec<FileClaim>,
     },
     EditMessage {
         room_id: Uuid,
         message_id: Uuid,
-        text: String,
+        text: Said,
     },
     DeleteMessage {
+        room_id: Uuid,
+        message_id: Uuid,
+    },
+    /// worker-svc has read the pages that a message links to.
+    AttachPreviews {
+        room_id: Uuid,
+        message_id: Uuid,
+        /// The number of the event with the text that links to them.
+        seq: u64,
+        previews: Vec<LinkPreview>,
+    },
+    RemovePreviews {
         room_id: Uuid,
         message_id: Uuid,
     },
@@ -176,6 +189,8 @@ impl Command {
             | Action::SendMessage { room_id, .. }
             | Action::EditMessage { room_id, .. }
             | Action::DeleteMessage { room_id, .. }
+            | Action::AttachPreviews { room_id, .. }
+            | Action::RemovePreviews { room_id, .. }
             | Action::FileRemoved { room_id, .. } => vec![*room_id],
             Action::AcceptInvite(accepted) => accepted.feeds(),
             Action::FileReady { room_id, file, .. } => {
@@ -217,6 +232,12 @@ impl Command {
                 messages::edit(work, actor, *room_id, *message_id, text).await
             }
             Action::DeleteMessage { room_id, message_id } => messages::delete(work, actor, *room_id, *message_id).await,
+            Action::AttachPreviews { room_id, message_id, seq, previews } => {
+                previews::attach(work, *room_id, *message_id, *seq, previews).await
+            }
+            Action::RemovePreviews { room_id, message_id } => {
+                previews::remove(work, actor, *room_id, *message_id).await
+            }
             Action::MarkRead { room_id, seq } => reads::mark_read(work, actor, *room_id, *seq).await,
             Action::MarkUnread { room_id, seq } => reads::mark_unread(work, actor, *room_id, *seq).await,
             Action::AcceptInvite(accepted) => invites::enter(work, actor, accepted).await,

@@ -16,9 +16,11 @@ mod messages;
 mod migration;
 mod policy;
 mod presence;
+mod previews;
 mod reads;
 mod rooms;
 mod rpc;
+mod said;
 mod scheduled;
 mod store;
 

@@ -18,7 +18,8 @@ use crate::{
     errors::ChatError,
     files,
     policy::{self, Action},
-    rooms,
+    previews, rooms,
+    said::Said,
     store::{self, message},
 };
 
@@ -27,7 +28,7 @@ pub(crate) async fn send(
     work: &mut Work<'_>,
     actor: Actor,
     room_id: Uuid,
-    text: &str,
+    said: &Said,
     claims: &[FileClaim],
     op_id: Option<Uuid>,
 ) -> Result<Bytes, ChatError> {
@@ -42,7 +43,7 @@ pub(crate) async fn send(
         seq,
         ordinal,
         author_id: actor.user_id.to_string(),
-        text: text.to_owned(),
+        text: said.text.clone(),
         created_at: Some(work.at()),
         files,
         op_id: op_id.map(|id| id.to_string()).unwrap_or_default(),
@@ -51,6 +52,7 @@ pub(crate) async fn send(
     work.shares(room_id, seq, &message.files);
     let posted = MessagePosted { message: Some(message.clone()) };
     work.publish(room_id, &posted)?;
+    previews::tell(work, room_id, &message.id, seq, &said.links)?;
     work.post(
         message::Model {
             id,
@@ -97,7 +99,7 @@ pub(crate) async fn edit(
     actor: Actor,
     room_id: Uuid,
     message_id: Uuid,
-    text: &str,
+    said: &Said,
 ) -> Result<Bytes, ChatError> {
     let first = work.open(room_id, actor, Action::Post).await?.first_visible();
     let row = living(work, room_id, first, message_id).await?;
@@ -105,14 +107,15 @@ pub(crate) async fn edit(
         return Err(ChatError::NotTheAuthor);
     }
     let before = current(work.tx().await?, &row).await?;
-    if text.trim().is_empty() && before.files.is_empty() {
+    if said.text.trim().is_empty() && before.files.is_empty() {
         return Err(ChatError::invalid("text", "must not be empty"));
     }
     let edited_seq = work.next_seq(room_id);
-    let message = Message { text: text.to_owned(), edited_at: Some(work.at()), edited_seq, ..before };
+    let message = Message { text: said.text.clone(), edited_at: Some(work.at()), edited_seq, ..before };
     // Its files stay where it was posted: who came in between reads neither.
     let edited = MessageEdited { message: Some(message.clone()) };
     work.publish(room_id, &edited)?;
+    previews::tell(work, room_id, &message.id, edited_seq, &said.links)?;
     work.append(room_id, actor.user_id, Body::MessageEdited(edited), None);
     message::edited(work.tx().await?, message_id, edited_seq).await?;
     work.wrote();
@@ -151,7 +154,7 @@ pub(crate) async fn delete(
 }
 
 /// A message that is there for somebody who reads from a number on, and not deleted. What this very transaction posted or edited before is written first.
-async fn living(
+pub(crate) async fn living(
     work: &mut Work<'_>,
     room_id: Uuid,
     first_visible: u64,
@@ -231,6 +234,7 @@ async fn contents<C: ConnectionTrait>(
     let ids: Vec<Uuid> =
         by_seq.values().flat_map(|message| &message.files).filter_map(|file| Uuid::try_parse(&file.id).ok()).collect();
     let files = store::file::some(db, room_id, &ids).await?;
+    let mut previews = previews::Known::of(db, room_id, rows).await?;
     let mut messages = Vec::with_capacity(rows.len());
     for row in rows {
         let mut message = by_seq.remove(&row.current_seq).unwrap_or_else(|| tombstone(row));
@@ -239,6 +243,7 @@ async fn contents<C: ConnectionTrait>(
                 *file = newer.clone();
             }
         }
+        previews.fill(row.id, &mut message);
         messages.push(message);
     }
     Ok(messages)

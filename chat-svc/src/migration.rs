@@ -17,6 +17,7 @@ impl MigratorTrait for Migrator {
             mesh::audit::migration(),
             mesh::outbox::lease_migration(),
             Box::new(Scheduled),
+            Box::new(Previews),
         ]
     }
 }
@@ -99,6 +100,29 @@ impl MigrationTrait for Scheduled {
         manager.create_table(table).await?;
         let due = Index::create().name("scheduled_message_due").table("scheduled_message").col("send_at").to_owned();
         manager.create_index(due).await
+    }
+}
+
+/// Previews of links.
+struct Previews;
+
+impl MigrationName for Previews {
+    fn name(&self) -> &'static str {
+        "m0003_previews"
+    }
+}
+
+#[async_trait::async_trait]
+impl MigrationTrait for Previews {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        let table = Table::create()
+            .table("message_preview")
+            .col(uuid("message_id").primary_key())
+            .col(big_integer("content_seq"))
+            .col(big_integer("seq"))
+            .col(boolean("removed"))
+            .to_owned();
+        manager.create_table(table).await
     }
 }
 

@@ -6,6 +6,7 @@ mod feed;
 mod live_feed;
 mod messages;
 mod people;
+mod previews;
 mod rooms;
 mod scheduled;
 
@@ -25,6 +26,7 @@ use proto::{
     chat::{
         internal::v1::{
             access_service_server::AccessServiceServer, feed_service_server::FeedServiceServer as LiveFeedServer,
+            preview_service_server::PreviewServiceServer,
         },
         v1::{
             audit_service_server::AuditServiceServer, feed_service_server::FeedServiceServer,
@@ -69,6 +71,7 @@ pub const METHODS: &[Method] = &[
     Method::user("/loquat.chat.v1.MessageService/SendMessage").scope("messages:write").class("sends"),
     Method::user("/loquat.chat.v1.MessageService/EditMessage").scope("messages:write"),
     Method::user("/loquat.chat.v1.MessageService/DeleteMessage").scope("messages:write").asks_origin(),
+    Method::user("/loquat.chat.v1.MessageService/RemovePreviews").scope("messages:write").asks_origin(),
     Method::user("/loquat.chat.v1.MessageService/ListMessages").scope("messages:read"),
     Method::user("/loquat.chat.v1.ScheduledMessageService/ScheduleMessage").scope("messages:write").class("sends"),
     Method::user("/loquat.chat.v1.ScheduledMessageService/ListScheduledMessages").scope("messages:read"),
@@ -83,6 +86,7 @@ pub const METHODS: &[Method] = &[
     Method::service("/loquat.chat.internal.v1.FeedService/OpenFeeds"),
     Method::service("/loquat.chat.internal.v1.FeedService/ReadFeed"),
     Method::service("/loquat.chat.internal.v1.AccessService/CheckAccess"),
+    Method::service("/loquat.chat.internal.v1.PreviewService/AttachPreviews"),
 ];
 
 /// What handlers share.
@@ -115,6 +119,7 @@ pub(crate) fn routes(shared: Shared) -> Routes {
         .add_service(PeopleServiceServer::new(rpc.clone()))
         .add_service(AuditServiceServer::new(rpc.clone()))
         .add_service(LiveFeedServer::new(rpc.clone()))
+        .add_service(PreviewServiceServer::new(rpc.clone()))
         .add_service(AccessServiceServer::new(rpc));
     routes.routes()
 }

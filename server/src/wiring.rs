@@ -187,7 +187,9 @@ async fn files(parts: &Parts<'_>, bus: Bus, blobs: Blobs, wired: &mut Wired) -> 
 
 async fn worker(parts: &Parts<'_>, db: Db, bus: Bus, blobs: Blobs, wired: &mut Wired) -> Result<(), StartError> {
     let file = parts.calling(wired, Role::File, Role::Worker)?;
-    let deps = worker_svc::Deps { db, bus, blobs, clock: parts.clock.clone(), tasks: parts.tasks.clone(), file };
+    let chat = parts.calling(wired, Role::Chat, Role::Worker)?;
+    let (clock, tasks) = (parts.clock.clone(), parts.tasks.clone());
+    let deps = worker_svc::Deps { db, bus, blobs, clock, tasks, file, chat };
     parts.add(wired, Role::Worker, worker_svc::start(&parts.config.worker, deps).await.map_err(StartError::new)?);
     Ok(())
 }

@@ -229,6 +229,7 @@ async fn queues_are_for_those_who_run_the_place(town: Town) {
         "FileAvatarChanged",
         "FileMessageDeleted",
         "WorkerFileUploaded",
+        "WorkerLinksPosted",
         "WorkerWebhookEvents",
         "WorkerWebhookRequests",
         "scheduler",

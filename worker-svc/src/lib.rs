@@ -8,6 +8,7 @@ mod files;
 mod jobs;
 mod look;
 mod migration;
+mod previews;
 mod sandbox;
 mod scan;
 mod schedule;
@@ -29,6 +30,7 @@ use mesh::{
     service::Service,
 };
 use proto::{
+    chat::internal::v1::preview_service_client::PreviewServiceClient,
     file::internal::v1::processing_service_client::ProcessingServiceClient,
     worker::v1::{job_service_server::JobServiceServer, webhook_service_server::WebhookServiceServer},
 };
@@ -41,6 +43,7 @@ pub use self::{
     sandbox::{SUBCOMMAND as LOOK_AT_FILE, look_at_file},
 };
 use self::{
+    previews::Previews,
     schedule::{Plan, Planned, Schedule},
     webhooks::{WebhookRpc, Webhooks},
 };
@@ -83,7 +86,9 @@ pub struct Config {
     pub db: DbConfig,
     /// The program that looks at files in a process of its own. Default: this very one.
     pub program: PathBuf,
-    /// Networks that are not of the internet and that webhooks may reach all the same, such as `10.1.0.0/16`. Default: none.
+    /// Pages that messages link to are fetched, and what they say of themselves is shown below the message. Default true.
+    pub link_previews: bool,
+    /// Networks that are not of the internet and that webhooks and previews of links may reach all the same, such as `10.1.0.0/16`. Default: none.
     pub allow_networks: Vec<IpNet>,
 }
 
@@ -94,6 +99,7 @@ impl Default for Config {
             url: "http://127.0.0.1:8084".into(),
             db: DbConfig::default(),
             program: PathBuf::new(),
+            link_previews: true,
             allow_networks: Vec::new(),
         }
     }
@@ -113,6 +119,8 @@ pub struct Deps {
     pub tasks: Tasks,
     /// file-svc, called as `service:worker`.
     pub file: Upstream,
+    /// chat-svc, called as `service:worker`.
+    pub chat: Upstream,
 }
 
 /// Why worker-svc cannot start.
@@ -151,12 +159,23 @@ fn planned() -> Vec<Planned> {
                 })
             },
         },
+        Planned {
+            name: "forget-link-previews",
+            plan: Plan::new("45 3 * * *"),
+            run: |db, now| {
+                Box::pin(async move {
+                    let tx = db.begin().await?;
+                    store::link_preview::forget_before(&tx, mesh::db::micros(now - previews::REMEMBERED)).await?;
+                    Ok(tx.commit().await?)
+                })
+            },
+        },
     ]
 }
 
 /// The queues that worker-svc handles.
 pub fn queues() -> Vec<QueueSpec> {
-    vec![files::queue(), schedule::queue(), webhooks::idle_events(), webhooks::requests()]
+    vec![files::queue(), schedule::queue(), webhooks::idle_events(), webhooks::requests(), previews::queue()]
 }
 
 /// Makes worker-svc ready.
@@ -164,7 +183,7 @@ pub fn queues() -> Vec<QueueSpec> {
 /// # Errors
 /// When the database cannot be migrated or the queues cannot be declared.
 pub async fn start(config: &Config, deps: Deps) -> Result<Service, StartError> {
-    let Deps { db, bus, blobs, clock, tasks, file } = deps;
+    let Deps { db, bus, blobs, clock, tasks, file, chat } = deps;
     db.migrate::<Migrator>().await?;
     let program = match config.program.as_os_str().is_empty() {
         true => this_program().map_err(StartError::Program)?,
@@ -181,6 +200,14 @@ pub async fn start(config: &Config, deps: Deps) -> Result<Service, StartError> {
     let webhooks = Webhooks { db: db.clone(), bus: bus.clone(), clock: clock.clone(), outbound };
     bus.declare(&webhooks::requests()).await?;
     webhooks.listen().await?;
+    let previews = Previews {
+        enabled: config.link_previews,
+        db: db.clone(),
+        clock: clock.clone(),
+        outbound: Outbound::new(previews::LIMITS, config.allow_networks.clone()),
+        chat: PreviewServiceClient::new(chat),
+    };
+    bus.declare(&previews::queue()).await?;
     let schedule = Schedule::new(db, bus.clone(), clock, planned());
     schedule.prepare().await?;
     let scheduler = schedule::queue();
@@ -210,6 +237,7 @@ pub async fn start(config: &Config, deps: Deps) -> Result<Service, StartError> {
             bus.consume(&webhooks::requests(), REQUESTS, stopping, move |came| webhooks.clone().request(came)).await;
         }
     };
+    let previewing = previews.run(bus.clone(), tasks.stopping());
     let mut routes = Routes::builder();
     routes.add_service(WebhookServiceServer::new(WebhookRpc(webhooks)));
     routes.add_service(JobServiceServer::new(jobs::Jobs {
@@ -223,6 +251,7 @@ pub async fn start(config: &Config, deps: Deps) -> Result<Service, StartError> {
         ("worker-schedule", Box::pin(schedule.run(tasks.stopping()))),
         ("worker-webhook-events", Box::pin(spreading)),
         ("worker-webhook-requests", Box::pin(requesting)),
+        ("worker-previews", Box::pin(previewing)),
     ];
     Ok(Service { routes: routes.routes(), methods: METHODS, background })
 }

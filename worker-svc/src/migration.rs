@@ -2,7 +2,7 @@
 
 use sea_orm_migration::{
     prelude::*,
-    schema::{big_integer, big_integer_null, blob, integer, string, text, uuid, uuid_null},
+    schema::{big_integer, big_integer_null, binary_len, blob, integer, string, text, uuid, uuid_null},
 };
 
 /// Every migration, oldest first.
@@ -11,7 +11,13 @@ pub struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![mesh::bus::memory::migration(), mesh::inbox::migration(), Box::new(Schedule), Box::new(Webhooks)]
+        vec![
+            mesh::bus::memory::migration(),
+            mesh::inbox::migration(),
+            Box::new(Schedule),
+            Box::new(Webhooks),
+            Box::new(Previews),
+        ]
     }
 }
 
@@ -89,6 +95,29 @@ impl MigrationTrait for Webhooks {
         manager.create_index(log).await?;
         let mut old = Index::create();
         old.name("webhook_delivery_at").table("webhook_delivery").col("at");
+        manager.create_index(old).await
+    }
+}
+
+struct Previews;
+
+impl MigrationName for Previews {
+    fn name(&self) -> &'static str {
+        "m0003_previews"
+    }
+}
+
+#[async_trait::async_trait]
+impl MigrationTrait for Previews {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        let previews = Table::create()
+            .table("link_preview")
+            .col(binary_len("link", 32).primary_key())
+            .col(blob("preview"))
+            .col(big_integer("fetched_at"))
+            .to_owned();
+        manager.create_table(previews).await?;
+        let old = Index::create().name("link_preview_at").table("link_preview").col("fetched_at").to_owned();
         manager.create_index(old).await
     }
 }

@@ -244,3 +244,23 @@ async fn an_answer_has_its_limits() {
     let silent = outbound.get(&format!("http://{}/", listener.local_addr().unwrap())).await;
     assert!(matches!(silent, Err(OutboundError::TooLate)));
 }
+
+#[tokio::test]
+async fn of_a_page_the_beginning_is_enough() {
+    let outbound = Outbound::with_lookup(LIMITS, vec!["127.0.0.0/8".parse().unwrap()], lookup());
+    let get = async |port: u16, wanted: bool| {
+        let page = outbound.get_beginning(&format!("http://127.0.0.1:{port}/"), "text/html", |_| wanted).await;
+        page.map(|(_, page)| page.into_body().len())
+    };
+    // One that never ends, as far as anybody can tell.
+    let (endless, _) = canary(format!("HTTP/1.1 200 OK\r\n\r\n{}", "x".repeat(2000))).await;
+    assert_eq!(get(endless, true).await.unwrap(), LIMITS.bytes);
+    let (promised, _) = canary(format!("HTTP/1.1 200 OK\r\ncontent-length: 9999999\r\n\r\n{}", "x".repeat(1500))).await;
+    assert_eq!(get(promised, true).await.unwrap(), LIMITS.bytes, "the rest is not waited for");
+    assert_eq!(get(promised, false).await.unwrap(), 0, "nothing is read that is not wanted");
+    let (short, _) = canary("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok".into()).await;
+    assert_eq!(get(short, true).await.unwrap(), 2);
+    let (broken, _) = canary("HTTP/1.1 200 OK\r\ncontent-length: 900\r\nconnection: close\r\n\r\nok".into()).await;
+    let cut = tokio::time::timeout(Duration::from_secs(8), get(broken, true)).await.unwrap();
+    assert!(matches!(cut, Err(OutboundError::TooLate | OutboundError::Connection(_))), "{cut:?}");
+}

@@ -1,5 +1,14 @@
 /** What the numbered events of a feed change. Whoever calls has checked that the event is the next one. */
-import { deleteMessage, mergeFile, noMessages, putFile, putMessage, unknownFile, withFiles } from './messages';
+import {
+  deleteMessage,
+  mergeFile,
+  noMessages,
+  previewLinks,
+  putFile,
+  putMessage,
+  unknownFile,
+  withFiles,
+} from './messages';
 import { dropDelivered } from './outbox';
 import { type MemberFact, type RoomState, type State, without } from './state';
 import type { FeedEvent, FileInfo, Member, Membership, Message, RoomSnapshot, UserSnapshot } from './types';
@@ -106,6 +115,11 @@ export function applyEvent(state: State, event: FeedEvent): State {
       return changeRoom(state, feedId, (room) => ({
         ...room,
         messages: deleteMessage(room.messages, feedId, body.messageId, body.messageSeq, at),
+      }));
+    case 'links_previewed':
+      return changeRoom(state, feedId, (room) => ({
+        ...room,
+        messages: previewLinks(room.messages, feedId, body, seq),
       }));
     case 'room_updated':
       return changeRoom(state, feedId, (room) => ({ ...room, room: body.room }));

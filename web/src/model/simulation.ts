@@ -27,7 +27,17 @@ export function file(id: string, state: FileInfo['state'] = 'processing'): FileI
 
 export function message(seq: number, fields: Partial<Message> = {}): Message {
   const base = { id: `m${seq}`, roomId: ROOM, seq, ordinal: seq, authorId: ME, text: `text ${seq}`, createdAt: seq };
-  return { ...base, editedAt: 0, editedSeq: 0, deletedAt: 0, files: [], opId: `op${seq}`, ...fields };
+  return {
+    ...base,
+    editedAt: 0,
+    editedSeq: 0,
+    deletedAt: 0,
+    files: [],
+    previews: [],
+    previewsSeq: 0,
+    opId: `op${seq}`,
+    ...fields,
+  };
 }
 
 /** A room as somebody just made it. */
@@ -67,6 +77,8 @@ export class Server {
       this.post,
       this.post,
       this.edit,
+      this.preview,
+      this.preview,
       this.remove,
       this.come,
       this.finish,
@@ -93,9 +105,20 @@ export class Server {
     const old = this.pick(random);
     if (!old) return;
     const seq = this.log.length + 1;
-    const edited = { ...old, text: `edited ${seq}`, editedSeq: seq, editedAt: seq };
+    const edited = { ...old, text: `edited ${seq}`, editedSeq: seq, editedAt: seq, previews: [], previewsSeq: 0 };
     this.replace(edited);
     this.append({ type: 'message_edited', message: edited });
+  }
+
+  /** Pages that are read, or previews that somebody removes. */
+  private preview(random: () => number): void {
+    const old = this.pick(random);
+    if (!old) return;
+    const seq = this.log.length + 1;
+    const page = { url: `https://example.org/${seq}`, title: `page ${seq}`, description: '', siteName: '' };
+    const previews = random() < 0.7 ? [page] : [];
+    this.replace({ ...old, previews, previewsSeq: seq });
+    this.append({ type: 'links_previewed', messageId: old.id, messageSeq: old.seq, previews });
   }
 
   /** As the server does: the content is taken out of the log as well. */
@@ -105,8 +128,8 @@ export class Server {
     const seq = this.log.length + 1;
     this.replace(mergeMessage(old, { ...old, deletedAt: seq }));
     for (const [index, past] of this.log.entries()) {
-      if ('message' in past.body && past.body.message.id === old.id)
-        this.log[index] = event(past.seq, { type: 'other' });
+      const about = 'message' in past.body ? past.body.message.id : 'messageId' in past.body ? past.body.messageId : '';
+      if (about === old.id) this.log[index] = event(past.seq, { type: 'other' });
     }
     this.append({ type: 'message_deleted', messageId: old.id, messageSeq: old.seq });
   }
