@@ -12,6 +12,7 @@ mod files;
 mod invites;
 mod live;
 mod members;
+mod mentions;
 mod messages;
 mod migration;
 mod policy;

@@ -16,7 +16,7 @@ use crate::{
     append::Work,
     command::{Actor, FileClaim},
     errors::ChatError,
-    files,
+    files, mentions,
     policy::{self, Action},
     previews, rooms,
     said::Said,
@@ -53,6 +53,7 @@ pub(crate) async fn send(
     let posted = MessagePosted { message: Some(message.clone()) };
     work.publish(room_id, &posted)?;
     previews::tell(work, room_id, &message.id, seq, &said.links)?;
+    mentions::tell(work, room_id, &message, seq, said, "")?;
     work.post(
         message::Model {
             id,
@@ -111,11 +112,13 @@ pub(crate) async fn edit(
         return Err(ChatError::invalid("text", "must not be empty"));
     }
     let edited_seq = work.next_seq(room_id);
+    let text_before = before.text.clone();
     let message = Message { text: said.text.clone(), edited_at: Some(work.at()), edited_seq, ..before };
     // Its files stay where it was posted: who came in between reads neither.
     let edited = MessageEdited { message: Some(message.clone()) };
     work.publish(room_id, &edited)?;
     previews::tell(work, room_id, &message.id, edited_seq, &said.links)?;
+    mentions::tell(work, room_id, &message, edited_seq, said, &text_before)?;
     work.append(room_id, actor.user_id, Body::MessageEdited(edited), None);
     message::edited(work.tx().await?, message_id, edited_seq).await?;
     work.wrote();

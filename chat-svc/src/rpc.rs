@@ -4,6 +4,7 @@ mod access;
 mod audit;
 mod feed;
 mod live_feed;
+mod mentions;
 mod messages;
 mod people;
 mod previews;
@@ -26,7 +27,7 @@ use proto::{
     chat::{
         internal::v1::{
             access_service_server::AccessServiceServer, feed_service_server::FeedServiceServer as LiveFeedServer,
-            preview_service_server::PreviewServiceServer,
+            mention_service_server::MentionServiceServer, preview_service_server::PreviewServiceServer,
         },
         v1::{
             audit_service_server::AuditServiceServer, feed_service_server::FeedServiceServer,
@@ -86,6 +87,7 @@ pub const METHODS: &[Method] = &[
     Method::service("/loquat.chat.internal.v1.FeedService/OpenFeeds"),
     Method::service("/loquat.chat.internal.v1.FeedService/ReadFeed"),
     Method::service("/loquat.chat.internal.v1.AccessService/CheckAccess"),
+    Method::service("/loquat.chat.internal.v1.MentionService/CheckMentions"),
     Method::service("/loquat.chat.internal.v1.PreviewService/AttachPreviews"),
 ];
 
@@ -119,6 +121,7 @@ pub(crate) fn routes(shared: Shared) -> Routes {
         .add_service(PeopleServiceServer::new(rpc.clone()))
         .add_service(AuditServiceServer::new(rpc.clone()))
         .add_service(LiveFeedServer::new(rpc.clone()))
+        .add_service(MentionServiceServer::new(rpc.clone()))
         .add_service(PreviewServiceServer::new(rpc.clone()))
         .add_service(AccessServiceServer::new(rpc));
     routes.routes()

@@ -230,6 +230,8 @@ async fn queues_are_for_those_who_run_the_place(town: Town) {
         "FileMessageDeleted",
         "WorkerFileUploaded",
         "WorkerLinksPosted",
+        "WorkerMembersMentioned",
+        "WorkerMentionMail",
         "WorkerWebhookEvents",
         "WorkerWebhookRequests",
         "scheduler",

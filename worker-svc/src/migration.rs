@@ -17,6 +17,7 @@ impl MigratorTrait for Migrator {
             Box::new(Schedule),
             Box::new(Webhooks),
             Box::new(Previews),
+            Box::new(Mentions),
         ]
     }
 }
@@ -119,5 +120,38 @@ impl MigrationTrait for Previews {
         manager.create_table(previews).await?;
         let old = Index::create().name("link_preview_at").table("link_preview").col("fetched_at").to_owned();
         manager.create_index(old).await
+    }
+}
+
+struct Mentions;
+
+impl MigrationName for Mentions {
+    fn name(&self) -> &'static str {
+        "m0004_mentions"
+    }
+}
+
+#[async_trait::async_trait]
+impl MigrationTrait for Mentions {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        let mentions = Table::create()
+            .table("mention")
+            .col(uuid("round"))
+            .col(uuid("message_id"))
+            .col(uuid("user_id"))
+            .col(uuid("room_id"))
+            .col(big_integer("seq"))
+            .col(uuid("author_id"))
+            .col(big_integer("due_at"))
+            .primary_key(Index::create().col("round").col("message_id"))
+            .to_owned();
+        manager.create_table(mentions).await?;
+        let rounds = Table::create()
+            .table("mention_round")
+            .col(uuid("user_id").primary_key())
+            .col(uuid("round"))
+            .col(big_integer("due_at"))
+            .to_owned();
+        manager.create_table(rounds).await
     }
 }

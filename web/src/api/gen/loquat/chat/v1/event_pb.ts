@@ -18,7 +18,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file loquat/chat/v1/event.proto.
  */
 export const file_loquat_chat_v1_event: GenFile = /*@__PURE__*/
-  fileDesc("Chpsb3F1YXQvY2hhdC92MS9ldmVudC5wcm90bxIObG9xdWF0LmNoYXQudjEi8wcKBUV2ZW50Eg8KB2ZlZWRfaWQYASABKAkSCwoDc2VxGAIgASgEEiYKAmF0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIQCghhY3Rvcl9pZBgEIAEoCRI3Cg5tZXNzYWdlX3Bvc3RlZBgKIAEoCzIdLmxvcXVhdC5jaGF0LnYxLk1lc3NhZ2VQb3N0ZWRIABI3Cg5tZXNzYWdlX2VkaXRlZBgLIAEoCzIdLmxvcXVhdC5jaGF0LnYxLk1lc3NhZ2VFZGl0ZWRIABI5Cg9tZXNzYWdlX2RlbGV0ZWQYDCABKAsyHi5sb3F1YXQuY2hhdC52MS5NZXNzYWdlRGVsZXRlZEgAEjkKD2xpbmtzX3ByZXZpZXdlZBgSIAEoCzIeLmxvcXVhdC5jaGF0LnYxLkxpbmtzUHJldmlld2VkSAASMwoMcm9vbV9jcmVhdGVkGBQgASgLMhsubG9xdWF0LmNoYXQudjEuUm9vbUNyZWF0ZWRIABIzCgxyb29tX3VwZGF0ZWQYFSABKAsyGy5sb3F1YXQuY2hhdC52MS5Sb29tVXBkYXRlZEgAEjUKDW1lbWJlcl9qb2luZWQYFiABKAsyHC5sb3F1YXQuY2hhdC52MS5NZW1iZXJKb2luZWRIABIxCgttZW1iZXJfbGVmdBgXIAEoCzIaLmxvcXVhdC5jaGF0LnYxLk1lbWJlckxlZnRIABJAChNtZW1iZXJfcm9sZV9jaGFuZ2VkGBggASgLMiEubG9xdWF0LmNoYXQudjEuTWVtYmVyUm9sZUNoYW5nZWRIABI1Cg1yb29tX2FyY2hpdmVkGBkgASgLMhwubG9xdWF0LmNoYXQudjEuUm9vbUFyY2hpdmVkSAASOQoPcm9vbV91bmFyY2hpdmVkGBogASgLMh4ubG9xdWF0LmNoYXQudjEuUm9vbVVuYXJjaGl2ZWRIABIvCgpmaWxlX3JlYWR5GB4gASgLMhkubG9xdWF0LmNoYXQudjEuRmlsZVJlYWR5SAASMwoMZmlsZV9yZW1vdmVkGB8gASgLMhsubG9xdWF0LmNoYXQudjEuRmlsZVJlbW92ZWRIABIxCgtyb29tX2pvaW5lZBgoIAEoCzIaLmxvcXVhdC5jaGF0LnYxLlJvb21Kb2luZWRIABItCglyb29tX2xlZnQYKSABKAsyGC5sb3F1YXQuY2hhdC52MS5Sb29tTGVmdEgAEiQKBHJlYWQYKiABKAsyFC5sb3F1YXQuY2hhdC52MS5SZWFkSAASLAoIcmVkYWN0ZWQYMiABKAsyGC5sb3F1YXQuY2hhdC52MS5SZWRhY3RlZEgAQgYKBGJvZHkiOQoNTWVzc2FnZVBvc3RlZBIoCgdtZXNzYWdlGAEgASgLMhcubG9xdWF0LmNoYXQudjEuTWVzc2FnZSI5Cg1NZXNzYWdlRWRpdGVkEigKB21lc3NhZ2UYASABKAsyFy5sb3F1YXQuY2hhdC52MS5NZXNzYWdlIksKDk1lc3NhZ2VEZWxldGVkEhIKCm1lc3NhZ2VfaWQYASABKAkSEwoLbWVzc2FnZV9zZXEYAiABKAQSEAoIZmlsZV9pZHMYAyADKAkiaAoOTGlua3NQcmV2aWV3ZWQSEgoKbWVzc2FnZV9pZBgBIAEoCRITCgttZXNzYWdlX3NlcRgCIAEoBBItCghwcmV2aWV3cxgDIAMoCzIbLmxvcXVhdC5jaGF0LnYxLkxpbmtQcmV2aWV3Ik0KC0xpbmtzUG9zdGVkEg8KB3Jvb21faWQYASABKAkSEgoKbWVzc2FnZV9pZBgCIAEoCRILCgNzZXEYAyABKAQSDAoEdXJscxgEIAMoCSIxCgtSb29tQ3JlYXRlZBIiCgRyb29tGAEgASgLMhQubG9xdWF0LmNoYXQudjEuUm9vbSIxCgtSb29tVXBkYXRlZBIiCgRyb29tGAEgASgLMhQubG9xdWF0LmNoYXQudjEuUm9vbSIyCgxSb29tQXJjaGl2ZWQSIgoEcm9vbRgBIAEoCzIULmxvcXVhdC5jaGF0LnYxLlJvb20iNAoOUm9vbVVuYXJjaGl2ZWQSIgoEcm9vbRgBIAEoCzIULmxvcXVhdC5jaGF0LnYxLlJvb20iRwoMTWVtYmVySm9pbmVkEiYKBm1lbWJlchgBIAEoCzIWLmxvcXVhdC5jaGF0LnYxLk1lbWJlchIPCgdyb29tX2lkGAIgASgJIi4KCk1lbWJlckxlZnQSDwoHdXNlcl9pZBgBIAEoCRIPCgdyb29tX2lkGAIgASgJIkwKEU1lbWJlclJvbGVDaGFuZ2VkEiYKBm1lbWJlchgBIAEoCzIWLmxvcXVhdC5jaGF0LnYxLk1lbWJlchIPCgdyb29tX2lkGAIgASgJIi8KCUZpbGVSZWFkeRIiCgRmaWxlGAEgASgLMhQubG9xdWF0LmZpbGUudjEuRmlsZSIeCgtGaWxlUmVtb3ZlZBIPCgdmaWxlX2lkGAEgASgJIkQKClJvb21Kb2luZWQSIgoEcm9vbRgBIAEoCzIULmxvcXVhdC5jaGF0LnYxLlJvb20SEgoKam9pbmVkX3NlcRgCIAEoBCItCghSb29tTGVmdBIPCgdyb29tX2lkGAEgASgJEhAKCGxlZnRfc2VxGAIgASgEIjUKBFJlYWQSDwoHcm9vbV9pZBgBIAEoCRILCgNzZXEYAiABKAQSDwoHb3JkaW5hbBgDIAEoBCIYCghSZWRhY3RlZBIMCgRoYXNoGAEgASgMInwKCUVwaGVtZXJhbBIPCgdmZWVkX2lkGAEgASgJEigKBnR5cGluZxgCIAEoCzIWLmxvcXVhdC5jaGF0LnYxLlR5cGluZ0gAEiwKCHByZXNlbmNlGAMgASgLMhgubG9xdWF0LmNoYXQudjEuUHJlc2VuY2VIAEIGCgRib2R5IhkKBlR5cGluZxIPCgd1c2VyX2lkGAEgASgJIjkKCFByZXNlbmNlEhcKD29ubGluZV91c2VyX2lkcxgBIAMoCRIUCgxvbmxpbmVfY291bnQYAiABKA0iqAEKCFNuYXBzaG90Eg8KB2ZlZWRfaWQYASABKAkSDAoEaGVhZBgCIAEoBBIZChFmaXJzdF92aXNpYmxlX3NlcRgDIAEoBBIsCgRyb29tGAQgASgLMhwubG9xdWF0LmNoYXQudjEuUm9vbVNuYXBzaG90SAASLAoEdXNlchgFIAEoCzIcLmxvcXVhdC5jaGF0LnYxLlVzZXJTbmFwc2hvdEgAQgYKBGJvZHkiYgoMUm9vbVNuYXBzaG90EiIKBHJvb20YASABKAsyFC5sb3F1YXQuY2hhdC52MS5Sb29tEi4KCm1lbWJlcnNoaXAYAiABKAsyGi5sb3F1YXQuY2hhdC52MS5NZW1iZXJzaGlwIiAKDFVzZXJTbmFwc2hvdBIQCghyb29tX2lkcxgBIAMoCWIGcHJvdG8z", [file_google_protobuf_timestamp, file_loquat_chat_v1_message, file_loquat_chat_v1_room, file_loquat_file_v1_file]);
+  fileDesc("Chpsb3F1YXQvY2hhdC92MS9ldmVudC5wcm90bxIObG9xdWF0LmNoYXQudjEi8wcKBUV2ZW50Eg8KB2ZlZWRfaWQYASABKAkSCwoDc2VxGAIgASgEEiYKAmF0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIQCghhY3Rvcl9pZBgEIAEoCRI3Cg5tZXNzYWdlX3Bvc3RlZBgKIAEoCzIdLmxvcXVhdC5jaGF0LnYxLk1lc3NhZ2VQb3N0ZWRIABI3Cg5tZXNzYWdlX2VkaXRlZBgLIAEoCzIdLmxvcXVhdC5jaGF0LnYxLk1lc3NhZ2VFZGl0ZWRIABI5Cg9tZXNzYWdlX2RlbGV0ZWQYDCABKAsyHi5sb3F1YXQuY2hhdC52MS5NZXNzYWdlRGVsZXRlZEgAEjkKD2xpbmtzX3ByZXZpZXdlZBgSIAEoCzIeLmxvcXVhdC5jaGF0LnYxLkxpbmtzUHJldmlld2VkSAASMwoMcm9vbV9jcmVhdGVkGBQgASgLMhsubG9xdWF0LmNoYXQudjEuUm9vbUNyZWF0ZWRIABIzCgxyb29tX3VwZGF0ZWQYFSABKAsyGy5sb3F1YXQuY2hhdC52MS5Sb29tVXBkYXRlZEgAEjUKDW1lbWJlcl9qb2luZWQYFiABKAsyHC5sb3F1YXQuY2hhdC52MS5NZW1iZXJKb2luZWRIABIxCgttZW1iZXJfbGVmdBgXIAEoCzIaLmxvcXVhdC5jaGF0LnYxLk1lbWJlckxlZnRIABJAChNtZW1iZXJfcm9sZV9jaGFuZ2VkGBggASgLMiEubG9xdWF0LmNoYXQudjEuTWVtYmVyUm9sZUNoYW5nZWRIABI1Cg1yb29tX2FyY2hpdmVkGBkgASgLMhwubG9xdWF0LmNoYXQudjEuUm9vbUFyY2hpdmVkSAASOQoPcm9vbV91bmFyY2hpdmVkGBogASgLMh4ubG9xdWF0LmNoYXQudjEuUm9vbVVuYXJjaGl2ZWRIABIvCgpmaWxlX3JlYWR5GB4gASgLMhkubG9xdWF0LmNoYXQudjEuRmlsZVJlYWR5SAASMwoMZmlsZV9yZW1vdmVkGB8gASgLMhsubG9xdWF0LmNoYXQudjEuRmlsZVJlbW92ZWRIABIxCgtyb29tX2pvaW5lZBgoIAEoCzIaLmxvcXVhdC5jaGF0LnYxLlJvb21Kb2luZWRIABItCglyb29tX2xlZnQYKSABKAsyGC5sb3F1YXQuY2hhdC52MS5Sb29tTGVmdEgAEiQKBHJlYWQYKiABKAsyFC5sb3F1YXQuY2hhdC52MS5SZWFkSAASLAoIcmVkYWN0ZWQYMiABKAsyGC5sb3F1YXQuY2hhdC52MS5SZWRhY3RlZEgAQgYKBGJvZHkiOQoNTWVzc2FnZVBvc3RlZBIoCgdtZXNzYWdlGAEgASgLMhcubG9xdWF0LmNoYXQudjEuTWVzc2FnZSI5Cg1NZXNzYWdlRWRpdGVkEigKB21lc3NhZ2UYASABKAsyFy5sb3F1YXQuY2hhdC52MS5NZXNzYWdlIksKDk1lc3NhZ2VEZWxldGVkEhIKCm1lc3NhZ2VfaWQYASABKAkSEwoLbWVzc2FnZV9zZXEYAiABKAQSEAoIZmlsZV9pZHMYAyADKAkiaAoOTGlua3NQcmV2aWV3ZWQSEgoKbWVzc2FnZV9pZBgBIAEoCRITCgttZXNzYWdlX3NlcRgCIAEoBBItCghwcmV2aWV3cxgDIAMoCzIbLmxvcXVhdC5jaGF0LnYxLkxpbmtQcmV2aWV3Ik0KC0xpbmtzUG9zdGVkEg8KB3Jvb21faWQYASABKAkSEgoKbWVzc2FnZV9pZBgCIAEoCRILCgNzZXEYAyABKAQSDAoEdXJscxgEIAMoCSJqChBNZW1iZXJzTWVudGlvbmVkEg8KB3Jvb21faWQYASABKAkSEgoKbWVzc2FnZV9pZBgCIAEoCRILCgNzZXEYAyABKAQSEQoJYXV0aG9yX2lkGAQgASgJEhEKCXVzZXJuYW1lcxgFIAMoCSIxCgtSb29tQ3JlYXRlZBIiCgRyb29tGAEgASgLMhQubG9xdWF0LmNoYXQudjEuUm9vbSIxCgtSb29tVXBkYXRlZBIiCgRyb29tGAEgASgLMhQubG9xdWF0LmNoYXQudjEuUm9vbSIyCgxSb29tQXJjaGl2ZWQSIgoEcm9vbRgBIAEoCzIULmxvcXVhdC5jaGF0LnYxLlJvb20iNAoOUm9vbVVuYXJjaGl2ZWQSIgoEcm9vbRgBIAEoCzIULmxvcXVhdC5jaGF0LnYxLlJvb20iRwoMTWVtYmVySm9pbmVkEiYKBm1lbWJlchgBIAEoCzIWLmxvcXVhdC5jaGF0LnYxLk1lbWJlchIPCgdyb29tX2lkGAIgASgJIi4KCk1lbWJlckxlZnQSDwoHdXNlcl9pZBgBIAEoCRIPCgdyb29tX2lkGAIgASgJIkwKEU1lbWJlclJvbGVDaGFuZ2VkEiYKBm1lbWJlchgBIAEoCzIWLmxvcXVhdC5jaGF0LnYxLk1lbWJlchIPCgdyb29tX2lkGAIgASgJIi8KCUZpbGVSZWFkeRIiCgRmaWxlGAEgASgLMhQubG9xdWF0LmZpbGUudjEuRmlsZSIeCgtGaWxlUmVtb3ZlZBIPCgdmaWxlX2lkGAEgASgJIkQKClJvb21Kb2luZWQSIgoEcm9vbRgBIAEoCzIULmxvcXVhdC5jaGF0LnYxLlJvb20SEgoKam9pbmVkX3NlcRgCIAEoBCItCghSb29tTGVmdBIPCgdyb29tX2lkGAEgASgJEhAKCGxlZnRfc2VxGAIgASgEIjUKBFJlYWQSDwoHcm9vbV9pZBgBIAEoCRILCgNzZXEYAiABKAQSDwoHb3JkaW5hbBgDIAEoBCIYCghSZWRhY3RlZBIMCgRoYXNoGAEgASgMInwKCUVwaGVtZXJhbBIPCgdmZWVkX2lkGAEgASgJEigKBnR5cGluZxgCIAEoCzIWLmxvcXVhdC5jaGF0LnYxLlR5cGluZ0gAEiwKCHByZXNlbmNlGAMgASgLMhgubG9xdWF0LmNoYXQudjEuUHJlc2VuY2VIAEIGCgRib2R5IhkKBlR5cGluZxIPCgd1c2VyX2lkGAEgASgJIjkKCFByZXNlbmNlEhcKD29ubGluZV91c2VyX2lkcxgBIAMoCRIUCgxvbmxpbmVfY291bnQYAiABKA0iqAEKCFNuYXBzaG90Eg8KB2ZlZWRfaWQYASABKAkSDAoEaGVhZBgCIAEoBBIZChFmaXJzdF92aXNpYmxlX3NlcRgDIAEoBBIsCgRyb29tGAQgASgLMhwubG9xdWF0LmNoYXQudjEuUm9vbVNuYXBzaG90SAASLAoEdXNlchgFIAEoCzIcLmxvcXVhdC5jaGF0LnYxLlVzZXJTbmFwc2hvdEgAQgYKBGJvZHkiYgoMUm9vbVNuYXBzaG90EiIKBHJvb20YASABKAsyFC5sb3F1YXQuY2hhdC52MS5Sb29tEi4KCm1lbWJlcnNoaXAYAiABKAsyGi5sb3F1YXQuY2hhdC52MS5NZW1iZXJzaGlwIiAKDFVzZXJTbmFwc2hvdBIQCghyb29tX2lkcxgBIAMoCWIGcHJvdG8z", [file_google_protobuf_timestamp, file_loquat_chat_v1_message, file_loquat_chat_v1_room, file_loquat_file_v1_file]);
 
 /**
  * One lasting change, with its number in the feed. These very bytes are what is stored, hashed and sent to everybody.
@@ -360,6 +360,55 @@ export const LinksPostedSchema: GenMessage<LinksPosted> = /*@__PURE__*/
   messageDesc(file_loquat_chat_v1_event, 5);
 
 /**
+ * A message that names people behind an `@` was posted, or edited so that it names further ones. Sent between services on the bus.
+ *
+ * @generated from message loquat.chat.v1.MembersMentioned
+ */
+export type MembersMentioned = Message<"loquat.chat.v1.MembersMentioned"> & {
+  /**
+   * The room.
+   *
+   * @generated from field: string room_id = 1;
+   */
+  roomId: string;
+
+  /**
+   * The message.
+   *
+   * @generated from field: string message_id = 2;
+   */
+  messageId: string;
+
+  /**
+   * The number of the event that holds the text with the names: of the posting, or of the edit.
+   *
+   * @generated from field: uint64 seq = 3;
+   */
+  seq: bigint;
+
+  /**
+   * Who wrote it.
+   *
+   * @generated from field: string author_id = 4;
+   */
+  authorId: string;
+
+  /**
+   * At most 20, folded to lower case, each once; whether anybody has such a username is not said.
+   *
+   * @generated from field: repeated string usernames = 5;
+   */
+  usernames: string[];
+};
+
+/**
+ * Describes the message loquat.chat.v1.MembersMentioned.
+ * Use `create(MembersMentionedSchema)` to create a new message.
+ */
+export const MembersMentionedSchema: GenMessage<MembersMentioned> = /*@__PURE__*/
+  messageDesc(file_loquat_chat_v1_event, 6);
+
+/**
  * The room was made. Also sent between services on the bus.
  *
  * @generated from message loquat.chat.v1.RoomCreated
@@ -378,7 +427,7 @@ export type RoomCreated = Message<"loquat.chat.v1.RoomCreated"> & {
  * Use `create(RoomCreatedSchema)` to create a new message.
  */
 export const RoomCreatedSchema: GenMessage<RoomCreated> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_event, 6);
+  messageDesc(file_loquat_chat_v1_event, 7);
 
 /**
  * The room changed.
@@ -399,7 +448,7 @@ export type RoomUpdated = Message<"loquat.chat.v1.RoomUpdated"> & {
  * Use `create(RoomUpdatedSchema)` to create a new message.
  */
 export const RoomUpdatedSchema: GenMessage<RoomUpdated> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_event, 7);
+  messageDesc(file_loquat_chat_v1_event, 8);
 
 /**
  * The room was archived. Also sent between services on the bus.
@@ -420,7 +469,7 @@ export type RoomArchived = Message<"loquat.chat.v1.RoomArchived"> & {
  * Use `create(RoomArchivedSchema)` to create a new message.
  */
 export const RoomArchivedSchema: GenMessage<RoomArchived> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_event, 8);
+  messageDesc(file_loquat_chat_v1_event, 9);
 
 /**
  * The room is no longer archived. Also sent between services on the bus.
@@ -441,7 +490,7 @@ export type RoomUnarchived = Message<"loquat.chat.v1.RoomUnarchived"> & {
  * Use `create(RoomUnarchivedSchema)` to create a new message.
  */
 export const RoomUnarchivedSchema: GenMessage<RoomUnarchived> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_event, 9);
+  messageDesc(file_loquat_chat_v1_event, 10);
 
 /**
  * Somebody joined or was added. Also sent between services on the bus.
@@ -469,7 +518,7 @@ export type MemberJoined = Message<"loquat.chat.v1.MemberJoined"> & {
  * Use `create(MemberJoinedSchema)` to create a new message.
  */
 export const MemberJoinedSchema: GenMessage<MemberJoined> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_event, 10);
+  messageDesc(file_loquat_chat_v1_event, 11);
 
 /**
  * Somebody left or was removed. Also sent between services on the bus.
@@ -497,7 +546,7 @@ export type MemberLeft = Message<"loquat.chat.v1.MemberLeft"> & {
  * Use `create(MemberLeftSchema)` to create a new message.
  */
 export const MemberLeftSchema: GenMessage<MemberLeft> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_event, 11);
+  messageDesc(file_loquat_chat_v1_event, 12);
 
 /**
  * Somebody may do more or less in the room than before.
@@ -525,7 +574,7 @@ export type MemberRoleChanged = Message<"loquat.chat.v1.MemberRoleChanged"> & {
  * Use `create(MemberRoleChangedSchema)` to create a new message.
  */
 export const MemberRoleChangedSchema: GenMessage<MemberRoleChanged> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_event, 12);
+  messageDesc(file_loquat_chat_v1_event, 13);
 
 /**
  * A file was checked and stored for good.
@@ -546,7 +595,7 @@ export type FileReady = Message<"loquat.chat.v1.FileReady"> & {
  * Use `create(FileReadySchema)` to create a new message.
  */
 export const FileReadySchema: GenMessage<FileReady> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_event, 13);
+  messageDesc(file_loquat_chat_v1_event, 14);
 
 /**
  * A file was taken out of the room.
@@ -567,7 +616,7 @@ export type FileRemoved = Message<"loquat.chat.v1.FileRemoved"> & {
  * Use `create(FileRemovedSchema)` to create a new message.
  */
 export const FileRemovedSchema: GenMessage<FileRemoved> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_event, 14);
+  messageDesc(file_loquat_chat_v1_event, 15);
 
 /**
  * The user is in a room now.
@@ -595,7 +644,7 @@ export type RoomJoined = Message<"loquat.chat.v1.RoomJoined"> & {
  * Use `create(RoomJoinedSchema)` to create a new message.
  */
 export const RoomJoinedSchema: GenMessage<RoomJoined> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_event, 15);
+  messageDesc(file_loquat_chat_v1_event, 16);
 
 /**
  * The user is no longer in a room.
@@ -623,7 +672,7 @@ export type RoomLeft = Message<"loquat.chat.v1.RoomLeft"> & {
  * Use `create(RoomLeftSchema)` to create a new message.
  */
 export const RoomLeftSchema: GenMessage<RoomLeft> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_event, 16);
+  messageDesc(file_loquat_chat_v1_event, 17);
 
 /**
  * How far the user has read.
@@ -658,7 +707,7 @@ export type Read = Message<"loquat.chat.v1.Read"> & {
  * Use `create(ReadSchema)` to create a new message.
  */
 export const ReadSchema: GenMessage<Read> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_event, 17);
+  messageDesc(file_loquat_chat_v1_event, 18);
 
 /**
  * Stands where an event's content was taken away by deletion or retention, and for those who read a room only from a number on in
@@ -680,7 +729,7 @@ export type Redacted = Message<"loquat.chat.v1.Redacted"> & {
  * Use `create(RedactedSchema)` to create a new message.
  */
 export const RedactedSchema: GenMessage<Redacted> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_event, 18);
+  messageDesc(file_loquat_chat_v1_event, 19);
 
 /**
  * Something that is neither numbered nor stored.
@@ -724,7 +773,7 @@ export type Ephemeral = Message<"loquat.chat.v1.Ephemeral"> & {
  * Use `create(EphemeralSchema)` to create a new message.
  */
 export const EphemeralSchema: GenMessage<Ephemeral> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_event, 19);
+  messageDesc(file_loquat_chat_v1_event, 20);
 
 /**
  * Somebody is typing; holds for 5 seconds.
@@ -745,7 +794,7 @@ export type Typing = Message<"loquat.chat.v1.Typing"> & {
  * Use `create(TypingSchema)` to create a new message.
  */
 export const TypingSchema: GenMessage<Typing> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_event, 20);
+  messageDesc(file_loquat_chat_v1_event, 21);
 
 /**
  * Who of a room's members is online: has at least one open stream. Complete in itself, so that one that is lost costs nothing;
@@ -774,7 +823,7 @@ export type Presence = Message<"loquat.chat.v1.Presence"> & {
  * Use `create(PresenceSchema)` to create a new message.
  */
 export const PresenceSchema: GenMessage<Presence> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_event, 21);
+  messageDesc(file_loquat_chat_v1_event, 22);
 
 /**
  * Where a feed stands, taken in one read transaction: what a client starts from when it holds nothing of the feed.
@@ -832,7 +881,7 @@ export type Snapshot = Message<"loquat.chat.v1.Snapshot"> & {
  * Use `create(SnapshotSchema)` to create a new message.
  */
 export const SnapshotSchema: GenMessage<Snapshot> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_event, 22);
+  messageDesc(file_loquat_chat_v1_event, 23);
 
 /**
  * A room, and the caller in it. Messages are fetched with `MessageService/ListMessages`.
@@ -860,7 +909,7 @@ export type RoomSnapshot = Message<"loquat.chat.v1.RoomSnapshot"> & {
  * Use `create(RoomSnapshotSchema)` to create a new message.
  */
 export const RoomSnapshotSchema: GenMessage<RoomSnapshot> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_event, 23);
+  messageDesc(file_loquat_chat_v1_event, 24);
 
 /**
  * The caller's own feed.
@@ -881,5 +930,5 @@ export type UserSnapshot = Message<"loquat.chat.v1.UserSnapshot"> & {
  * Use `create(UserSnapshotSchema)` to create a new message.
  */
 export const UserSnapshotSchema: GenMessage<UserSnapshot> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_event, 24);
+  messageDesc(file_loquat_chat_v1_event, 25);
 
