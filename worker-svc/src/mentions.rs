@@ -138,6 +138,7 @@ impl Mentions {
             Some(open) => (open.round, open.due_at),
             None => {
                 let (round, due) = (ids::new_id(), now + after);
+                let json = |cause: serde_json::Error| DbErr::Json(cause.to_string());
                 let body = serde_json::to_value(Round { id: round, user_id: row.user_id }).map_err(json)?;
                 let envelope = serde_json::to_string(&from.followed_by(round, ROUND, body, due)).map_err(json)?;
                 let (kind, destination) = (ROUND.to_owned(), Destination::Queue(ROUNDS.into()).to_string());
@@ -197,10 +198,6 @@ impl Mentions {
         let states = self.chat.check_mentions(request).await.map_err(retry)?.into_inner().states;
         if states.len() == rows.len() { Ok(states) } else { Err(retry(anyhow::anyhow!("an answer too few"))) }
     }
-}
-
-fn json(cause: serde_json::Error) -> DbErr {
-    DbErr::Json(cause.to_string())
 }
 
 #[cfg(test)]

@@ -71,6 +71,7 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ("http://[fc00::1]/", "private", "RFC 4193"),
     ("http://[fd00::1]/", "private", "RFC 4193"),
     ("http://[fd00:ec2::254]/", "private", "metadata of AWS over IPv6"),
+    ("http://[fd20:ce::254]/", "private", "metadata of GCP over IPv6"),
     ("http://[fdff:ffff::1]/", "private", "RFC 4193"),
     ("http://[ff02::1]/", "multicast", "RFC 4291"),
     ("http://[ff0e::1]/", "multicast", "RFC 4291"),
@@ -116,6 +117,10 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ("http://localhost:PORT/", "loopback", "a name of this machine"),
     ("http://inside.example:PORT/", "private", "a name of a private address"),
     ("http://both.example:PORT/", "loopback", "a name of a public and a private address"),
+    ("http://metadata.google.internal/computeMetadata/v1/", "link-local", "metadata of GCP by its name"),
+    ("http://127.0.0.1.nip.example:PORT/", "loopback", "a name of the internet for any address, as nip.io has them"),
+    ("http://LOCALHOST.:PORT/", "loopback", "a name of this machine, in capitals and with a last dot"),
+    ("http://translated.example/", "a translator's", "a name of a NAT64 address"),
     ("http://mapped.example:PORT/", "loopback", "a name of an IPv4-mapped address"),
 ];
 
@@ -136,6 +141,8 @@ const NOT_TAKEN: &[&str] = &[
     "127.0.0.1",
     "http://256.256.256.256/",
     "http://[::1",
+    "http://[fe80::1%25eth0]/",
+    "http://127.0.0.1\\@example.org:1/@x:99999/",
     "http://127.0.0.1:99999/",
     "",
 ];
@@ -146,6 +153,9 @@ fn lookup() -> Lookup {
     Arc::new(move |name| {
         let addresses: &[&str] = match (name.as_str(), looks.fetch_add(1, Ordering::SeqCst) % 2) {
             ("localhost", _) | ("flips.example", 0) => &["127.0.0.1"],
+            ("metadata.google.internal", _) => &["169.254.169.254"],
+            ("127.0.0.1.nip.example", _) => &["127.0.0.1"],
+            ("translated.example", _) => &["64:ff9b::a9fe:a9fe"],
             ("inside.example", _) => &["10.1.2.3"],
             ("both.example", _) => &["93.184.216.34", "127.0.0.1"],
             ("mapped.example", _) => &["::ffff:127.0.0.1"],

@@ -24,11 +24,13 @@ test('a link gets a card of its words, which its author takes away again', async
   const server = await startServer({ LOQUAT_WORKER__ALLOW_NETWORKS: '["127.0.0.0/8"]' });
   const here = await openWorld(server.url);
   try {
-    const [alice, bob] = [await here.person('Alice'), await here.person('Bob')];
+    // The first account owns the workspace, and so may do more in every public room.
+    const [bob, alice] = [await here.person('Bob'), await here.person('Alice')];
     const room = unique('orchard');
     await bob.createsRoom(room);
     await alice.joins(room);
-    await alice.says(`Ripe: ${orchard.url}/may and \`${orchard.url}/code\``);
+    await alice.writes(`Ripe: ${orchard.url}/may and \`${orchard.url}/code\``);
+    await alice.sees('Ripe');
     for (const person of [alice, bob]) {
       const card = person.get('link-preview');
       await card.filter({ hasText: 'Fruit of may' }).waitFor();
