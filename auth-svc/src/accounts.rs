@@ -106,6 +106,7 @@ pub(crate) fn blank(
         avatar_revision: 0,
         epoch: 0,
         epoch_at: 0,
+        mention_mail: true,
     }
 }
 

@@ -69,6 +69,9 @@ pub enum AuthError {
     /// Too many tries for one account or altogether.
     #[error("Too many tries; wait a little.")]
     TooManyTries(Duration),
+    /// The mail server does not take a mail just now.
+    #[error("The mail server does not take the mail just now.")]
+    MailUnavailable(#[source] anyhow::Error),
     /// The database did not answer.
     #[error("The account database is not available just now.")]
     StoreUnavailable(#[from] DbErr),
@@ -100,7 +103,7 @@ impl Describe for AuthError {
                 Code::Unauthenticated
             }
             Self::HashingBusy | Self::TooManyTries(_) | Self::TooManyTokens => Code::ResourceExhausted,
-            Self::StoreUnavailable(_) => Code::Unavailable,
+            Self::StoreUnavailable(_) | Self::MailUnavailable(_) => Code::Unavailable,
             Self::Internal(_) => Code::Internal,
         }
     }
@@ -126,6 +129,7 @@ impl Describe for AuthError {
             Self::SessionEnded => "SESSION_ENDED",
             Self::HashingBusy => "HASHING_BUSY",
             Self::TooManyTries(_) => "TOO_MANY_TRIES",
+            Self::MailUnavailable(_) => "MAIL_UNAVAILABLE",
             Self::StoreUnavailable(_) => "STORE_UNAVAILABLE",
             Self::Internal(_) => "INTERNAL",
         }
@@ -145,6 +149,7 @@ impl Describe for AuthError {
     fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::HashingBusy | Self::StoreUnavailable(_) => Some(Duration::from_secs(1)),
+            Self::MailUnavailable(_) => Some(Duration::from_secs(5)),
             Self::TooManyTries(after) => Some(*after),
             _ => None,
         }

@@ -10,6 +10,7 @@ mod import;
 mod invites;
 mod limits;
 mod mail;
+mod mentions;
 mod migration;
 mod passwords;
 mod programs;

@@ -1,4 +1,5 @@
-//! Mail: sent in the background, a few at a time, tried again for a while, and never waited for by a caller.
+//! Mail: sent in the background, a few at a time, tried again for a while, and never waited for by a caller; or waited for by another role,
+//! which tries again by its own rules.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,6 +11,7 @@ use lettre::{
 use mesh::{config::Secret, lifecycle::Tasks};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
+use uuid::Uuid;
 
 /// How many mails may be on their way; further ones are refused, which is logged.
 const UNDER_WAY: usize = 100;
@@ -28,6 +30,20 @@ pub struct MailConfig {
     pub url: Secret,
     /// What mail says it is from, such as `Loquat <chat@example.org>`. Needed when `url` is set.
     pub from: String,
+}
+
+/// How long a mail may take that somebody waits for.
+const WAITED_FOR: Duration = Duration::from_secs(8);
+
+/// Why a mail was not sent that was waited for.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum MailError {
+    /// It never will be.
+    #[error("{0}")]
+    ForGood(String),
+    /// It may be later.
+    #[error("{0}")]
+    ForNow(String),
 }
 
 /// Sends mail. Cheap to clone.
@@ -62,6 +78,30 @@ impl Mail {
     /// Whether mail can be sent at all.
     pub(crate) const fn is_configured(&self) -> bool {
         self.0.is_some()
+    }
+
+    /// Sends a text and waits until the server has it. Sent twice, it has the same id.
+    ///
+    /// # Errors
+    /// When the server does not take it.
+    pub(crate) async fn deliver(&self, id: Uuid, to: &str, subject: &str, text: String) -> Result<(), MailError> {
+        let for_good = |cause: &dyn std::fmt::Display| MailError::ForGood(cause.to_string());
+        let sender = self.0.as_ref().ok_or_else(|| for_good(&"no mail server is configured"))?;
+        let to: Mailbox = to.parse().map_err(|cause| for_good(&cause))?;
+        let message = Message::builder()
+            .from(sender.from.clone())
+            .to(to)
+            .subject(subject)
+            .message_id(Some(format!("<{id}@{}>", sender.from.email.domain())))
+            .header(ContentType::TEXT_PLAIN)
+            .body(text)
+            .map_err(|cause| for_good(&cause))?;
+        match tokio::time::timeout(WAITED_FOR, sender.transport.send(message)).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(cause)) if cause.is_permanent() => Err(for_good(&cause)),
+            Ok(Err(cause)) => Err(MailError::ForNow(cause.to_string())),
+            Err(_) => Err(MailError::ForNow("the mail server does not answer".into())),
+        }
     }
 
     /// Sends a text in the background. False when there is no way to send it.

@@ -15,6 +15,8 @@ impl MigratorTrait for Migrator {
             Box::new(Access),
             mesh::outbox::lease_migration(),
             Box::new(Avatars),
+            Box::new(Mentions),
+            mesh::inbox::migration(),
         ]
     }
 }
@@ -79,6 +81,23 @@ impl MigrationName for Avatars {
 impl MigrationTrait for Avatars {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         let mut column = big_integer("avatar_revision").default(0).take();
+        manager.alter_table(Table::alter().table("account").add_column(&mut column).to_owned()).await
+    }
+}
+
+/// Who wants mail when they are mentioned.
+struct Mentions;
+
+impl MigrationName for Mentions {
+    fn name(&self) -> &'static str {
+        "m0004_mention_mail"
+    }
+}
+
+#[async_trait::async_trait]
+impl MigrationTrait for Mentions {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        let mut column = boolean("mention_mail").default(true).take();
         manager.alter_table(Table::alter().table("account").add_column(&mut column).to_owned()).await
     }
 }

@@ -6,6 +6,7 @@ mod auth;
 mod bots;
 mod internal;
 mod invites;
+mod mail;
 mod sessions;
 mod tokens;
 mod users;
@@ -27,6 +28,7 @@ use prost::Message as _;
 use proto::auth::{
     internal::v1::{
         UserEpoch, WatchRevocationsResponse, key_service_server::KeyServiceServer,
+        mail_service_server::MailServiceServer,
         session_service_server::SessionServiceServer as InternalSessionServiceServer,
     },
     v1::{
@@ -93,6 +95,8 @@ pub const METHODS: &[Method] = &[
     Method::user("/loquat.auth.v1.AuditService/List").least(Rank::Admin).scope("admin:read"),
     Method::user("/loquat.auth.v1.AuditService/Verify").least(Rank::Admin).scope("admin:read"),
     Method::service("/loquat.auth.internal.v1.KeyService/GetKeys"),
+    Method::service("/loquat.auth.internal.v1.MailService/FindRecipients"),
+    Method::service("/loquat.auth.internal.v1.MailService/SendMentionMail"),
     Method::service("/loquat.auth.internal.v1.SessionService/ResolveSession"),
     Method::service("/loquat.auth.internal.v1.SessionService/WatchRevocations").streaming(),
     Method::service("/loquat.auth.internal.v1.SessionService/CheckSessions"),
@@ -177,6 +181,7 @@ pub(crate) fn routes(shared: Shared) -> Routes {
         .add_service(InviteServiceServer::new(rpc.clone()))
         .add_service(AuditServiceServer::new(rpc.clone()))
         .add_service(KeyServiceServer::new(rpc.clone()))
+        .add_service(MailServiceServer::new(rpc.clone()))
         .add_service(InternalSessionServiceServer::new(rpc));
     routes.routes()
 }

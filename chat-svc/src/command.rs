@@ -1,7 +1,7 @@
 //! Everything that changes something, as data: what the append path takes in, locks for, and runs.
 
 use bytes::Bytes;
-use proto::chat::v1::{RoomHistory, RoomKind, RoomRole};
+use proto::chat::v1::{LinkPreview, RoomHistory, RoomKind, RoomRole};
 use proto::file::v1::File;
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
@@ -15,7 +15,8 @@ use crate::{
     invites::{self, Accepted},
     members, messages,
     policy::{Permission, Permissions},
-    reads, retention, rooms,
+    previews, reads, retention, rooms,
+    said::Said,
     store::op::Op,
     webhooks,
 };
@@ -92,15 +93,27 @@ pub(crate) enum Action {
     },
     SendMessage {
         room_id: Uuid,
-        text: String,
+        text: Said,
         files: Vec<FileClaim>,
     },
     EditMessage {
         room_id: Uuid,
         message_id: Uuid,
-        text: String,
+        text: Said,
     },
     DeleteMessage {
+        room_id: Uuid,
+        message_id: Uuid,
+    },
+    /// worker-svc has read the pages that a message links to.
+    AttachPreviews {
+        room_id: Uuid,
+        message_id: Uuid,
+        /// The number of the event with the text that links to them.
+        seq: u64,
+        previews: Vec<LinkPreview>,
+    },
+    RemovePreviews {
         room_id: Uuid,
         message_id: Uuid,
     },
@@ -142,7 +155,7 @@ pub(crate) enum Action {
     PostFromWebhook {
         room_id: Uuid,
         webhook_id: Uuid,
-        text: String,
+        said: Said,
         /// Shown instead of its own.
         name: Option<String>,
     },
@@ -220,6 +233,8 @@ impl Command {
             | Action::RenameWebhook { room_id, .. }
             | Action::DeleteWebhook { room_id, .. }
             | Action::PostFromWebhook { room_id, .. }
+            | Action::AttachPreviews { room_id, .. }
+            | Action::RemovePreviews { room_id, .. }
             | Action::FileRemoved { room_id, .. } => vec![*room_id],
             Action::AcceptInvite(accepted) => accepted.feeds(),
             Action::FileReady { room_id, file, .. } => {
@@ -261,6 +276,12 @@ impl Command {
                 messages::edit(work, actor, *room_id, *message_id, text).await
             }
             Action::DeleteMessage { room_id, message_id } => messages::delete(work, actor, *room_id, *message_id).await,
+            Action::AttachPreviews { room_id, message_id, seq, previews } => {
+                previews::attach(work, *room_id, *message_id, *seq, previews).await
+            }
+            Action::RemovePreviews { room_id, message_id } => {
+                previews::remove(work, actor, *room_id, *message_id).await
+            }
             Action::MarkRead { room_id, seq } => reads::mark_read(work, actor, *room_id, *seq).await,
             Action::MarkUnread { room_id, seq } => reads::mark_unread(work, actor, *room_id, *seq).await,
             Action::ExpireMessages { room_id, workspace_days } => {
@@ -275,9 +296,9 @@ impl Command {
                 webhooks::rename(work, actor, *room_id, *webhook_id, name).await
             }
             Action::DeleteWebhook { room_id, webhook_id } => webhooks::delete(work, actor, *room_id, *webhook_id).await,
-            Action::PostFromWebhook { room_id, webhook_id, text, name } => {
+            Action::PostFromWebhook { room_id, webhook_id, said, name } => {
                 let op_id = self.op.as_ref().map(|op| op.op_id);
-                webhooks::post(work, *room_id, *webhook_id, text, name.as_deref(), op_id).await
+                webhooks::post(work, *room_id, *webhook_id, said, name.as_deref(), op_id).await
             }
             Action::FileRemoved { message_id, room_id, file_id, actor_id } => {
                 files::removed(work, *message_id, *room_id, *file_id, *actor_id).await

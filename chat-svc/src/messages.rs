@@ -16,9 +16,10 @@ use crate::{
     append::Work,
     command::{Actor, FileClaim},
     errors::ChatError,
-    files,
+    files, mentions,
     policy::{self, Action},
-    rooms,
+    previews, rooms,
+    said::Said,
     store::{self, message},
 };
 
@@ -27,7 +28,7 @@ pub(crate) async fn send(
     work: &mut Work<'_>,
     actor: Actor,
     room_id: Uuid,
-    text: &str,
+    said: &Said,
     claims: &[FileClaim],
     op_id: Option<Uuid>,
 ) -> Result<Bytes, ChatError> {
@@ -35,16 +36,21 @@ pub(crate) async fn send(
     let files = resolve(work, room_id, first, claims).await?;
     let posted = Message {
         author_id: actor.user_id.to_string(),
-        text: text.to_owned(),
         files,
         op_id: op_id.map(|id| id.to_string()).unwrap_or_default(),
         ..Message::default()
     };
-    put(work, room_id, actor.user_id, posted)
+    put(work, room_id, actor.user_id, said, posted)
 }
 
-/// Appends what was written, by whoever may: gives it its id and its numbers, and tells other services.
-pub(crate) fn put(work: &mut Work<'_>, room_id: Uuid, author_id: Uuid, written: Message) -> Result<Bytes, ChatError> {
+/// Appends what was written, by whoever may: gives it its text, its id and its numbers, and tells other services.
+pub(crate) fn put(
+    work: &mut Work<'_>,
+    room_id: Uuid,
+    author_id: Uuid,
+    said: &Said,
+    written: Message,
+) -> Result<Bytes, ChatError> {
     let ordinal = work.next_ordinal(room_id);
     let seq = work.next_seq(room_id);
     let id = mesh::ids::new_id();
@@ -53,6 +59,7 @@ pub(crate) fn put(work: &mut Work<'_>, room_id: Uuid, author_id: Uuid, written: 
         room_id: room_id.to_string(),
         seq,
         ordinal,
+        text: said.text.clone(),
         created_at: Some(work.at()),
         ..written
     };
@@ -60,6 +67,8 @@ pub(crate) fn put(work: &mut Work<'_>, room_id: Uuid, author_id: Uuid, written: 
     work.refers(room_id, id, &message.files);
     let posted = MessagePosted { message: Some(message.clone()) };
     work.publish(room_id, &posted)?;
+    previews::tell(work, room_id, &message.id, seq, &said.links)?;
+    mentions::tell(work, room_id, &message, seq, said, "")?;
     work.post(
         message::Model {
             id,
@@ -106,7 +115,7 @@ pub(crate) async fn edit(
     actor: Actor,
     room_id: Uuid,
     message_id: Uuid,
-    text: &str,
+    said: &Said,
 ) -> Result<Bytes, ChatError> {
     let first = work.open(room_id, actor, Action::Post).await?.first_visible();
     let row = living(work, room_id, first, message_id).await?;
@@ -114,14 +123,17 @@ pub(crate) async fn edit(
         return Err(ChatError::NotTheAuthor);
     }
     let before = current(work.tx().await?, &row).await?;
-    if text.trim().is_empty() && before.files.is_empty() {
+    if said.text.trim().is_empty() && before.files.is_empty() {
         return Err(ChatError::invalid("text", "must not be empty"));
     }
     let edited_seq = work.next_seq(room_id);
-    let message = Message { text: text.to_owned(), edited_at: Some(work.at()), edited_seq, ..before };
+    let text_before = before.text.clone();
+    let message = Message { text: said.text.clone(), edited_at: Some(work.at()), edited_seq, ..before };
     // Its files stay where it was posted: who came in between reads neither.
     let edited = MessageEdited { message: Some(message.clone()) };
     work.publish(room_id, &edited)?;
+    previews::tell(work, room_id, &message.id, edited_seq, &said.links)?;
+    mentions::tell(work, room_id, &message, edited_seq, said, &text_before)?;
     work.append(room_id, actor.user_id, Body::MessageEdited(edited), None);
     message::edited(work.tx().await?, message_id, edited_seq).await?;
     work.wrote();
@@ -164,7 +176,7 @@ pub(crate) async fn delete(
 }
 
 /// A message that is there for somebody who reads from a number on, and not deleted. What this very transaction posted or edited before is written first.
-async fn living(
+pub(crate) async fn living(
     work: &mut Work<'_>,
     room_id: Uuid,
     first_visible: u64,
@@ -244,6 +256,7 @@ async fn contents<C: ConnectionTrait>(
     let ids: Vec<Uuid> =
         by_seq.values().flat_map(|message| &message.files).filter_map(|file| Uuid::try_parse(&file.id).ok()).collect();
     let files = store::file::some(db, room_id, &ids).await?;
+    let mut previews = previews::Known::of(db, room_id, rows).await?;
     let mut messages = Vec::with_capacity(rows.len());
     for row in rows {
         let mut message = by_seq.remove(&row.current_seq).unwrap_or_else(|| tombstone(row));
@@ -252,6 +265,7 @@ async fn contents<C: ConnectionTrait>(
                 *file = newer.clone();
             }
         }
+        previews.fill(row.id, &mut message);
         messages.push(message);
     }
     Ok(messages)

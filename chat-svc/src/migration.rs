@@ -21,6 +21,7 @@ impl MigratorTrait for Migrator {
             Box::new(Scheduled),
             Box::new(keeping::Keeping),
             Box::new(IncomingWebhooks),
+            Box::new(Previews),
         ]
     }
 }
@@ -130,6 +131,29 @@ impl MigrationTrait for IncomingWebhooks {
         let mut of_room = Index::create();
         of_room.name("incoming_webhook_room").table("incoming_webhook").col("room_id").col("id");
         manager.create_index(of_room).await
+    }
+}
+
+/// Previews of links.
+struct Previews;
+
+impl MigrationName for Previews {
+    fn name(&self) -> &'static str {
+        "m0003_previews"
+    }
+}
+
+#[async_trait::async_trait]
+impl MigrationTrait for Previews {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        let table = Table::create()
+            .table("message_preview")
+            .col(uuid("message_id").primary_key())
+            .col(big_integer("content_seq"))
+            .col(big_integer("seq"))
+            .col(boolean("removed"))
+            .to_owned();
+        manager.create_table(table).await
     }
 }
 

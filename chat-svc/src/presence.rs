@@ -7,6 +7,7 @@
 
 pub(crate) mod digest;
 pub(crate) mod others;
+mod question;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -26,6 +27,8 @@ use tokio::{
     time::Instant,
 };
 use uuid::Uuid;
+
+use self::question::Question;
 
 /// Presence as this process knows it.
 pub(crate) struct Presence {
@@ -49,6 +52,8 @@ struct State {
     /// What other processes told, by their origin.
     others: HashMap<String, Other>,
     rooms: HashMap<Uuid, Room>,
+    /// Somebody asks about single people.
+    question: Option<Question>,
     /// Rises whenever somebody came or went.
     version: u64,
 }
@@ -203,7 +208,7 @@ impl State {
 
     /// Asks gateways who is online there, once somebody looks anywhere.
     fn ask_gateways(&mut self) {
-        if !self.looks() && !self.others.values().any(|other| other.looks) {
+        if !self.wants_to_know() && !self.others.values().any(|other| other.looks) {
             return;
         }
         for known in self.gateways.values_mut().filter(|known| !known.asked) {

@@ -4,8 +4,10 @@ mod access;
 mod audit;
 mod feed;
 mod live_feed;
+mod mentions;
 mod messages;
 mod people;
+mod previews;
 mod retention;
 mod rooms;
 mod scheduled;
@@ -27,6 +29,7 @@ use proto::{
     chat::{
         internal::v1::{
             access_service_server::AccessServiceServer, feed_service_server::FeedServiceServer as LiveFeedServer,
+            mention_service_server::MentionServiceServer, preview_service_server::PreviewServiceServer,
             retention_service_server::RetentionServiceServer, webhook_post_service_server::WebhookPostServiceServer,
         },
         v1::{
@@ -74,6 +77,7 @@ pub const METHODS: &[Method] = &[
     Method::user("/loquat.chat.v1.MessageService/SendMessage").scope("messages:write").class("sends"),
     Method::user("/loquat.chat.v1.MessageService/EditMessage").scope("messages:write"),
     Method::user("/loquat.chat.v1.MessageService/DeleteMessage").scope("messages:write").asks_origin(),
+    Method::user("/loquat.chat.v1.MessageService/RemovePreviews").scope("messages:write").asks_origin(),
     Method::user("/loquat.chat.v1.MessageService/ListMessages").scope("messages:read"),
     Method::user("/loquat.chat.v1.ScheduledMessageService/ScheduleMessage").scope("messages:write").class("sends"),
     Method::user("/loquat.chat.v1.ScheduledMessageService/ListScheduledMessages").scope("messages:read"),
@@ -94,6 +98,8 @@ pub const METHODS: &[Method] = &[
     Method::service("/loquat.chat.internal.v1.AccessService/CheckAccess"),
     Method::service("/loquat.chat.internal.v1.RetentionService/ExpireMessages"),
     Method::service("/loquat.chat.internal.v1.WebhookPostService/PostFromWebhook"),
+    Method::service("/loquat.chat.internal.v1.MentionService/CheckMentions"),
+    Method::service("/loquat.chat.internal.v1.PreviewService/AttachPreviews"),
 ];
 
 /// What handlers share.
@@ -135,6 +141,8 @@ pub(crate) fn routes(shared: Shared) -> Routes {
         .add_service(WebhookPostServiceServer::new(rpc.clone()))
         .add_service(LiveFeedServer::new(rpc.clone()))
         .add_service(RetentionServiceServer::new(rpc.clone()))
+        .add_service(MentionServiceServer::new(rpc.clone()))
+        .add_service(PreviewServiceServer::new(rpc.clone()))
         .add_service(AccessServiceServer::new(rpc));
     routes.routes()
 }

@@ -100,7 +100,7 @@ async fn send_due(db: &Db, appender: &Appender, now: OffsetDateTime) -> Result<(
 async fn send(appender: &Appender, row: &scheduled::Model) -> Result<(), ChatError> {
     let request = SendMessageRequest::decode(row.request.as_slice()).map_err(ChatError::internal)?;
     let room_id = Uuid::try_parse(&request.room_id).map_err(ChatError::internal)?;
-    let action = Action::SendMessage { room_id, text: request.text.clone(), files: Vec::new() };
+    let action = Action::SendMessage { room_id, text: request.text.clone().into(), files: Vec::new() };
     let op = command::op(row.user_id, Some(row.op_id), "SendMessage", &request);
     let actor = Actor { user_id: row.user_id, rank: Rank::named(&row.rank) };
     appender.commit(Command { actor, op, action, place: Place::default() }).await.map(drop)

@@ -9,6 +9,7 @@ pub(crate) mod message;
 pub(crate) mod message_file;
 pub(crate) mod meta;
 pub(crate) mod op;
+pub(crate) mod preview;
 pub(crate) mod read_marker;
 pub(crate) mod room;
 pub(crate) mod scheduled;

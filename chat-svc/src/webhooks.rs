@@ -21,6 +21,7 @@ use crate::{
     messages,
     policy::{self, Action},
     rooms,
+    said::Said,
     store::{self, room, webhook},
 };
 
@@ -118,7 +119,7 @@ pub(crate) async fn post(
     work: &mut Work<'_>,
     room_id: Uuid,
     webhook_id: Uuid,
-    text: &str,
+    said: &Said,
     name: Option<&str>,
     op_id: Option<Uuid>,
 ) -> Result<Bytes, ChatError> {
@@ -128,10 +129,9 @@ pub(crate) async fn post(
     let name = name.map_or(row.name, str::to_owned);
     let posted = Message {
         author_id: webhook_id.to_string(),
-        text: text.to_owned(),
         op_id: op_id.map(|id| id.to_string()).unwrap_or_default(),
         webhook: Some(MessageWebhook { id: webhook_id.to_string(), name }),
         ..Message::default()
     };
-    messages::put(work, room_id, webhook_id, posted)
+    messages::put(work, room_id, webhook_id, said, posted)
 }

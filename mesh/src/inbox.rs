@@ -45,6 +45,15 @@ pub async fn claim<C: ConnectionTrait>(
     Ok(matches!(inserted, TryInsertResult::Inserted(rows) if rows > 0))
 }
 
+/// Gives a message back that was claimed and could not be handled.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn give_back<C: ConnectionTrait>(tx: &C, consumer: &str, message_id: Uuid) -> Result<(), DbErr> {
+    Entity::delete_by_id((consumer.to_owned(), message_id)).exec(tx).await?;
+    Ok(())
+}
+
 /// Forgets what was handled before a time.
 ///
 /// # Errors

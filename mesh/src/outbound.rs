@@ -9,9 +9,10 @@ mod network;
 
 use std::{future::Future, io, net::IpAddr, pin::Pin, sync::Arc, time::Duration};
 
-use bytes::Bytes;
-use http::{Request, Response, Uri, header};
+use bytes::{Bytes, BytesMut};
+use http::{Request, Response, Uri, header, response::Parts};
 use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 pub use ipnet::IpNet;
@@ -43,6 +44,15 @@ pub struct Limits {
     pub bytes: usize,
     /// How many redirects are followed.
     pub redirects: usize,
+}
+
+/// How much of an answer is read.
+#[derive(Clone, Copy)]
+enum Reading<'r> {
+    /// All of it, and none when there is more than may be.
+    Whole,
+    /// As much as may be, of answers with such a head.
+    Beginning(&'r (dyn Fn(&Parts) -> bool + Send + Sync)),
 }
 
 /// Why there is no answer.
@@ -100,7 +110,22 @@ impl Outbound {
     /// When there is no answer within the limits, or the address is refused.
     pub async fn get(&self, url: &str) -> Result<(Url, Response<Bytes>), OutboundError> {
         let request = |uri: &Uri| Request::get(uri.clone()).body(Full::default());
-        self.ask(url, request).await
+        self.ask(url, request, Reading::Whole).await
+    }
+
+    /// Fetches the beginning of a page: what comes after the most bytes of an answer is not waited for, and nothing is read of an
+    /// answer that is not `wanted`. `accept` is what the server is told to be wanted.
+    ///
+    /// # Errors
+    /// When there is no answer within the limits, or the address is refused.
+    pub async fn get_beginning(
+        &self,
+        url: &str,
+        accept: &'static str,
+        wanted: impl Fn(&Parts) -> bool + Send + Sync,
+    ) -> Result<(Url, Response<Bytes>), OutboundError> {
+        let request = |uri: &Uri| Request::get(uri.clone()).header(header::ACCEPT, accept).body(Full::default());
+        self.ask(url, request, Reading::Beginning(&wanted)).await
     }
 
     /// Posts something.
@@ -118,7 +143,7 @@ impl Outbound {
             let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, value));
             request.body(Full::new(body.clone()))
         };
-        Ok(self.ask(url, request).await?.1)
+        Ok(self.ask(url, request, Reading::Whole).await?.1)
     }
 
     /// How many connections were begun.
@@ -130,11 +155,12 @@ impl Outbound {
         &self,
         url: &str,
         request: impl Fn(&Uri) -> http::Result<Request<Full<Bytes>>>,
+        reading: Reading<'_>,
     ) -> Result<(Url, Response<Bytes>), OutboundError> {
         let asked = async {
             let mut url = parse(url)?;
             for _ in 0..=self.limits.redirects {
-                let answer = self.once(&url, &request).await?;
+                let answer = self.once(&url, &request, reading).await?;
                 let next = answer.headers().get(header::LOCATION).filter(|_| answer.status().is_redirection());
                 let Some(next) = next.filter(|_| self.limits.redirects > 0) else {
                     return Ok((url, answer));
@@ -152,6 +178,7 @@ impl Outbound {
         &self,
         url: &Url,
         request: impl Fn(&Uri) -> http::Result<Request<Full<Bytes>>>,
+        reading: Reading<'_>,
     ) -> Result<Response<Bytes>, OutboundError> {
         let uri: Uri = url.as_str().parse().map_err(|_| OutboundError::Url("cannot be asked"))?;
         let mut request = request(&uri).map_err(|cause| OutboundError::Connection(cause.to_string()))?;
@@ -159,13 +186,35 @@ impl Outbound {
         request.headers_mut().insert(header::USER_AGENT, agent);
         let answer = self.client.request(request).await.map_err(|cause| connector::error(&cause))?;
         let (parts, body) = answer.into_parts();
-        let body = Limited::new(body, self.limits.bytes).collect().await;
-        let body = body.map_err(|cause| match cause.downcast::<http_body_util::LengthLimitError>() {
-            Ok(_) => OutboundError::TooLarge,
-            Err(cause) => OutboundError::Connection(cause.to_string()),
-        })?;
-        Ok(Response::from_parts(parts, body.to_bytes()))
+        let body = match reading {
+            Reading::Whole => whole(body, self.limits.bytes).await?,
+            Reading::Beginning(wanted) if wanted(&parts) => beginning(body, self.limits.bytes).await?,
+            Reading::Beginning(_) => Bytes::new(),
+        };
+        Ok(Response::from_parts(parts, body))
     }
+}
+
+async fn whole(body: Incoming, most: usize) -> Result<Bytes, OutboundError> {
+    let body = Limited::new(body, most).collect().await;
+    let body = body.map_err(|cause| match cause.downcast::<http_body_util::LengthLimitError>() {
+        Ok(_) => OutboundError::TooLarge,
+        Err(cause) => OutboundError::Connection(cause.to_string()),
+    })?;
+    Ok(body.to_bytes())
+}
+
+/// What is left unread goes with the connection, which is not used again.
+async fn beginning(mut body: Incoming, most: usize) -> Result<Bytes, OutboundError> {
+    let mut read = BytesMut::new();
+    while read.len() < most
+        && let Some(frame) = body.frame().await
+    {
+        let frame = frame.map_err(|cause| OutboundError::Connection(cause.to_string()))?;
+        let data = frame.data_ref().map(|data| &data[..data.len().min(most - read.len())]);
+        read.extend_from_slice(data.unwrap_or_default());
+    }
+    Ok(read.freeze())
 }
 
 /// Reads a URL as browsers do: `http://2130706433/` and `http://0x7f.1/` are `http://127.0.0.1/`.

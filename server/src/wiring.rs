@@ -193,8 +193,9 @@ async fn files(parts: &Parts<'_>, bus: Bus, blobs: Blobs, wired: &mut Wired) -> 
 async fn worker(parts: &Parts<'_>, db: Db, bus: Bus, blobs: Blobs, wired: &mut Wired) -> Result<(), StartError> {
     let file = parts.calling(wired, Role::File, Role::Worker)?;
     let chat = parts.calling(wired, Role::Chat, Role::Worker)?;
+    let auth = parts.calling(wired, Role::Auth, Role::Worker)?;
     let (clock, tasks) = (parts.clock.clone(), parts.tasks.clone());
-    let deps = worker_svc::Deps { db, bus, blobs, clock, tasks, file, chat };
+    let deps = worker_svc::Deps { db, bus, blobs, clock, tasks, file, chat, auth };
     parts.add(wired, Role::Worker, worker_svc::start(&parts.config.worker, deps).await.map_err(StartError::new)?);
     Ok(())
 }

@@ -12,6 +12,7 @@ pub mod files;
 pub mod forge;
 pub mod load;
 pub mod person;
+pub mod post;
 pub mod process;
 pub mod proxy;
 pub mod servers;

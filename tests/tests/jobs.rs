@@ -37,7 +37,7 @@ async fn queues_and_jobs_are_watched(town: Town) {
     assert!(first.queues.iter().any(|queue| queue.name == "scheduler"));
     let mut plans: Vec<&str> = first.jobs.iter().map(|job| job.cron.as_str()).collect();
     plans.sort_unstable();
-    assert_eq!(plans, ["15 3 * * *", "30 3 * * *"]);
+    assert_eq!(plans, ["0 4 * * *", "15 3 * * *", "30 3 * * *", "45 3 * * *"]);
     let name = "forget-deliveries";
     jobs.run_job(RunJobRequest { id: name.into() }).await.unwrap();
     let ran = async {
@@ -50,7 +50,7 @@ async fn queues_and_jobs_are_watched(town: Town) {
     };
     let told = within("it runs", ran).await;
     assert!(told.jobs.iter().all(|job| job.last_error.is_empty()));
-    assert_eq!(jobs.list_jobs(ListJobsRequest::default()).await.unwrap().into_inner().jobs.len(), 2);
+    assert_eq!(jobs.list_jobs(ListJobsRequest::default()).await.unwrap().into_inner().jobs.len(), 4);
     for refused in [
         jobs.run_job(RunJobRequest { id: "other".into() }).await.unwrap_err(),
         jobs.cancel_job(CancelJobRequest { id: name.into() }).await.unwrap_err(),

@@ -9,14 +9,16 @@ mod expiry;
 mod files;
 mod jobs;
 mod look;
+mod mentions;
 mod migration;
+mod previews;
 mod sandbox;
 mod scan;
 mod schedule;
 mod store;
 mod webhooks;
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use futures::future::BoxFuture;
 use mesh::{
@@ -31,6 +33,8 @@ use mesh::{
     service::Service,
 };
 use proto::{
+    auth::internal::v1::mail_service_client::MailServiceClient,
+    chat::internal::v1::{mention_service_client::MentionServiceClient, preview_service_client::PreviewServiceClient},
     file::internal::v1::processing_service_client::ProcessingServiceClient,
     worker::v1::{
         audit_service_server::AuditServiceServer, job_service_server::JobServiceServer,
@@ -46,6 +50,8 @@ pub use self::{
     sandbox::{SUBCOMMAND as LOOK_AT_FILE, look_at_file},
 };
 use self::{
+    mentions::Mentions,
+    previews::Previews,
     schedule::{Plan, Planned, Schedule},
     webhooks::{WebhookRpc, Webhooks},
 };
@@ -55,7 +61,7 @@ const PREFETCH: usize = 4;
 /// How many webhooks are asked at a time: one that does not answer should not hold up many others.
 const REQUESTS: usize = 32;
 /// What a request to a webhook may take.
-const REQUEST_LIMITS: Limits = Limits { within: std::time::Duration::from_secs(10), bytes: 64 * 1024, redirects: 0 };
+const REQUEST_LIMITS: Limits = Limits { within: Duration::from_secs(10), bytes: 64 * 1024, redirects: 0 };
 /// For how long a handled message is known: longer than anybody repeats one.
 const REMEMBERED: time::Duration = time::Duration::days(30);
 
@@ -102,7 +108,12 @@ pub struct Config {
     pub db: DbConfig,
     /// The program that looks at files in a process of its own. Default: this very one.
     pub program: PathBuf,
-    /// Networks that are not of the internet and that webhooks may reach all the same, such as `10.1.0.0/16`. Default: none.
+    /// Pages that messages link to are fetched, and what they say of themselves is shown below the message. Default true.
+    pub link_previews: bool,
+    /// Who is mentioned and has neither read it nor been there so many seconds later is sent a mail, if `auth.mail` is configured; 0 for
+    /// never. Default 300.
+    pub mention_mail_after_seconds: u32,
+    /// Networks that are not of the internet and that webhooks and previews of links may reach all the same, such as `10.1.0.0/16`. Default: none.
     pub allow_networks: Vec<IpNet>,
 }
 
@@ -113,6 +124,8 @@ impl Default for Config {
             url: "http://127.0.0.1:8084".into(),
             db: DbConfig::default(),
             program: PathBuf::new(),
+            link_previews: true,
+            mention_mail_after_seconds: 300,
             allow_networks: Vec::new(),
         }
     }
@@ -134,6 +147,8 @@ pub struct Deps {
     pub file: Upstream,
     /// chat-svc, called as `service:worker`.
     pub chat: Upstream,
+    /// auth-svc, called as `service:worker`.
+    pub auth: Upstream,
 }
 
 /// Why worker-svc cannot start.
@@ -177,12 +192,36 @@ fn planned(chat: Upstream) -> Vec<Planned> {
             plan: Plan::new("*/10 * * * *"),
             run: Box::new(move |_, _| Box::pin(expiry::run(chat.clone()))),
         },
+        Planned {
+            name: "forget-link-previews",
+            plan: Plan::new("45 3 * * *"),
+            run: Box::new(|db, now| {
+                Box::pin(async move {
+                    let tx = db.begin().await?;
+                    store::link_preview::forget_before(&tx, mesh::db::micros(now - previews::REMEMBERED)).await?;
+                    Ok(tx.commit().await?)
+                })
+            }),
+        },
+        Planned {
+            name: "forget-mentions",
+            plan: Plan::new("0 4 * * *"),
+            run: Box::new(|db, now| {
+                Box::pin(async move {
+                    let tx = db.begin().await?;
+                    store::mention::forget_before(&tx, mesh::db::micros(now - mentions::KEPT)).await?;
+                    Ok(tx.commit().await?)
+                })
+            }),
+        },
     ]
 }
 
 /// The queues that worker-svc handles.
 pub fn queues() -> Vec<QueueSpec> {
-    vec![files::queue(), schedule::queue(), webhooks::idle_events(), webhooks::requests()]
+    let [mentioned, rounds] = mentions::queues();
+    let webhooks = [webhooks::idle_events(), webhooks::requests()];
+    [vec![files::queue(), schedule::queue(), previews::queue(), mentioned, rounds], webhooks.to_vec()].concat()
 }
 
 /// Makes worker-svc ready.
@@ -190,7 +229,7 @@ pub fn queues() -> Vec<QueueSpec> {
 /// # Errors
 /// When the database cannot be migrated or the queues cannot be declared.
 pub async fn start(config: &Config, deps: Deps) -> Result<Service, StartError> {
-    let Deps { db, bus, blobs, clock, tasks, file, chat } = deps;
+    let Deps { db, bus, blobs, clock, tasks, file, chat, auth } = deps;
     db.migrate::<Migrator>().await?;
     let program = match config.program.as_os_str().is_empty() {
         true => this_program().map_err(StartError::Program)?,
@@ -207,6 +246,10 @@ pub async fn start(config: &Config, deps: Deps) -> Result<Service, StartError> {
     let webhooks = Webhooks { db: db.clone(), bus: bus.clone(), clock: clock.clone(), outbound };
     bus.declare(&webhooks::requests()).await?;
     webhooks.listen().await?;
+    let (previews, mentions) = set_off(config, &db, &clock, auth, chat.clone());
+    for queue in mentions::queues().iter().chain([&previews::queue()]) {
+        bus.declare(queue).await?;
+    }
     let log = audit::AuditRpc(db.clone());
     let schedule = Schedule::new(db, bus.clone(), clock, planned(chat));
     schedule.prepare().await?;
@@ -237,6 +280,8 @@ pub async fn start(config: &Config, deps: Deps) -> Result<Service, StartError> {
             bus.consume(&webhooks::requests(), REQUESTS, stopping, move |came| webhooks.clone().request(came)).await;
         }
     };
+    let mentioning = mentions.run(bus.clone(), tasks.stopping());
+    let previewing = previews.run(bus.clone(), tasks.stopping());
     let mut routes = Routes::builder();
     routes.add_service(AuditServiceServer::new(log));
     routes.add_service(WebhookServiceServer::new(WebhookRpc(webhooks)));
@@ -251,8 +296,30 @@ pub async fn start(config: &Config, deps: Deps) -> Result<Service, StartError> {
         ("worker-schedule", Box::pin(schedule.run(tasks.stopping()))),
         ("worker-webhook-events", Box::pin(spreading)),
         ("worker-webhook-requests", Box::pin(requesting)),
+        ("worker-previews", Box::pin(previewing)),
+        ("worker-mentions", Box::pin(mentioning)),
     ];
     Ok(Service { routes: routes.routes(), methods: METHODS, background })
+}
+
+/// What is done about the links and names in messages.
+fn set_off(config: &Config, db: &Db, clock: &Clock, auth: Upstream, chat: Upstream) -> (Previews, Mentions) {
+    let previews = Previews {
+        enabled: config.link_previews,
+        db: db.clone(),
+        clock: clock.clone(),
+        outbound: Outbound::new(previews::LIMITS, config.allow_networks.clone()),
+        chat: PreviewServiceClient::new(chat.clone()),
+    };
+    let after = Duration::from_secs(config.mention_mail_after_seconds.into());
+    let mentions = Mentions {
+        after: (!after.is_zero()).then_some(after),
+        db: db.clone(),
+        clock: clock.clone(),
+        auth: MailServiceClient::new(auth),
+        chat: MentionServiceClient::new(chat),
+    };
+    (previews, mentions)
 }
 
 /// This very program, also after an update has put another one in its place.

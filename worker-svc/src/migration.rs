@@ -2,7 +2,7 @@
 
 use sea_orm_migration::{
     prelude::*,
-    schema::{big_integer, big_integer_null, blob, integer, string, text, uuid, uuid_null},
+    schema::{big_integer, big_integer_null, binary_len, blob, integer, string, text, uuid, uuid_null},
 };
 
 /// Every migration, oldest first.
@@ -17,6 +17,8 @@ impl MigratorTrait for Migrator {
             Box::new(Schedule),
             Box::new(Webhooks),
             mesh::audit::migration(),
+            Box::new(Previews),
+            Box::new(Mentions),
         ]
     }
 }
@@ -96,5 +98,61 @@ impl MigrationTrait for Webhooks {
         let mut old = Index::create();
         old.name("webhook_delivery_at").table("webhook_delivery").col("at");
         manager.create_index(old).await
+    }
+}
+
+struct Previews;
+
+impl MigrationName for Previews {
+    fn name(&self) -> &'static str {
+        "m0003_previews"
+    }
+}
+
+#[async_trait::async_trait]
+impl MigrationTrait for Previews {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        let previews = Table::create()
+            .table("link_preview")
+            .col(binary_len("link", 32).primary_key())
+            .col(blob("preview"))
+            .col(big_integer("fetched_at"))
+            .to_owned();
+        manager.create_table(previews).await?;
+        let old = Index::create().name("link_preview_at").table("link_preview").col("fetched_at").to_owned();
+        manager.create_index(old).await
+    }
+}
+
+struct Mentions;
+
+impl MigrationName for Mentions {
+    fn name(&self) -> &'static str {
+        "m0004_mentions"
+    }
+}
+
+#[async_trait::async_trait]
+impl MigrationTrait for Mentions {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        let mentions = Table::create()
+            .table("mention")
+            .col(uuid("round"))
+            .col(uuid("message_id"))
+            .col(uuid("user_id"))
+            .col(uuid("room_id"))
+            .col(big_integer("seq"))
+            .col(uuid("author_id"))
+            .col(big_integer("due_at"))
+            .primary_key(Index::create().col("round").col("message_id"))
+            .to_owned();
+        manager.create_table(mentions).await?;
+        let rounds = Table::create()
+            .table("mention_round")
+            .col(uuid("user_id").primary_key())
+            .col(uuid("round"))
+            .col(big_integer("due_at"))
+            .to_owned();
+        manager.create_table(rounds).await
     }
 }

@@ -26,7 +26,12 @@ impl UserService for Rpc {
         let run = async {
             let account = account::find(self.0.db.reader(), user.user_id).await?.ok_or(AuthError::SessionEnded)?;
             let session_id = user.session_id.to_string();
-            Ok(GetMeResponse { user: Some(account.to_proto()), email: account.email, session_id })
+            Ok(GetMeResponse {
+                user: Some(account.to_proto()),
+                mention_mail: account.mention_mail,
+                email: account.email,
+                session_id,
+            })
         };
         answer(self.0.db.within(run).await)
     }
@@ -80,7 +85,7 @@ impl UserService for Rpc {
 
 /// Changes what somebody says about themselves.
 async fn update_me(shared: &Shared, call: &Call, request: UpdateMeRequest) -> Result<account::Model, AuthError> {
-    let UpdateMeRequest { display_name, title, about, avatar_file_id } = request;
+    let UpdateMeRequest { display_name, title, about, avatar_file_id, mention_mail } = request;
     let mut fields = Fields::default();
     let title = title.map(|title| fields::one_line(&mut fields, "title", &title, MAX_QUERY_CHARS));
     let about = about.map(|about| fields::about(&mut fields, &about));
@@ -98,6 +103,7 @@ async fn update_me(shared: &Shared, call: &Call, request: UpdateMeRequest) -> Re
     account.title = title.unwrap_or(account.title);
     account.about = about.unwrap_or(account.about);
     account.avatar_file_id = avatar.unwrap_or(account.avatar_file_id);
+    account.mention_mail = mention_mail.unwrap_or(account.mention_mail);
     if account == before {
         return Ok(account);
     }
@@ -124,7 +130,9 @@ fn chosen_picture(account: &account::Model) -> AvatarChanged {
 
 /// What somebody has changed of it, as it is now.
 fn changed(call: &Call, before: &account::Model, after: &account::Model) -> Entry {
+    let switch = |account: &account::Model| if account.mention_mail { "on" } else { "off" }.to_owned();
     let fields = [
+        ("mention_mail", &switch(before), &switch(after)),
         ("display_name", &before.display_name, &after.display_name),
         ("title", &before.title, &after.title),
         ("about", &before.about, &after.about),

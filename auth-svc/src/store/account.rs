@@ -28,6 +28,8 @@ pub(crate) struct Model {
     pub(crate) epoch: i64,
     /// When they last did.
     pub(crate) epoch_at: i64,
+    /// Mail is sent when they are mentioned while they are away.
+    pub(crate) mention_mail: bool,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -79,6 +81,10 @@ pub(crate) async fn find<C: ConnectionTrait>(db: &C, id: Uuid) -> Result<Option<
 
 pub(crate) async fn some<C: ConnectionTrait>(db: &C, ids: &[Uuid]) -> Result<Vec<Model>, DbErr> {
     Entity::find().filter(Column::Id.is_in(ids.iter().copied())).all(db).await
+}
+
+pub(crate) async fn by_usernames<C: ConnectionTrait>(db: &C, usernames: &[String]) -> Result<Vec<Model>, DbErr> {
+    Entity::find().filter(Column::Username.is_in(usernames)).all(db).await
 }
 
 pub(crate) async fn by_username<C: ConnectionTrait>(db: &C, username: &str) -> Result<Option<Model>, DbErr> {

@@ -64,7 +64,7 @@ impl Presence {
     /// What to tell others; nothing when nobody looks anywhere. That we look no longer is told once.
     fn hint(&self, origin: Uuid, looked: bool) -> Option<PresenceHint> {
         let state = self.state();
-        let looks = state.looks();
+        let looks = state.wants_to_know();
         if !looks && !looked && !state.others.values().any(|other| other.looks) {
             return None;
         }

@@ -39,7 +39,7 @@ impl MessageService for Rpc {
             let message_id = fields.id("message_id", &request.message_id);
             // A message with files may lose its text; whether it has some is known only inside the transaction.
             let text = text(fields, &request.text, true);
-            (op_id(fields, &request.op_id), Action::EditMessage { room_id, message_id, text })
+            (op_id(fields, &request.op_id), Action::EditMessage { room_id, message_id, text: text.into() })
         })
         .await
     }
@@ -52,6 +52,18 @@ impl MessageService for Rpc {
             let room_id = fields.id("room_id", &request.room_id);
             let message_id = fields.id("message_id", &request.message_id);
             (op_id(fields, &request.op_id), Action::DeleteMessage { room_id, message_id })
+        })
+        .await
+    }
+
+    async fn remove_previews(
+        &self,
+        request: Request<v1::RemovePreviewsRequest>,
+    ) -> Result<Response<v1::RemovePreviewsResponse>, Status> {
+        self.change("RemovePreviews", request, |fields, request: &v1::RemovePreviewsRequest| {
+            let room_id = fields.id("room_id", &request.room_id);
+            let message_id = fields.id("message_id", &request.message_id);
+            (op_id(fields, &request.op_id), Action::RemovePreviews { room_id, message_id })
         })
         .await
     }
@@ -97,6 +109,6 @@ impl Rpc {
         let now = self.0.clock.now();
         let claim = |text: &String| files::claim(text, room_id, actor.user_id, &self.0.secret, now);
         let files = request.file_ids.iter().map(claim).collect::<Result<_, _>>()?;
-        Ok((op_id, Action::SendMessage { room_id, text, files }))
+        Ok((op_id, Action::SendMessage { room_id, text: text.into(), files }))
     }
 }

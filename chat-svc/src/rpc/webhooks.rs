@@ -131,5 +131,5 @@ fn read(webhook: &webhook::Model, request: &PostFromWebhookRequest) -> Result<(O
     let name = (!request.name.is_empty()).then(|| webhook_name(&mut fields, &request.name));
     let op_id = optional_op_id(&mut fields, &request.op_id);
     fields.done()?;
-    Ok((op_id, Action::PostFromWebhook { room_id: webhook.room_id, webhook_id: webhook.id, text, name }))
+    Ok((op_id, Action::PostFromWebhook { room_id: webhook.room_id, webhook_id: webhook.id, said: text.into(), name }))
 }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use mesh::db::{Insert, Rows};
 use prost::Message as _;
-use proto::chat::v1::{Event, FileReady, MessageEdited, Redacted, event::Body};
+use proto::chat::v1::{Event, FileReady, LinksPreviewed, MessageEdited, Redacted, event::Body};
 use sea_orm::{QueryOrder as _, QuerySelect as _, entity::prelude::*};
 use sha2::{Digest as _, Sha256};
 
@@ -150,10 +150,11 @@ async fn replace<C: ConnectionTrait>(db: &C, rows: impl Iterator<Item = Model>) 
     Ok(())
 }
 
-/// The number of the posting of the message that an event edits: who reads only from a higher number on may not read it.
+/// The number of the posting of the message that an event edits, or whose links it previews: who reads only from a higher number on may not read it.
 pub(crate) fn about(body: Option<&Body>) -> u64 {
     match body {
         Some(Body::MessageEdited(MessageEdited { message: Some(message) })) => message.seq,
+        Some(Body::LinksPreviewed(LinksPreviewed { message_seq, .. })) => *message_seq,
         _ => 0,
     }
 }

@@ -31,7 +31,7 @@ pub(crate) enum Relation {
 
 impl ActiveModelBehavior for ActiveModel {}
 
-/// One row an edit.
+/// One row an edit, and one each time that previews were set.
 pub(crate) mod edit {
     use sea_orm::entity::prelude::*;
 
@@ -138,8 +138,13 @@ pub(crate) async fn ordinal_at<C: ConnectionTrait>(db: &C, room_id: Uuid, seq: u
 pub(crate) async fn edited<C: ConnectionTrait>(db: &C, id: Uuid, seq: u64) -> Result<(), DbErr> {
     let row = ActiveModel { id: Set(id), current_seq: Set(signed(seq)), ..Default::default() };
     Entity::update(row).exec(db).await?;
-    let edit = edit::ActiveModel { message_id: Set(id), seq: Set(signed(seq)) };
-    edit::Entity::insert(edit).exec_without_returning(db).await?;
+    holds_content(db, id, seq).await
+}
+
+/// Notes an event besides the posting that holds something of a message, and that its deletion must redact.
+pub(crate) async fn holds_content<C: ConnectionTrait>(db: &C, id: Uuid, seq: u64) -> Result<(), DbErr> {
+    let row = edit::ActiveModel { message_id: Set(id), seq: Set(signed(seq)) };
+    edit::Entity::insert(row).exec_without_returning(db).await?;
     Ok(())
 }
 

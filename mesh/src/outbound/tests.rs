@@ -71,6 +71,7 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ("http://[fc00::1]/", "private", "RFC 4193"),
     ("http://[fd00::1]/", "private", "RFC 4193"),
     ("http://[fd00:ec2::254]/", "private", "metadata of AWS over IPv6"),
+    ("http://[fd20:ce::254]/", "private", "metadata of GCP over IPv6"),
     ("http://[fdff:ffff::1]/", "private", "RFC 4193"),
     ("http://[ff02::1]/", "multicast", "RFC 4291"),
     ("http://[ff0e::1]/", "multicast", "RFC 4291"),
@@ -116,6 +117,10 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ("http://localhost:PORT/", "loopback", "a name of this machine"),
     ("http://inside.example:PORT/", "private", "a name of a private address"),
     ("http://both.example:PORT/", "loopback", "a name of a public and a private address"),
+    ("http://metadata.google.internal/computeMetadata/v1/", "link-local", "metadata of GCP by its name"),
+    ("http://127.0.0.1.nip.example:PORT/", "loopback", "a name of the internet for any address, as nip.io has them"),
+    ("http://LOCALHOST.:PORT/", "loopback", "a name of this machine, in capitals and with a last dot"),
+    ("http://translated.example/", "a translator's", "a name of a NAT64 address"),
     ("http://mapped.example:PORT/", "loopback", "a name of an IPv4-mapped address"),
 ];
 
@@ -136,6 +141,8 @@ const NOT_TAKEN: &[&str] = &[
     "127.0.0.1",
     "http://256.256.256.256/",
     "http://[::1",
+    "http://[fe80::1%25eth0]/",
+    "http://127.0.0.1\\@example.org:1/@x:99999/",
     "http://127.0.0.1:99999/",
     "",
 ];
@@ -145,7 +152,9 @@ fn lookup() -> Lookup {
     let looks = Arc::new(AtomicU32::new(0));
     Arc::new(move |name| {
         let addresses: &[&str] = match (name.as_str(), looks.fetch_add(1, Ordering::SeqCst) % 2) {
-            ("localhost", _) | ("flips.example", 0) => &["127.0.0.1"],
+            ("localhost" | "127.0.0.1.nip.example", _) | ("flips.example", 0) => &["127.0.0.1"],
+            ("metadata.google.internal", _) => &["169.254.169.254"],
+            ("translated.example", _) => &["64:ff9b::a9fe:a9fe"],
             ("inside.example", _) => &["10.1.2.3"],
             ("both.example", _) => &["93.184.216.34", "127.0.0.1"],
             ("mapped.example", _) => &["::ffff:127.0.0.1"],
@@ -243,4 +252,24 @@ async fn an_answer_has_its_limits() {
     let outbound = Outbound::with_lookup(impatient, vec!["127.0.0.0/8".parse().unwrap()], lookup());
     let silent = outbound.get(&format!("http://{}/", listener.local_addr().unwrap())).await;
     assert!(matches!(silent, Err(OutboundError::TooLate)));
+}
+
+#[tokio::test]
+async fn of_a_page_the_beginning_is_enough() {
+    let outbound = Outbound::with_lookup(LIMITS, vec!["127.0.0.0/8".parse().unwrap()], lookup());
+    let get = async |port: u16, wanted: bool| {
+        let page = outbound.get_beginning(&format!("http://127.0.0.1:{port}/"), "text/html", |_| wanted).await;
+        page.map(|(_, page)| page.into_body().len())
+    };
+    // One that never ends, as far as anybody can tell.
+    let (endless, _) = canary(format!("HTTP/1.1 200 OK\r\n\r\n{}", "x".repeat(2000))).await;
+    assert_eq!(get(endless, true).await.unwrap(), LIMITS.bytes);
+    let (promised, _) = canary(format!("HTTP/1.1 200 OK\r\ncontent-length: 9999999\r\n\r\n{}", "x".repeat(1500))).await;
+    assert_eq!(get(promised, true).await.unwrap(), LIMITS.bytes, "the rest is not waited for");
+    assert_eq!(get(promised, false).await.unwrap(), 0, "nothing is read that is not wanted");
+    let (short, _) = canary("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok".into()).await;
+    assert_eq!(get(short, true).await.unwrap(), 2);
+    let (broken, _) = canary("HTTP/1.1 200 OK\r\ncontent-length: 900\r\nconnection: close\r\n\r\nok".into()).await;
+    let cut = tokio::time::timeout(Duration::from_secs(8), get(broken, true)).await.unwrap();
+    assert!(matches!(cut, Err(OutboundError::TooLate | OutboundError::Connection(_))), "{cut:?}");
 }

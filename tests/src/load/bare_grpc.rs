@@ -93,6 +93,13 @@ impl MessageService for Bare {
         Err(Status::unimplemented("a floor only sends"))
     }
 
+    async fn remove_previews(
+        &self,
+        _: Request<chat::RemovePreviewsRequest>,
+    ) -> Result<Response<chat::RemovePreviewsResponse>, Status> {
+        Err(Status::unimplemented("a floor only sends"))
+    }
+
     async fn list_messages(
         &self,
         _: Request<chat::ListMessagesRequest>,

@@ -271,6 +271,11 @@ impl Scene {
             text: "x".into(),
             op_id: op_id(),
         };
+        let unpreview = |message: &chat::Message| chat::RemovePreviewsRequest {
+            room_id: message.room_id.clone(),
+            message_id: message.id.clone(),
+            op_id: op_id(),
+        };
         let delete = |message: &chat::Message| {
             let (room_id, message_id) = (message.room_id.clone(), message.id.clone());
             chat::DeleteMessageRequest { room_id, message_id, op_id: op_id() }
@@ -294,6 +299,10 @@ impl Scene {
                     refused("a message of another room", &delete(&elsewhere), Code::NotFound, "MESSAGE_NOT_FOUND"),
                 ]
             }
+            "MessageService/RemovePreviews" => vec![
+                refused(PRIVATE, &unpreview(&self.said), Code::NotFound, "ROOM_NOT_FOUND"),
+                refused("what alice said", &unpreview(&self.said_there), Code::PermissionDenied, "ROLE_TOO_LOW"),
+            ],
             "MessageService/ListMessages" => {
                 self.hidden(|room_id| chat::ListMessagesRequest { room_id, ..Default::default() })
             }

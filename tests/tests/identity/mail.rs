@@ -1,65 +1,16 @@
 //! Links that reset a password: by mail through a server that speaks SMTP, each once, and nobody learns who has an account.
 
-use std::{net::SocketAddr, time::Duration};
+use std::time::Duration;
 
 use mesh::config::Secret;
 use proto::auth::v1::{
     ChangeEmailRequest, GetMeRequest, GetSignInOptionsRequest, LoginRequest, RequestPasswordResetRequest,
     ResetPasswordRequest, auth_service_client::AuthServiceClient,
 };
-use tests::{Shape, Town, person::PASSWORD, within};
-use tokio::{
-    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
-    net::TcpListener,
-    sync::mpsc,
-    task::JoinSet,
-};
+use tests::{Shape, Town, person::PASSWORD, post::post_office, within};
 use tonic_types::StatusExt as _;
 
 use crate::{Accounts as _, denied, nobody, refusal};
-
-/// A server that takes mail, and passes the text of each on.
-async fn post_office() -> (SocketAddr, mpsc::Receiver<String>, JoinSet<()>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let (sender, mails) = mpsc::channel(16);
-    let mut tasks = JoinSet::new();
-    tasks.spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            let (read, mut write) = stream.into_split();
-            let mut lines = BufReader::new(read).lines();
-            write.write_all(b"220 post.example.org\r\n").await.unwrap();
-            let (mut mail, mut in_data) = (String::new(), false);
-            while let Ok(Some(line)) = lines.next_line().await {
-                if in_data && line != "." {
-                    mail.push_str(&line);
-                    mail.push('\n');
-                    continue;
-                }
-                let answer: &[u8] = match line.to_uppercase() {
-                    end if in_data && end == "." => {
-                        in_data = false;
-                        sender.send(std::mem::take(&mut mail)).await.unwrap();
-                        b"250 taken\r\n"
-                    }
-                    data if data == "DATA" => {
-                        in_data = true;
-                        b"354 go on\r\n"
-                    }
-                    quit if quit == "QUIT" => {
-                        let _ = write.write_all(b"221 bye\r\n").await;
-                        break;
-                    }
-                    _ => b"250 post.example.org\r\n",
-                };
-                if write.write_all(answer).await.is_err() {
-                    break;
-                }
-            }
-        }
-    });
-    (address, mails, tasks)
-}
 
 /// The token of the link in a mail: quoted-printable breaks long lines.
 fn token(mail: &str) -> String {

@@ -22,10 +22,11 @@ export interface ProfileChange {
   readonly title?: string;
   readonly about?: string;
   readonly avatarFileId?: string;
+  readonly mentionMail?: boolean;
 }
 
 export interface Account {
-  me(): Promise<{ user: User | undefined; email: string }>;
+  me(): Promise<{ user: User | undefined; email: string; mentionMail: boolean }>;
   update(change: ProfileChange): Promise<void>;
   /** How many other sessions were ended by it. */
   changePassword(current: string, next: string): Promise<number>;
@@ -51,7 +52,7 @@ export function accountOver(call: Call, learn: (users: readonly User[]) => void)
       const answer = await call(users.getMe, {});
       const user = answer.user && decode.user(answer.user);
       if (user) learn([user]);
-      return { user, email: answer.email };
+      return { user, email: answer.email, mentionMail: answer.mentionMail };
     },
     async update(change) {
       const { user } = await call(users.updateMe, change);

@@ -61,6 +61,8 @@ export interface Chat {
   loadMessages(roomId: string): Promise<void>;
   edit(roomId: string, messageId: string, text: string): Promise<void>;
   remove(roomId: string, messageId: string): Promise<void>;
+  /** Takes the previews of a message's links away, for everybody. */
+  removePreviews(roomId: string, messageId: string): Promise<void>;
   markRead(roomId: string, seq: number): Promise<void>;
   typing(roomId: string): void;
   searchUsers(query: string): Promise<readonly User[]>;
@@ -156,6 +158,9 @@ export function chatOver(call: Call, state: () => State, dispatch: (action: Acti
     },
     async remove(roomId, messageId) {
       await call(messages.deleteMessage, { roomId, messageId, opId: newOpId() });
+    },
+    async removePreviews(roomId, messageId) {
+      await call(messages.removePreviews, { roomId, messageId, opId: newOpId() });
     },
     async markRead(roomId, seq) {
       await call(rooms.markRead, { roomId, seq: BigInt(seq) });

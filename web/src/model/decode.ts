@@ -2,7 +2,7 @@
 import type { Timestamp } from '@bufbuild/protobuf/wkt';
 import { type User as WireUser, WorkspaceRole as WireWorkspaceRole } from '../api/gen/loquat/auth/v1/user_pb';
 import type { Event, Snapshot as WireSnapshot } from '../api/gen/loquat/chat/v1/event_pb';
-import type { Message as WireMessage } from '../api/gen/loquat/chat/v1/message_pb';
+import type { Message as WireMessage, LinkPreview as WirePreviewOfLink } from '../api/gen/loquat/chat/v1/message_pb';
 import {
   RoomHistory as WireHistory,
   RoomKind as WireKind,
@@ -22,6 +22,7 @@ import type {
   FeedEvent,
   FileInfo,
   FileState,
+  LinkPreview,
   Member,
   Membership,
   Message,
@@ -130,6 +131,10 @@ export function file(from: WireFile): FileInfo {
   };
 }
 
+function linkPreview({ url, title, description, siteName }: WirePreviewOfLink): LinkPreview {
+  return { url, title, description, siteName };
+}
+
 export function message(from: WireMessage): Message {
   return {
     id: from.id,
@@ -144,6 +149,8 @@ export function message(from: WireMessage): Message {
     editedSeq: Number(from.editedSeq),
     deletedAt: millis(from.deletedAt),
     files: from.files.map(file),
+    previews: from.previews.map(linkPreview),
+    previewsSeq: Number(from.previewsSeq),
     opId: from.opId,
   };
 }
@@ -168,6 +175,13 @@ function body(from: Event['body']): EventBody {
         type: 'messages_expired',
         throughSeq: Number(from.value.throughSeq),
         throughOrdinal: Number(from.value.throughOrdinal),
+      };
+    case 'linksPreviewed':
+      return {
+        type: 'links_previewed',
+        messageId: from.value.messageId,
+        messageSeq: Number(from.value.messageSeq),
+        previews: from.value.previews.map(linkPreview),
       };
     case 'roomCreated':
     case 'roomUpdated':

@@ -2,7 +2,7 @@
  * What is known of a room's messages. Every fact may come several times and in any order, from a page, an event or a
  * reply: merging is commutative and repeatable, so the order in which they arrive cannot be seen afterwards.
  */
-import type { EventBody, FileInfo, Message } from './types';
+import type { EventBody, FileInfo, LinkPreview, Message } from './types';
 
 type Deletion = Extract<EventBody, { type: 'message_deleted' }>;
 
@@ -25,6 +25,13 @@ export interface Page {
   readonly more: boolean;
 }
 
+/** What is left of a message, and what is known of one at first. */
+const nothing = { text: '', files: [], previews: [], previewsSeq: 0, editedAt: 0, editedSeq: 0 } as const;
+
+function unknownMessage(id: string, roomId: string, seq: number): Message {
+  return { id, roomId, seq, ordinal: 0, authorId: '', webhook: '', createdAt: 0, opId: '', deletedAt: 0, ...nothing };
+}
+
 export function noMessages(generation: number, gone = 0): Messages {
   return { all: [], from: Number.POSITIVE_INFINITY, generation, gone };
 }
@@ -36,21 +43,26 @@ export function expireMessages(messages: Messages, through: number): Messages {
   return { ...messages, from, gone: through, all: messages.all.slice(position(messages.all, through + 1)) };
 }
 
-/** Deleted is final; otherwise the later edit holds. What a deletion alone does not tell is taken from the other. */
+/**
+ * Deleted is final; otherwise the later edit holds, and so do the later previews, unless they are of an earlier text. What a deletion or
+ * previews alone do not tell is taken from the other.
+ */
 export function mergeMessage(a: Message, b: Message): Message {
   const deletedAt = Math.max(a.deletedAt, b.deletedAt);
-  const newer = b.editedSeq > a.editedSeq ? b : a;
   const named = a.authorId ? a : b;
+  const newer = a.authorId && b.authorId && b.editedSeq > a.editedSeq ? b : named;
   if (deletedAt > 0) {
     const { id, roomId, seq, ordinal, authorId, createdAt } = named;
     const base = { id, roomId, seq, ordinal, authorId, createdAt, opId: '' };
     // What is left of a message in a page does not say it.
     const webhook = a.webhook || b.webhook;
-    return { ...base, webhook, text: '', files: [], editedAt: 0, editedSeq: 0, deletedAt };
+    return { ...base, ...nothing, webhook, deletedAt };
   }
   // An edit carries its files as they were known then, which may be less than the older fact knows.
   const older = newer === a ? b : a;
-  return withFiles(newer, Object.fromEntries(older.files.map((file) => [file.id, file])));
+  const full = withFiles(newer, Object.fromEntries(older.files.map((file) => [file.id, file])));
+  if (older.previewsSeq <= full.previewsSeq || older.previewsSeq <= full.editedSeq) return full;
+  return { ...full, previews: older.previews, previewsSeq: older.previewsSeq };
 }
 
 function position(all: readonly Message[], seq: number): number {
@@ -84,8 +96,17 @@ export function putMessage(messages: Messages, message: Message): Messages {
 /** What is left of a message, which may be heard of before the message itself. */
 export function deleted(roomId: string, deletion: Deletion, at: number): Message {
   const { messageId: id, messageSeq: seq, ordinal, authorId, createdAt } = deletion;
-  const named = { id, roomId, seq, ordinal, authorId, createdAt, webhook: '', text: '', opId: '' };
-  return { ...named, editedAt: 0, editedSeq: 0, deletedAt: at, files: [] };
+  return { ...unknownMessage(id, roomId, seq), ordinal, authorId, createdAt, deletedAt: at };
+}
+
+/** What pages say of themselves, which may be heard of before the message itself. `at` is the number of the event. */
+export function previewLinks(
+  messages: Messages,
+  roomId: string,
+  { messageId, messageSeq, previews }: { messageId: string; messageSeq: number; previews: readonly LinkPreview[] },
+  at: number,
+): Messages {
+  return putMessage(messages, { ...unknownMessage(messageId, roomId, messageSeq), previews, previewsSeq: at });
 }
 
 /** A page reaches down to its oldest message, or to the very beginning when there are no more. */

@@ -4,6 +4,7 @@ import {
   expireMessages,
   mergeFile,
   noMessages,
+  previewLinks,
   putFile,
   putMessage,
   unknownFile,
@@ -126,6 +127,11 @@ export function applyEvent(state: State, event: FeedEvent): State {
       return learnMessage(state, deleted(feedId, body, at));
     case 'messages_expired':
       return changeRoom(state, feedId, (room) => expire(room, body.throughSeq, body.throughOrdinal));
+    case 'links_previewed':
+      return changeRoom(state, feedId, (room) => ({
+        ...room,
+        messages: previewLinks(room.messages, feedId, body, seq),
+      }));
     case 'room_updated':
       return changeRoom(state, feedId, (room) => ({ ...room, room: body.room }));
     case 'member_joined':

@@ -27,7 +27,18 @@ export function file(id: string, state: FileInfo['state'] = 'processing'): FileI
 
 export function message(seq: number, fields: Partial<Message> = {}): Message {
   const base = { id: `m${seq}`, roomId: ROOM, seq, ordinal: seq, authorId: ME, text: `text ${seq}`, createdAt: seq };
-  return { ...base, webhook: '', editedAt: 0, editedSeq: 0, deletedAt: 0, files: [], opId: `op${seq}`, ...fields };
+  return {
+    ...base,
+    webhook: '',
+    editedAt: 0,
+    editedSeq: 0,
+    deletedAt: 0,
+    files: [],
+    previews: [],
+    previewsSeq: 0,
+    opId: `op${seq}`,
+    ...fields,
+  };
 }
 
 /** A room as somebody just made it. */
@@ -49,6 +60,12 @@ export function event(seq: number, body: EventBody, feedId = ROOM): FeedEvent {
 }
 
 /** One room and one user, as a server holds them. */
+/** The message whose content an event holds. */
+function contentOf(body: EventBody): string {
+  if ('message' in body) return body.message.id;
+  return body.type === 'links_previewed' ? body.messageId : '';
+}
+
 export class Server {
   readonly log: FeedEvent[] = [];
   readonly userLog: FeedEvent[] = [];
@@ -71,6 +88,8 @@ export class Server {
       this.post,
       this.post,
       this.edit,
+      this.preview,
+      this.preview,
       this.remove,
       this.come,
       this.finish,
@@ -100,9 +119,20 @@ export class Server {
     const old = this.pick(random);
     if (!old) return;
     const seq = this.log.length + 1;
-    const edited = { ...old, text: `edited ${seq}`, editedSeq: seq, editedAt: seq };
+    const edited = { ...old, text: `edited ${seq}`, editedSeq: seq, editedAt: seq, previews: [], previewsSeq: 0 };
     this.replace(edited);
     this.append({ type: 'message_edited', message: edited });
+  }
+
+  /** Pages that are read, or previews that somebody removes. */
+  private preview(random: () => number): void {
+    const old = this.pick(random);
+    if (!old) return;
+    const seq = this.log.length + 1;
+    const page = { url: `https://example.org/${seq}`, title: `page ${seq}`, description: '', siteName: '' };
+    const previews = random() < 0.7 ? [page] : [];
+    this.replace({ ...old, previews, previewsSeq: seq });
+    this.append({ type: 'links_previewed', messageId: old.id, messageSeq: old.seq, previews });
   }
 
   /** As the server does: the content is taken out of the log as well. */
@@ -111,7 +141,7 @@ export class Server {
     if (!old) return;
     const seq = this.log.length + 1;
     this.replace(mergeMessage(old, { ...old, deletedAt: seq }));
-    this.redact(({ body }) => 'message' in body && body.message.id === old.id);
+    this.redact(({ body }) => contentOf(body) === old.id);
     const { id: messageId, seq: messageSeq, authorId, ordinal, createdAt } = old;
     this.append({ type: 'message_deleted', messageId, messageSeq, authorId, ordinal, createdAt });
   }
@@ -130,8 +160,8 @@ export class Server {
     const gone = new Set(this.messages.filter((old) => old.seq <= last.seq).map((old) => old.id));
     this.messages = this.messages.filter((kept) => !gone.has(kept.id));
     this.redact(({ seq, body }) => {
-      if ('message' in body) return gone.has(body.message.id);
-      return body.type === 'file_ready' && seq <= last.seq;
+      if (body.type === 'file_ready') return seq <= last.seq;
+      return gone.has(contentOf(body));
     });
     this.append({ type: 'messages_expired', throughSeq: last.seq, throughOrdinal: last.ordinal });
   }

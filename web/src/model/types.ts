@@ -93,6 +93,15 @@ export interface FileInfo {
   readonly previewFailure: string;
 }
 
+/** What a page says of itself that a message links to. */
+export interface LinkPreview {
+  readonly url: string;
+  readonly title: string;
+  /** May be empty. */
+  readonly description: string;
+  readonly siteName: string;
+}
+
 export interface Message {
   readonly id: string;
   readonly roomId: string;
@@ -109,6 +118,9 @@ export interface Message {
   /** 0 when it was not deleted. */
   readonly deletedAt: number;
   readonly files: readonly FileInfo[];
+  readonly previews: readonly LinkPreview[];
+  /** Of the event that `previews` are of; 0 when there never was one. */
+  readonly previewsSeq: number;
   readonly opId: string;
 }
 
@@ -125,6 +137,12 @@ export type EventBody =
       readonly createdAt: number;
     }
   | { readonly type: 'messages_expired'; readonly throughSeq: number; readonly throughOrdinal: number }
+  | {
+      readonly type: 'links_previewed';
+      readonly messageId: string;
+      readonly messageSeq: number;
+      readonly previews: readonly LinkPreview[];
+    }
   | { readonly type: 'room_updated'; readonly room: Room }
   | { readonly type: 'member_joined'; readonly member: Member }
   | { readonly type: 'member_left'; readonly userId: string }

@@ -29,6 +29,11 @@ pub(crate) async fn save<C: ConnectionTrait>(db: &C, row: Model) -> Result<(), D
     Ok(())
 }
 
+/// One that waits.
+pub(crate) async fn find<C: ConnectionTrait>(db: &C, token: Uuid) -> Result<Option<Model>, DbErr> {
+    Entity::find_by_id(token).one(db).await
+}
+
 /// Those whose time has come, the earliest first.
 pub(crate) async fn due<C: ConnectionTrait>(db: &C, now: i64, rows: u64) -> Result<Vec<Model>, DbErr> {
     Entity::find().filter(Column::DueAt.lte(now)).order_by_asc(Column::DueAt).limit(rows).all(db).await

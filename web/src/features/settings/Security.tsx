@@ -1,8 +1,8 @@
-import { useCallback } from 'react';
+import { useCallback, useState } from 'react';
 import { useForm } from '../../app/forms';
 import { useEngine } from '../../app/hooks';
 import { useLoad } from '../../app/loading';
-import { notify } from '../../app/toasts';
+import { notify, telling } from '../../app/toasts';
 import { Button } from '../../ui/Button';
 import { Field } from '../../ui/Field';
 import { Failed, FormError, Waiting } from '../../ui/Notices';
@@ -69,7 +69,35 @@ function Mail() {
       {error && <Failed text={error} onRetry={reload} />}
       {!value && !error && <Waiting />}
       {value && <MailForm email={value.email} />}
+      {value && <MentionSwitch on={value.mentionMail} />}
     </Section>
+  );
+}
+
+/** Whether mentions while away are told by mail. */
+function MentionSwitch({ on }: { on: boolean }) {
+  const { account } = useEngine();
+  const [wanted, setWanted] = useState(on);
+  const change = async (mentionMail: boolean) => {
+    setWanted(mentionMail);
+    if (!(await telling(account.update({ mentionMail }).then(() => true)))) setWanted(!mentionMail);
+  };
+  return (
+    <label className="mt-5 flex cursor-pointer items-start gap-2.5 text-sm leading-snug">
+      <input
+        type="checkbox"
+        data-testid="mention-mail"
+        checked={wanted}
+        onChange={(event) => void change(event.target.checked)}
+        className="mt-0.5 size-4 shrink-0 accent-loquat"
+      />
+      <span>
+        <span className="block font-medium">Mail me when I am mentioned while I am away</span>
+        <span className="block text-[13px] text-ink-soft">
+          One mail for all mentions, some minutes later, and only if you have not read them by then.
+        </span>
+      </span>
+    </label>
   );
 }
 

@@ -50,7 +50,7 @@ describe('passwords', () => {
       .mockRejectedValueOnce(wrong)
       .mockRejectedValueOnce(new ApiError('invalid_argument', 'The request is not valid.', 'INVALID_REQUEST', [field]))
       .mockResolvedValueOnce(2);
-    const shown = screen({ changePassword, me: async () => ({ user: ME, email: '' }) });
+    const shown = screen({ changePassword, me: async () => ({ user: ME, email: '', mentionMail: true }) });
     await shown.draw(<Security />);
     const note = (testId: string) => {
       const id = shown.get(testId)?.getAttribute('aria-describedby');

@@ -9,6 +9,7 @@ import { cx } from '../../ui/cx';
 import { Menu, MenuItem } from '../../ui/Menu';
 import { Tag } from '../../ui/Table';
 import { Attachments } from './Attachments';
+import { LinkPreviews } from './LinkPreviews';
 import { MessageEditor } from './MessageEditor';
 import { MessageText } from './MessageText';
 import { momentOf, timeOf } from './time';
@@ -18,6 +19,7 @@ export interface MessageActions {
   readonly save: (message: Message, text: string) => void;
   readonly cancel: () => void;
   readonly remove: (message: Message) => void;
+  readonly removePreviews: (message: Message) => void;
   readonly copy: (message: Message) => void;
 }
 
@@ -81,6 +83,12 @@ export const MessageItem = memo(function MessageItem(props: MessageItemProps) {
             </span>
           )}
           {message.files.length > 0 && <Attachments files={message.files} />}
+          {message.previews.length > 0 && !editing && (
+            <LinkPreviews
+              previews={message.previews}
+              onRemove={mayDelete ? () => actions.removePreviews(message) : undefined}
+            />
+          )}
         </>
       )}
     </MessageFrame>

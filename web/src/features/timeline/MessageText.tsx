@@ -1,7 +1,9 @@
 /** Markdown as people write it. HTML stays text, pictures from elsewhere stay links. */
-import { memo } from 'react';
+import { memo, useMemo } from 'react';
 import Markdown, { type Components } from 'react-markdown';
 import remarkGfm from 'remark-gfm';
+import { useEngine } from '../../app/hooks';
+import { markMentionsOf } from './mentions';
 
 function ExternalLink({ href, children }: { href?: string; children?: React.ReactNode }) {
   return (
@@ -15,12 +17,13 @@ const COMPONENTS: Components = {
   a: ({ href, children }) => <ExternalLink href={href}>{children}</ExternalLink>,
   img: ({ src, alt }) => <ExternalLink href={typeof src === 'string' ? src : undefined}>{alt || src}</ExternalLink>,
 };
-const PLUGINS = [remarkGfm];
 
 export const MessageText = memo(function MessageText({ text }: { text: string }) {
+  const { username } = useEngine().me;
+  const plugins = useMemo(() => [remarkGfm, markMentionsOf(username)], [username]);
   return (
     <div className="prose-message">
-      <Markdown remarkPlugins={PLUGINS} components={COMPONENTS}>
+      <Markdown remarkPlugins={plugins} components={COMPONENTS}>
         {text}
       </Markdown>
     </div>

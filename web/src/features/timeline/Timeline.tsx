@@ -66,6 +66,7 @@ export function Timeline({ roomState, rights, editing, onEdit }: TimelineProps) 
         void telling(chat.edit(message.roomId, message.id, text));
       },
       remove: setDeleting,
+      removePreviews: (message) => void telling(chat.removePreviews(message.roomId, message.id)),
       copy: copyText,
     }),
     [chat, onEdit],

@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file loquat/auth/v1/user_service.proto.
  */
 export const file_loquat_auth_v1_user_service: GenFile = /*@__PURE__*/
-  fileDesc("CiFsb3F1YXQvYXV0aC92MS91c2VyX3NlcnZpY2UucHJvdG8SDmxvcXVhdC5hdXRoLnYxIg4KDEdldE1lUmVxdWVzdCJWCg1HZXRNZVJlc3BvbnNlEiIKBHVzZXIYASABKAsyFC5sb3F1YXQuYXV0aC52MS5Vc2VyEg0KBWVtYWlsGAIgASgJEhIKCnNlc3Npb25faWQYAyABKAkiqQEKD1VwZGF0ZU1lUmVxdWVzdBIZCgxkaXNwbGF5X25hbWUYASABKAlIAIgBARISCgV0aXRsZRgCIAEoCUgBiAEBEhIKBWFib3V0GAMgASgJSAKIAQESGwoOYXZhdGFyX2ZpbGVfaWQYBCABKAlIA4gBAUIPCg1fZGlzcGxheV9uYW1lQggKBl90aXRsZUIICgZfYWJvdXRCEQoPX2F2YXRhcl9maWxlX2lkIjYKEFVwZGF0ZU1lUmVzcG9uc2USIgoEdXNlchgBIAEoCzIULmxvcXVhdC5hdXRoLnYxLlVzZXIiIwoPR2V0VXNlcnNSZXF1ZXN0EhAKCHVzZXJfaWRzGAEgAygJIjcKEEdldFVzZXJzUmVzcG9uc2USIwoFdXNlcnMYASADKAsyFC5sb3F1YXQuYXV0aC52MS5Vc2VyIkoKElNlYXJjaFVzZXJzUmVxdWVzdBINCgVxdWVyeRgBIAEoCRIRCglwYWdlX3NpemUYAiABKA0SEgoKcGFnZV90b2tlbhgDIAEoCSJTChNTZWFyY2hVc2Vyc1Jlc3BvbnNlEiMKBXVzZXJzGAEgAygLMhQubG9xdWF0LmF1dGgudjEuVXNlchIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkyyQIKC1VzZXJTZXJ2aWNlEkQKBUdldE1lEhwubG9xdWF0LmF1dGgudjEuR2V0TWVSZXF1ZXN0Gh0ubG9xdWF0LmF1dGgudjEuR2V0TWVSZXNwb25zZRJNCghVcGRhdGVNZRIfLmxvcXVhdC5hdXRoLnYxLlVwZGF0ZU1lUmVxdWVzdBogLmxvcXVhdC5hdXRoLnYxLlVwZGF0ZU1lUmVzcG9uc2USTQoIR2V0VXNlcnMSHy5sb3F1YXQuYXV0aC52MS5HZXRVc2Vyc1JlcXVlc3QaIC5sb3F1YXQuYXV0aC52MS5HZXRVc2Vyc1Jlc3BvbnNlElYKC1NlYXJjaFVzZXJzEiIubG9xdWF0LmF1dGgudjEuU2VhcmNoVXNlcnNSZXF1ZXN0GiMubG9xdWF0LmF1dGgudjEuU2VhcmNoVXNlcnNSZXNwb25zZWIGcHJvdG8z", [file_loquat_auth_v1_user]);
+  fileDesc("CiFsb3F1YXQvYXV0aC92MS91c2VyX3NlcnZpY2UucHJvdG8SDmxvcXVhdC5hdXRoLnYxIg4KDEdldE1lUmVxdWVzdCJsCg1HZXRNZVJlc3BvbnNlEiIKBHVzZXIYASABKAsyFC5sb3F1YXQuYXV0aC52MS5Vc2VyEg0KBWVtYWlsGAIgASgJEhIKCnNlc3Npb25faWQYAyABKAkSFAoMbWVudGlvbl9tYWlsGAogASgIItUBCg9VcGRhdGVNZVJlcXVlc3QSGQoMZGlzcGxheV9uYW1lGAEgASgJSACIAQESEgoFdGl0bGUYAiABKAlIAYgBARISCgVhYm91dBgDIAEoCUgCiAEBEhsKDmF2YXRhcl9maWxlX2lkGAQgASgJSAOIAQESGQoMbWVudGlvbl9tYWlsGAogASgISASIAQFCDwoNX2Rpc3BsYXlfbmFtZUIICgZfdGl0bGVCCAoGX2Fib3V0QhEKD19hdmF0YXJfZmlsZV9pZEIPCg1fbWVudGlvbl9tYWlsIjYKEFVwZGF0ZU1lUmVzcG9uc2USIgoEdXNlchgBIAEoCzIULmxvcXVhdC5hdXRoLnYxLlVzZXIiIwoPR2V0VXNlcnNSZXF1ZXN0EhAKCHVzZXJfaWRzGAEgAygJIjcKEEdldFVzZXJzUmVzcG9uc2USIwoFdXNlcnMYASADKAsyFC5sb3F1YXQuYXV0aC52MS5Vc2VyIkoKElNlYXJjaFVzZXJzUmVxdWVzdBINCgVxdWVyeRgBIAEoCRIRCglwYWdlX3NpemUYAiABKA0SEgoKcGFnZV90b2tlbhgDIAEoCSJTChNTZWFyY2hVc2Vyc1Jlc3BvbnNlEiMKBXVzZXJzGAEgAygLMhQubG9xdWF0LmF1dGgudjEuVXNlchIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkyyQIKC1VzZXJTZXJ2aWNlEkQKBUdldE1lEhwubG9xdWF0LmF1dGgudjEuR2V0TWVSZXF1ZXN0Gh0ubG9xdWF0LmF1dGgudjEuR2V0TWVSZXNwb25zZRJNCghVcGRhdGVNZRIfLmxvcXVhdC5hdXRoLnYxLlVwZGF0ZU1lUmVxdWVzdBogLmxvcXVhdC5hdXRoLnYxLlVwZGF0ZU1lUmVzcG9uc2USTQoIR2V0VXNlcnMSHy5sb3F1YXQuYXV0aC52MS5HZXRVc2Vyc1JlcXVlc3QaIC5sb3F1YXQuYXV0aC52MS5HZXRVc2Vyc1Jlc3BvbnNlElYKC1NlYXJjaFVzZXJzEiIubG9xdWF0LmF1dGgudjEuU2VhcmNoVXNlcnNSZXF1ZXN0GiMubG9xdWF0LmF1dGgudjEuU2VhcmNoVXNlcnNSZXNwb25zZWIGcHJvdG8z", [file_loquat_auth_v1_user]);
 
 /**
  * Asks for the caller's own account.
@@ -55,6 +55,13 @@ export type GetMeResponse = Message<"loquat.auth.v1.GetMeResponse"> & {
    * @generated from field: string session_id = 3;
    */
   sessionId: string;
+
+  /**
+   * Mail is sent when somebody mentions the person while they are away, if there is an address.
+   *
+   * @generated from field: bool mention_mail = 10;
+   */
+  mentionMail: boolean;
 };
 
 /**
@@ -97,6 +104,13 @@ export type UpdateMeRequest = Message<"loquat.auth.v1.UpdateMeRequest"> & {
    * @generated from field: optional string avatar_file_id = 4;
    */
   avatarFileId?: string | undefined;
+
+  /**
+   * Whether mail is sent when somebody mentions the caller while they are away.
+   *
+   * @generated from field: optional bool mention_mail = 10;
+   */
+  mentionMail?: boolean | undefined;
 };
 
 /**

@@ -6,7 +6,7 @@ import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
-import type { Message as Message$1 } from "./message_pb";
+import type { LinkPreview, Message as Message$1 } from "./message_pb";
 import { file_loquat_chat_v1_message } from "./message_pb";
 import type { Member, Membership, Room } from "./room_pb";
 import { file_loquat_chat_v1_room } from "./room_pb";
@@ -18,7 +18,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file loquat/chat/v1/event.proto.
  */
 export const file_loquat_chat_v1_event: GenFile = /*@__PURE__*/
-  fileDesc("Chpsb3F1YXQvY2hhdC92MS9ldmVudC5wcm90bxIObG9xdWF0LmNoYXQudjEi9QcKBUV2ZW50Eg8KB2ZlZWRfaWQYASABKAkSCwoDc2VxGAIgASgEEiYKAmF0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIQCghhY3Rvcl9pZBgEIAEoCRI3Cg5tZXNzYWdlX3Bvc3RlZBgKIAEoCzIdLmxvcXVhdC5jaGF0LnYxLk1lc3NhZ2VQb3N0ZWRIABI3Cg5tZXNzYWdlX2VkaXRlZBgLIAEoCzIdLmxvcXVhdC5jaGF0LnYxLk1lc3NhZ2VFZGl0ZWRIABI5Cg9tZXNzYWdlX2RlbGV0ZWQYDCABKAsyHi5sb3F1YXQuY2hhdC52MS5NZXNzYWdlRGVsZXRlZEgAEjsKEG1lc3NhZ2VzX2V4cGlyZWQYEyABKAsyHy5sb3F1YXQuY2hhdC52MS5NZXNzYWdlc0V4cGlyZWRIABIzCgxyb29tX2NyZWF0ZWQYFCABKAsyGy5sb3F1YXQuY2hhdC52MS5Sb29tQ3JlYXRlZEgAEjMKDHJvb21fdXBkYXRlZBgVIAEoCzIbLmxvcXVhdC5jaGF0LnYxLlJvb21VcGRhdGVkSAASNQoNbWVtYmVyX2pvaW5lZBgWIAEoCzIcLmxvcXVhdC5jaGF0LnYxLk1lbWJlckpvaW5lZEgAEjEKC21lbWJlcl9sZWZ0GBcgASgLMhoubG9xdWF0LmNoYXQudjEuTWVtYmVyTGVmdEgAEkAKE21lbWJlcl9yb2xlX2NoYW5nZWQYGCABKAsyIS5sb3F1YXQuY2hhdC52MS5NZW1iZXJSb2xlQ2hhbmdlZEgAEjUKDXJvb21fYXJjaGl2ZWQYGSABKAsyHC5sb3F1YXQuY2hhdC52MS5Sb29tQXJjaGl2ZWRIABI5Cg9yb29tX3VuYXJjaGl2ZWQYGiABKAsyHi5sb3F1YXQuY2hhdC52MS5Sb29tVW5hcmNoaXZlZEgAEi8KCmZpbGVfcmVhZHkYHiABKAsyGS5sb3F1YXQuY2hhdC52MS5GaWxlUmVhZHlIABIzCgxmaWxlX3JlbW92ZWQYHyABKAsyGy5sb3F1YXQuY2hhdC52MS5GaWxlUmVtb3ZlZEgAEjEKC3Jvb21fam9pbmVkGCggASgLMhoubG9xdWF0LmNoYXQudjEuUm9vbUpvaW5lZEgAEi0KCXJvb21fbGVmdBgpIAEoCzIYLmxvcXVhdC5jaGF0LnYxLlJvb21MZWZ0SAASJAoEcmVhZBgqIAEoCzIULmxvcXVhdC5jaGF0LnYxLlJlYWRIABIsCghyZWRhY3RlZBgyIAEoCzIYLmxvcXVhdC5jaGF0LnYxLlJlZGFjdGVkSABCBgoEYm9keSI5Cg1NZXNzYWdlUG9zdGVkEigKB21lc3NhZ2UYASABKAsyFy5sb3F1YXQuY2hhdC52MS5NZXNzYWdlIjkKDU1lc3NhZ2VFZGl0ZWQSKAoHbWVzc2FnZRgBIAEoCzIXLmxvcXVhdC5jaGF0LnYxLk1lc3NhZ2UinwEKDk1lc3NhZ2VEZWxldGVkEhIKCm1lc3NhZ2VfaWQYASABKAkSEwoLbWVzc2FnZV9zZXEYAiABKAQSEAoIZmlsZV9pZHMYAyADKAkSEQoJYXV0aG9yX2lkGAQgASgJEg8KB29yZGluYWwYBSABKAQSLgoKY3JlYXRlZF9hdBgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiTgoPTWVzc2FnZXNFeHBpcmVkEhMKC3Rocm91Z2hfc2VxGAEgASgEEhcKD3Rocm91Z2hfb3JkaW5hbBgCIAEoBBINCgVjb3VudBgDIAEoBCIyCg1GaWxlc1JlbGVhc2VkEg8KB3Jvb21faWQYASABKAkSEAoIZmlsZV9pZHMYAiADKAkiMQoLUm9vbUNyZWF0ZWQSIgoEcm9vbRgBIAEoCzIULmxvcXVhdC5jaGF0LnYxLlJvb20iMQoLUm9vbVVwZGF0ZWQSIgoEcm9vbRgBIAEoCzIULmxvcXVhdC5jaGF0LnYxLlJvb20iMgoMUm9vbUFyY2hpdmVkEiIKBHJvb20YASABKAsyFC5sb3F1YXQuY2hhdC52MS5Sb29tIjQKDlJvb21VbmFyY2hpdmVkEiIKBHJvb20YASABKAsyFC5sb3F1YXQuY2hhdC52MS5Sb29tIkcKDE1lbWJlckpvaW5lZBImCgZtZW1iZXIYASABKAsyFi5sb3F1YXQuY2hhdC52MS5NZW1iZXISDwoHcm9vbV9pZBgCIAEoCSIuCgpNZW1iZXJMZWZ0Eg8KB3VzZXJfaWQYASABKAkSDwoHcm9vbV9pZBgCIAEoCSJMChFNZW1iZXJSb2xlQ2hhbmdlZBImCgZtZW1iZXIYASABKAsyFi5sb3F1YXQuY2hhdC52MS5NZW1iZXISDwoHcm9vbV9pZBgCIAEoCSIvCglGaWxlUmVhZHkSIgoEZmlsZRgBIAEoCzIULmxvcXVhdC5maWxlLnYxLkZpbGUiHgoLRmlsZVJlbW92ZWQSDwoHZmlsZV9pZBgBIAEoCSJECgpSb29tSm9pbmVkEiIKBHJvb20YASABKAsyFC5sb3F1YXQuY2hhdC52MS5Sb29tEhIKCmpvaW5lZF9zZXEYAiABKAQiLQoIUm9vbUxlZnQSDwoHcm9vbV9pZBgBIAEoCRIQCghsZWZ0X3NlcRgCIAEoBCI1CgRSZWFkEg8KB3Jvb21faWQYASABKAkSCwoDc2VxGAIgASgEEg8KB29yZGluYWwYAyABKAQiGAoIUmVkYWN0ZWQSDAoEaGFzaBgBIAEoDCJ8CglFcGhlbWVyYWwSDwoHZmVlZF9pZBgBIAEoCRIoCgZ0eXBpbmcYAiABKAsyFi5sb3F1YXQuY2hhdC52MS5UeXBpbmdIABIsCghwcmVzZW5jZRgDIAEoCzIYLmxvcXVhdC5jaGF0LnYxLlByZXNlbmNlSABCBgoEYm9keSIZCgZUeXBpbmcSDwoHdXNlcl9pZBgBIAEoCSI5CghQcmVzZW5jZRIXCg9vbmxpbmVfdXNlcl9pZHMYASADKAkSFAoMb25saW5lX2NvdW50GAIgASgNIqgBCghTbmFwc2hvdBIPCgdmZWVkX2lkGAEgASgJEgwKBGhlYWQYAiABKAQSGQoRZmlyc3RfdmlzaWJsZV9zZXEYAyABKAQSLAoEcm9vbRgEIAEoCzIcLmxvcXVhdC5jaGF0LnYxLlJvb21TbmFwc2hvdEgAEiwKBHVzZXIYBSABKAsyHC5sb3F1YXQuY2hhdC52MS5Vc2VyU25hcHNob3RIAEIGCgRib2R5InUKDFJvb21TbmFwc2hvdBIiCgRyb29tGAEgASgLMhQubG9xdWF0LmNoYXQudjEuUm9vbRIuCgptZW1iZXJzaGlwGAIgASgLMhoubG9xdWF0LmNoYXQudjEuTWVtYmVyc2hpcBIRCgl1c2VyX2hlYWQYFCABKAQiIAoMVXNlclNuYXBzaG90EhAKCHJvb21faWRzGAEgAygJYgZwcm90bzM", [file_google_protobuf_timestamp, file_loquat_chat_v1_message, file_loquat_chat_v1_room, file_loquat_file_v1_file]);
+  fileDesc("Chpsb3F1YXQvY2hhdC92MS9ldmVudC5wcm90bxIObG9xdWF0LmNoYXQudjEisAgKBUV2ZW50Eg8KB2ZlZWRfaWQYASABKAkSCwoDc2VxGAIgASgEEiYKAmF0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIQCghhY3Rvcl9pZBgEIAEoCRI3Cg5tZXNzYWdlX3Bvc3RlZBgKIAEoCzIdLmxvcXVhdC5jaGF0LnYxLk1lc3NhZ2VQb3N0ZWRIABI3Cg5tZXNzYWdlX2VkaXRlZBgLIAEoCzIdLmxvcXVhdC5jaGF0LnYxLk1lc3NhZ2VFZGl0ZWRIABI5Cg9tZXNzYWdlX2RlbGV0ZWQYDCABKAsyHi5sb3F1YXQuY2hhdC52MS5NZXNzYWdlRGVsZXRlZEgAEjkKD2xpbmtzX3ByZXZpZXdlZBgSIAEoCzIeLmxvcXVhdC5jaGF0LnYxLkxpbmtzUHJldmlld2VkSAASOwoQbWVzc2FnZXNfZXhwaXJlZBgTIAEoCzIfLmxvcXVhdC5jaGF0LnYxLk1lc3NhZ2VzRXhwaXJlZEgAEjMKDHJvb21fY3JlYXRlZBgUIAEoCzIbLmxvcXVhdC5jaGF0LnYxLlJvb21DcmVhdGVkSAASMwoMcm9vbV91cGRhdGVkGBUgASgLMhsubG9xdWF0LmNoYXQudjEuUm9vbVVwZGF0ZWRIABI1Cg1tZW1iZXJfam9pbmVkGBYgASgLMhwubG9xdWF0LmNoYXQudjEuTWVtYmVySm9pbmVkSAASMQoLbWVtYmVyX2xlZnQYFyABKAsyGi5sb3F1YXQuY2hhdC52MS5NZW1iZXJMZWZ0SAASQAoTbWVtYmVyX3JvbGVfY2hhbmdlZBgYIAEoCzIhLmxvcXVhdC5jaGF0LnYxLk1lbWJlclJvbGVDaGFuZ2VkSAASNQoNcm9vbV9hcmNoaXZlZBgZIAEoCzIcLmxvcXVhdC5jaGF0LnYxLlJvb21BcmNoaXZlZEgAEjkKD3Jvb21fdW5hcmNoaXZlZBgaIAEoCzIeLmxvcXVhdC5jaGF0LnYxLlJvb21VbmFyY2hpdmVkSAASLwoKZmlsZV9yZWFkeRgeIAEoCzIZLmxvcXVhdC5jaGF0LnYxLkZpbGVSZWFkeUgAEjMKDGZpbGVfcmVtb3ZlZBgfIAEoCzIbLmxvcXVhdC5jaGF0LnYxLkZpbGVSZW1vdmVkSAASMQoLcm9vbV9qb2luZWQYKCABKAsyGi5sb3F1YXQuY2hhdC52MS5Sb29tSm9pbmVkSAASLQoJcm9vbV9sZWZ0GCkgASgLMhgubG9xdWF0LmNoYXQudjEuUm9vbUxlZnRIABIkCgRyZWFkGCogASgLMhQubG9xdWF0LmNoYXQudjEuUmVhZEgAEiwKCHJlZGFjdGVkGDIgASgLMhgubG9xdWF0LmNoYXQudjEuUmVkYWN0ZWRIAEIGCgRib2R5IjkKDU1lc3NhZ2VQb3N0ZWQSKAoHbWVzc2FnZRgBIAEoCzIXLmxvcXVhdC5jaGF0LnYxLk1lc3NhZ2UiOQoNTWVzc2FnZUVkaXRlZBIoCgdtZXNzYWdlGAEgASgLMhcubG9xdWF0LmNoYXQudjEuTWVzc2FnZSKfAQoOTWVzc2FnZURlbGV0ZWQSEgoKbWVzc2FnZV9pZBgBIAEoCRITCgttZXNzYWdlX3NlcRgCIAEoBBIQCghmaWxlX2lkcxgDIAMoCRIRCglhdXRob3JfaWQYBCABKAkSDwoHb3JkaW5hbBgFIAEoBBIuCgpjcmVhdGVkX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJOCg9NZXNzYWdlc0V4cGlyZWQSEwoLdGhyb3VnaF9zZXEYASABKAQSFwoPdGhyb3VnaF9vcmRpbmFsGAIgASgEEg0KBWNvdW50GAMgASgEIjIKDUZpbGVzUmVsZWFzZWQSDwoHcm9vbV9pZBgBIAEoCRIQCghmaWxlX2lkcxgCIAMoCSJoCg5MaW5rc1ByZXZpZXdlZBISCgptZXNzYWdlX2lkGAEgASgJEhMKC21lc3NhZ2Vfc2VxGAIgASgEEi0KCHByZXZpZXdzGAMgAygLMhsubG9xdWF0LmNoYXQudjEuTGlua1ByZXZpZXciTQoLTGlua3NQb3N0ZWQSDwoHcm9vbV9pZBgBIAEoCRISCgptZXNzYWdlX2lkGAIgASgJEgsKA3NlcRgDIAEoBBIMCgR1cmxzGAQgAygJImoKEE1lbWJlcnNNZW50aW9uZWQSDwoHcm9vbV9pZBgBIAEoCRISCgptZXNzYWdlX2lkGAIgASgJEgsKA3NlcRgDIAEoBBIRCglhdXRob3JfaWQYBCABKAkSEQoJdXNlcm5hbWVzGAUgAygJIjEKC1Jvb21DcmVhdGVkEiIKBHJvb20YASABKAsyFC5sb3F1YXQuY2hhdC52MS5Sb29tIjEKC1Jvb21VcGRhdGVkEiIKBHJvb20YASABKAsyFC5sb3F1YXQuY2hhdC52MS5Sb29tIjIKDFJvb21BcmNoaXZlZBIiCgRyb29tGAEgASgLMhQubG9xdWF0LmNoYXQudjEuUm9vbSI0Cg5Sb29tVW5hcmNoaXZlZBIiCgRyb29tGAEgASgLMhQubG9xdWF0LmNoYXQudjEuUm9vbSJHCgxNZW1iZXJKb2luZWQSJgoGbWVtYmVyGAEgASgLMhYubG9xdWF0LmNoYXQudjEuTWVtYmVyEg8KB3Jvb21faWQYAiABKAkiLgoKTWVtYmVyTGVmdBIPCgd1c2VyX2lkGAEgASgJEg8KB3Jvb21faWQYAiABKAkiTAoRTWVtYmVyUm9sZUNoYW5nZWQSJgoGbWVtYmVyGAEgASgLMhYubG9xdWF0LmNoYXQudjEuTWVtYmVyEg8KB3Jvb21faWQYAiABKAkiLwoJRmlsZVJlYWR5EiIKBGZpbGUYASABKAsyFC5sb3F1YXQuZmlsZS52MS5GaWxlIh4KC0ZpbGVSZW1vdmVkEg8KB2ZpbGVfaWQYASABKAkiRAoKUm9vbUpvaW5lZBIiCgRyb29tGAEgASgLMhQubG9xdWF0LmNoYXQudjEuUm9vbRISCgpqb2luZWRfc2VxGAIgASgEIi0KCFJvb21MZWZ0Eg8KB3Jvb21faWQYASABKAkSEAoIbGVmdF9zZXEYAiABKAQiNQoEUmVhZBIPCgdyb29tX2lkGAEgASgJEgsKA3NlcRgCIAEoBBIPCgdvcmRpbmFsGAMgASgEIhgKCFJlZGFjdGVkEgwKBGhhc2gYASABKAwifAoJRXBoZW1lcmFsEg8KB2ZlZWRfaWQYASABKAkSKAoGdHlwaW5nGAIgASgLMhYubG9xdWF0LmNoYXQudjEuVHlwaW5nSAASLAoIcHJlc2VuY2UYAyABKAsyGC5sb3F1YXQuY2hhdC52MS5QcmVzZW5jZUgAQgYKBGJvZHkiGQoGVHlwaW5nEg8KB3VzZXJfaWQYASABKAkiOQoIUHJlc2VuY2USFwoPb25saW5lX3VzZXJfaWRzGAEgAygJEhQKDG9ubGluZV9jb3VudBgCIAEoDSKoAQoIU25hcHNob3QSDwoHZmVlZF9pZBgBIAEoCRIMCgRoZWFkGAIgASgEEhkKEWZpcnN0X3Zpc2libGVfc2VxGAMgASgEEiwKBHJvb20YBCABKAsyHC5sb3F1YXQuY2hhdC52MS5Sb29tU25hcHNob3RIABIsCgR1c2VyGAUgASgLMhwubG9xdWF0LmNoYXQudjEuVXNlclNuYXBzaG90SABCBgoEYm9keSJ1CgxSb29tU25hcHNob3QSIgoEcm9vbRgBIAEoCzIULmxvcXVhdC5jaGF0LnYxLlJvb20SLgoKbWVtYmVyc2hpcBgCIAEoCzIaLmxvcXVhdC5jaGF0LnYxLk1lbWJlcnNoaXASEQoJdXNlcl9oZWFkGBQgASgEIiAKDFVzZXJTbmFwc2hvdBIQCghyb29tX2lkcxgBIAMoCWIGcHJvdG8z", [file_google_protobuf_timestamp, file_loquat_chat_v1_message, file_loquat_chat_v1_room, file_loquat_file_v1_file]);
 
 /**
  * One lasting change, with its number in the feed. These very bytes are what is stored, hashed and sent to everybody.
@@ -83,6 +83,14 @@ export type Event = Message<"loquat.chat.v1.Event"> & {
      */
     value: MessageDeleted;
     case: "messageDeleted";
+  } | {
+    /**
+     * Room feed: what the pages say of themselves that a message links to, or that this is shown no longer.
+     *
+     * @generated from field: loquat.chat.v1.LinksPreviewed links_previewed = 18;
+     */
+    value: LinksPreviewed;
+    case: "linksPreviewed";
   } | {
     /**
      * Room feed: old messages are gone by retention.
@@ -368,6 +376,132 @@ export const FilesReleasedSchema: GenMessage<FilesReleased> = /*@__PURE__*/
   messageDesc(file_loquat_chat_v1_event, 5);
 
 /**
+ * The previews of a message's links, in place of those that it had. An edit of the message takes them away.
+ *
+ * @generated from message loquat.chat.v1.LinksPreviewed
+ */
+export type LinksPreviewed = Message<"loquat.chat.v1.LinksPreviewed"> & {
+  /**
+   * The message.
+   *
+   * @generated from field: string message_id = 1;
+   */
+  messageId: string;
+
+  /**
+   * The number of the event that posted it.
+   *
+   * @generated from field: uint64 message_seq = 2;
+   */
+  messageSeq: bigint;
+
+  /**
+   * At most 5, in the order of the text; empty when they were removed.
+   *
+   * @generated from field: repeated loquat.chat.v1.LinkPreview previews = 3;
+   */
+  previews: LinkPreview[];
+};
+
+/**
+ * Describes the message loquat.chat.v1.LinksPreviewed.
+ * Use `create(LinksPreviewedSchema)` to create a new message.
+ */
+export const LinksPreviewedSchema: GenMessage<LinksPreviewed> = /*@__PURE__*/
+  messageDesc(file_loquat_chat_v1_event, 6);
+
+/**
+ * A message with links was posted or edited. Sent between services on the bus.
+ *
+ * @generated from message loquat.chat.v1.LinksPosted
+ */
+export type LinksPosted = Message<"loquat.chat.v1.LinksPosted"> & {
+  /**
+   * The room.
+   *
+   * @generated from field: string room_id = 1;
+   */
+  roomId: string;
+
+  /**
+   * The message.
+   *
+   * @generated from field: string message_id = 2;
+   */
+  messageId: string;
+
+  /**
+   * The number of the event that holds the text with them: of the posting, or of the edit.
+   *
+   * @generated from field: uint64 seq = 3;
+   */
+  seq: bigint;
+
+  /**
+   * http and https, at most 5, each once, in the order of the text.
+   *
+   * @generated from field: repeated string urls = 4;
+   */
+  urls: string[];
+};
+
+/**
+ * Describes the message loquat.chat.v1.LinksPosted.
+ * Use `create(LinksPostedSchema)` to create a new message.
+ */
+export const LinksPostedSchema: GenMessage<LinksPosted> = /*@__PURE__*/
+  messageDesc(file_loquat_chat_v1_event, 7);
+
+/**
+ * A message that names people behind an `@` was posted, or edited so that it names further ones. Sent between services on the bus.
+ *
+ * @generated from message loquat.chat.v1.MembersMentioned
+ */
+export type MembersMentioned = Message<"loquat.chat.v1.MembersMentioned"> & {
+  /**
+   * The room.
+   *
+   * @generated from field: string room_id = 1;
+   */
+  roomId: string;
+
+  /**
+   * The message.
+   *
+   * @generated from field: string message_id = 2;
+   */
+  messageId: string;
+
+  /**
+   * The number of the event that holds the text with the names: of the posting, or of the edit.
+   *
+   * @generated from field: uint64 seq = 3;
+   */
+  seq: bigint;
+
+  /**
+   * Who wrote it.
+   *
+   * @generated from field: string author_id = 4;
+   */
+  authorId: string;
+
+  /**
+   * At most 20, folded to lower case, each once; whether anybody has such a username is not said.
+   *
+   * @generated from field: repeated string usernames = 5;
+   */
+  usernames: string[];
+};
+
+/**
+ * Describes the message loquat.chat.v1.MembersMentioned.
+ * Use `create(MembersMentionedSchema)` to create a new message.
+ */
+export const MembersMentionedSchema: GenMessage<MembersMentioned> = /*@__PURE__*/
+  messageDesc(file_loquat_chat_v1_event, 8);
+
+/**
  * The room was made. Also sent between services on the bus.
  *
  * @generated from message loquat.chat.v1.RoomCreated
@@ -386,7 +520,7 @@ export type RoomCreated = Message<"loquat.chat.v1.RoomCreated"> & {
  * Use `create(RoomCreatedSchema)` to create a new message.
  */
 export const RoomCreatedSchema: GenMessage<RoomCreated> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_event, 6);
+  messageDesc(file_loquat_chat_v1_event, 9);
 
 /**
  * The room changed.
@@ -407,7 +541,7 @@ export type RoomUpdated = Message<"loquat.chat.v1.RoomUpdated"> & {
  * Use `create(RoomUpdatedSchema)` to create a new message.
  */
 export const RoomUpdatedSchema: GenMessage<RoomUpdated> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_event, 7);
+  messageDesc(file_loquat_chat_v1_event, 10);
 
 /**
  * The room was archived. Also sent between services on the bus.
@@ -428,7 +562,7 @@ export type RoomArchived = Message<"loquat.chat.v1.RoomArchived"> & {
  * Use `create(RoomArchivedSchema)` to create a new message.
  */
 export const RoomArchivedSchema: GenMessage<RoomArchived> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_event, 8);
+  messageDesc(file_loquat_chat_v1_event, 11);
 
 /**
  * The room is no longer archived. Also sent between services on the bus.
@@ -449,7 +583,7 @@ export type RoomUnarchived = Message<"loquat.chat.v1.RoomUnarchived"> & {
  * Use `create(RoomUnarchivedSchema)` to create a new message.
  */
 export const RoomUnarchivedSchema: GenMessage<RoomUnarchived> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_event, 9);
+  messageDesc(file_loquat_chat_v1_event, 12);
 
 /**
  * Somebody joined or was added. Also sent between services on the bus.
@@ -477,7 +611,7 @@ export type MemberJoined = Message<"loquat.chat.v1.MemberJoined"> & {
  * Use `create(MemberJoinedSchema)` to create a new message.
  */
 export const MemberJoinedSchema: GenMessage<MemberJoined> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_event, 10);
+  messageDesc(file_loquat_chat_v1_event, 13);
 
 /**
  * Somebody left or was removed. Also sent between services on the bus.
@@ -505,7 +639,7 @@ export type MemberLeft = Message<"loquat.chat.v1.MemberLeft"> & {
  * Use `create(MemberLeftSchema)` to create a new message.
  */
 export const MemberLeftSchema: GenMessage<MemberLeft> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_event, 11);
+  messageDesc(file_loquat_chat_v1_event, 14);
 
 /**
  * Somebody may do more or less in the room than before.
@@ -533,7 +667,7 @@ export type MemberRoleChanged = Message<"loquat.chat.v1.MemberRoleChanged"> & {
  * Use `create(MemberRoleChangedSchema)` to create a new message.
  */
 export const MemberRoleChangedSchema: GenMessage<MemberRoleChanged> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_event, 12);
+  messageDesc(file_loquat_chat_v1_event, 15);
 
 /**
  * A file was checked and stored for good.
@@ -554,7 +688,7 @@ export type FileReady = Message<"loquat.chat.v1.FileReady"> & {
  * Use `create(FileReadySchema)` to create a new message.
  */
 export const FileReadySchema: GenMessage<FileReady> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_event, 13);
+  messageDesc(file_loquat_chat_v1_event, 16);
 
 /**
  * A file was taken out of the room.
@@ -575,7 +709,7 @@ export type FileRemoved = Message<"loquat.chat.v1.FileRemoved"> & {
  * Use `create(FileRemovedSchema)` to create a new message.
  */
 export const FileRemovedSchema: GenMessage<FileRemoved> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_event, 14);
+  messageDesc(file_loquat_chat_v1_event, 17);
 
 /**
  * The user is in a room now.
@@ -603,7 +737,7 @@ export type RoomJoined = Message<"loquat.chat.v1.RoomJoined"> & {
  * Use `create(RoomJoinedSchema)` to create a new message.
  */
 export const RoomJoinedSchema: GenMessage<RoomJoined> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_event, 15);
+  messageDesc(file_loquat_chat_v1_event, 18);
 
 /**
  * The user is no longer in a room.
@@ -631,7 +765,7 @@ export type RoomLeft = Message<"loquat.chat.v1.RoomLeft"> & {
  * Use `create(RoomLeftSchema)` to create a new message.
  */
 export const RoomLeftSchema: GenMessage<RoomLeft> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_event, 16);
+  messageDesc(file_loquat_chat_v1_event, 19);
 
 /**
  * How far the user has read.
@@ -666,7 +800,7 @@ export type Read = Message<"loquat.chat.v1.Read"> & {
  * Use `create(ReadSchema)` to create a new message.
  */
 export const ReadSchema: GenMessage<Read> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_event, 17);
+  messageDesc(file_loquat_chat_v1_event, 20);
 
 /**
  * Stands where an event's content was taken away by deletion or retention, and for those who read a room only from a number on in
@@ -688,7 +822,7 @@ export type Redacted = Message<"loquat.chat.v1.Redacted"> & {
  * Use `create(RedactedSchema)` to create a new message.
  */
 export const RedactedSchema: GenMessage<Redacted> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_event, 18);
+  messageDesc(file_loquat_chat_v1_event, 21);
 
 /**
  * Something that is neither numbered nor stored.
@@ -732,7 +866,7 @@ export type Ephemeral = Message<"loquat.chat.v1.Ephemeral"> & {
  * Use `create(EphemeralSchema)` to create a new message.
  */
 export const EphemeralSchema: GenMessage<Ephemeral> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_event, 19);
+  messageDesc(file_loquat_chat_v1_event, 22);
 
 /**
  * Somebody is typing; holds for 5 seconds.
@@ -753,7 +887,7 @@ export type Typing = Message<"loquat.chat.v1.Typing"> & {
  * Use `create(TypingSchema)` to create a new message.
  */
 export const TypingSchema: GenMessage<Typing> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_event, 20);
+  messageDesc(file_loquat_chat_v1_event, 23);
 
 /**
  * Who of a room's members is online: has at least one open stream. Complete in itself, so that one that is lost costs nothing;
@@ -782,7 +916,7 @@ export type Presence = Message<"loquat.chat.v1.Presence"> & {
  * Use `create(PresenceSchema)` to create a new message.
  */
 export const PresenceSchema: GenMessage<Presence> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_event, 21);
+  messageDesc(file_loquat_chat_v1_event, 24);
 
 /**
  * Where a feed stands, taken in one read transaction: what a client starts from when it holds nothing of the feed.
@@ -840,7 +974,7 @@ export type Snapshot = Message<"loquat.chat.v1.Snapshot"> & {
  * Use `create(SnapshotSchema)` to create a new message.
  */
 export const SnapshotSchema: GenMessage<Snapshot> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_event, 22);
+  messageDesc(file_loquat_chat_v1_event, 25);
 
 /**
  * A room, and the caller in it. Messages are fetched with `MessageService/ListMessages`.
@@ -876,7 +1010,7 @@ export type RoomSnapshot = Message<"loquat.chat.v1.RoomSnapshot"> & {
  * Use `create(RoomSnapshotSchema)` to create a new message.
  */
 export const RoomSnapshotSchema: GenMessage<RoomSnapshot> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_event, 23);
+  messageDesc(file_loquat_chat_v1_event, 26);
 
 /**
  * The caller's own feed.
@@ -897,5 +1031,5 @@ export type UserSnapshot = Message<"loquat.chat.v1.UserSnapshot"> & {
  * Use `create(UserSnapshotSchema)` to create a new message.
  */
 export const UserSnapshotSchema: GenMessage<UserSnapshot> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_event, 24);
+  messageDesc(file_loquat_chat_v1_event, 27);
 

@@ -14,7 +14,7 @@ import type { Message as Message$1 } from "@bufbuild/protobuf";
  * Describes the file loquat/chat/v1/message.proto.
  */
 export const file_loquat_chat_v1_message: GenFile = /*@__PURE__*/
-  fileDesc("Chxsb3F1YXQvY2hhdC92MS9tZXNzYWdlLnByb3RvEg5sb3F1YXQuY2hhdC52MSIqCg5NZXNzYWdlV2ViaG9vaxIKCgJpZBgBIAEoCRIMCgRuYW1lGAIgASgJIu0CCgdNZXNzYWdlEgoKAmlkGAEgASgJEg8KB3Jvb21faWQYAiABKAkSCwoDc2VxGAMgASgEEg8KB29yZGluYWwYBCABKAQSEQoJYXV0aG9yX2lkGAUgASgJEgwKBHRleHQYBiABKAkSLgoKY3JlYXRlZF9hdBgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLQoJZWRpdGVkX2F0GAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBISCgplZGl0ZWRfc2VxGAkgASgEEi4KCmRlbGV0ZWRfYXQYCiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiMKBWZpbGVzGAsgAygLMhQubG9xdWF0LmZpbGUudjEuRmlsZRINCgVvcF9pZBgMIAEoCRIvCgd3ZWJob29rGA0gASgLMh4ubG9xdWF0LmNoYXQudjEuTWVzc2FnZVdlYmhvb2tiBnByb3RvMw", [file_google_protobuf_timestamp, file_loquat_file_v1_file]);
+  fileDesc("Chxsb3F1YXQvY2hhdC92MS9tZXNzYWdlLnByb3RvEg5sb3F1YXQuY2hhdC52MSIqCg5NZXNzYWdlV2ViaG9vaxIKCgJpZBgBIAEoCRIMCgRuYW1lGAIgASgJIrIDCgdNZXNzYWdlEgoKAmlkGAEgASgJEg8KB3Jvb21faWQYAiABKAkSCwoDc2VxGAMgASgEEg8KB29yZGluYWwYBCABKAQSEQoJYXV0aG9yX2lkGAUgASgJEgwKBHRleHQYBiABKAkSLgoKY3JlYXRlZF9hdBgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLQoJZWRpdGVkX2F0GAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBISCgplZGl0ZWRfc2VxGAkgASgEEi4KCmRlbGV0ZWRfYXQYCiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiMKBWZpbGVzGAsgAygLMhQubG9xdWF0LmZpbGUudjEuRmlsZRINCgVvcF9pZBgMIAEoCRIvCgd3ZWJob29rGA0gASgLMh4ubG9xdWF0LmNoYXQudjEuTWVzc2FnZVdlYmhvb2sSLQoIcHJldmlld3MYFCADKAsyGy5sb3F1YXQuY2hhdC52MS5MaW5rUHJldmlldxIUCgxwcmV2aWV3c19zZXEYFSABKAQiZAoLTGlua1ByZXZpZXcSCwoDdXJsGAEgASgJEg0KBXRpdGxlGAIgASgJEhMKC2Rlc2NyaXB0aW9uGAMgASgJEhEKCXNpdGVfbmFtZRgEIAEoCRIRCglpbWFnZV91cmwYBSABKAliBnByb3RvMw", [file_google_protobuf_timestamp, file_loquat_file_v1_file]);
 
 /**
  * By which webhook a message was posted.
@@ -142,6 +142,20 @@ export type Message = Message$1<"loquat.chat.v1.Message"> & {
    * @generated from field: loquat.chat.v1.MessageWebhook webhook = 13;
    */
   webhook?: MessageWebhook | undefined;
+
+  /**
+   * What pages say of themselves that the text links to, at most 5; they come some time after the message, and go with an edit of it.
+   *
+   * @generated from field: repeated loquat.chat.v1.LinkPreview previews = 20;
+   */
+  previews: LinkPreview[];
+
+  /**
+   * The number of the event that `previews` are of, also when it took them away; 0 if there never was one.
+   *
+   * @generated from field: uint64 previews_seq = 21;
+   */
+  previewsSeq: bigint;
 };
 
 /**
@@ -150,4 +164,54 @@ export type Message = Message$1<"loquat.chat.v1.Message"> & {
  */
 export const MessageSchema: GenMessage<Message> = /*@__PURE__*/
   messageDesc(file_loquat_chat_v1_message, 1);
+
+/**
+ * What a page says of itself, as the server read it when the link was posted. Clients show the text and load nothing: `image_url` is for
+ * programs that may.
+ *
+ * @generated from message loquat.chat.v1.LinkPreview
+ */
+export type LinkPreview = Message$1<"loquat.chat.v1.LinkPreview"> & {
+  /**
+   * The link as it stands in the message.
+   *
+   * @generated from field: string url = 1;
+   */
+  url: string;
+
+  /**
+   * At most 200 characters on one line.
+   *
+   * @generated from field: string title = 2;
+   */
+  title: string;
+
+  /**
+   * At most 400 characters on one line; may be empty.
+   *
+   * @generated from field: string description = 3;
+   */
+  description: string;
+
+  /**
+   * What the page calls the site that it belongs to, or its host; at most 80 characters on one line.
+   *
+   * @generated from field: string site_name = 4;
+   */
+  siteName: string;
+
+  /**
+   * A picture that stands for the page, http or https; empty if it names none.
+   *
+   * @generated from field: string image_url = 5;
+   */
+  imageUrl: string;
+};
+
+/**
+ * Describes the message loquat.chat.v1.LinkPreview.
+ * Use `create(LinkPreviewSchema)` to create a new message.
+ */
+export const LinkPreviewSchema: GenMessage<LinkPreview> = /*@__PURE__*/
+  messageDesc(file_loquat_chat_v1_message, 2);
 

@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file loquat/chat/v1/message_service.proto.
  */
 export const file_loquat_chat_v1_message_service: GenFile = /*@__PURE__*/
-  fileDesc("CiRsb3F1YXQvY2hhdC92MS9tZXNzYWdlX3NlcnZpY2UucHJvdG8SDmxvcXVhdC5jaGF0LnYxIlQKElNlbmRNZXNzYWdlUmVxdWVzdBIPCgdyb29tX2lkGAEgASgJEgwKBHRleHQYAiABKAkSDQoFb3BfaWQYAyABKAkSEAoIZmlsZV9pZHMYBCADKAkiPwoTU2VuZE1lc3NhZ2VSZXNwb25zZRIoCgdtZXNzYWdlGAEgASgLMhcubG9xdWF0LmNoYXQudjEuTWVzc2FnZSJWChJFZGl0TWVzc2FnZVJlcXVlc3QSDwoHcm9vbV9pZBgBIAEoCRISCgptZXNzYWdlX2lkGAIgASgJEgwKBHRleHQYAyABKAkSDQoFb3BfaWQYBCABKAkiPwoTRWRpdE1lc3NhZ2VSZXNwb25zZRIoCgdtZXNzYWdlGAEgASgLMhcubG9xdWF0LmNoYXQudjEuTWVzc2FnZSJKChREZWxldGVNZXNzYWdlUmVxdWVzdBIPCgdyb29tX2lkGAEgASgJEhIKCm1lc3NhZ2VfaWQYAiABKAkSDQoFb3BfaWQYAyABKAkiJAoVRGVsZXRlTWVzc2FnZVJlc3BvbnNlEgsKA3NlcRgBIAEoBCJgChNMaXN0TWVzc2FnZXNSZXF1ZXN0Eg8KB3Jvb21faWQYASABKAkSEgoKYmVmb3JlX3NlcRgCIAEoBBIRCglhZnRlcl9zZXEYAyABKAQSEQoJcGFnZV9zaXplGAQgASgNIk8KFExpc3RNZXNzYWdlc1Jlc3BvbnNlEikKCG1lc3NhZ2VzGAEgAygLMhcubG9xdWF0LmNoYXQudjEuTWVzc2FnZRIMCgRtb3JlGAIgASgIMvkCCg5NZXNzYWdlU2VydmljZRJWCgtTZW5kTWVzc2FnZRIiLmxvcXVhdC5jaGF0LnYxLlNlbmRNZXNzYWdlUmVxdWVzdBojLmxvcXVhdC5jaGF0LnYxLlNlbmRNZXNzYWdlUmVzcG9uc2USVgoLRWRpdE1lc3NhZ2USIi5sb3F1YXQuY2hhdC52MS5FZGl0TWVzc2FnZVJlcXVlc3QaIy5sb3F1YXQuY2hhdC52MS5FZGl0TWVzc2FnZVJlc3BvbnNlElwKDURlbGV0ZU1lc3NhZ2USJC5sb3F1YXQuY2hhdC52MS5EZWxldGVNZXNzYWdlUmVxdWVzdBolLmxvcXVhdC5jaGF0LnYxLkRlbGV0ZU1lc3NhZ2VSZXNwb25zZRJZCgxMaXN0TWVzc2FnZXMSIy5sb3F1YXQuY2hhdC52MS5MaXN0TWVzc2FnZXNSZXF1ZXN0GiQubG9xdWF0LmNoYXQudjEuTGlzdE1lc3NhZ2VzUmVzcG9uc2ViBnByb3RvMw", [file_loquat_chat_v1_message]);
+  fileDesc("CiRsb3F1YXQvY2hhdC92MS9tZXNzYWdlX3NlcnZpY2UucHJvdG8SDmxvcXVhdC5jaGF0LnYxIlQKElNlbmRNZXNzYWdlUmVxdWVzdBIPCgdyb29tX2lkGAEgASgJEgwKBHRleHQYAiABKAkSDQoFb3BfaWQYAyABKAkSEAoIZmlsZV9pZHMYBCADKAkiPwoTU2VuZE1lc3NhZ2VSZXNwb25zZRIoCgdtZXNzYWdlGAEgASgLMhcubG9xdWF0LmNoYXQudjEuTWVzc2FnZSJWChJFZGl0TWVzc2FnZVJlcXVlc3QSDwoHcm9vbV9pZBgBIAEoCRISCgptZXNzYWdlX2lkGAIgASgJEgwKBHRleHQYAyABKAkSDQoFb3BfaWQYBCABKAkiPwoTRWRpdE1lc3NhZ2VSZXNwb25zZRIoCgdtZXNzYWdlGAEgASgLMhcubG9xdWF0LmNoYXQudjEuTWVzc2FnZSJKChREZWxldGVNZXNzYWdlUmVxdWVzdBIPCgdyb29tX2lkGAEgASgJEhIKCm1lc3NhZ2VfaWQYAiABKAkSDQoFb3BfaWQYAyABKAkiJAoVRGVsZXRlTWVzc2FnZVJlc3BvbnNlEgsKA3NlcRgBIAEoBCJLChVSZW1vdmVQcmV2aWV3c1JlcXVlc3QSDwoHcm9vbV9pZBgBIAEoCRISCgptZXNzYWdlX2lkGAIgASgJEg0KBW9wX2lkGAMgASgJIiUKFlJlbW92ZVByZXZpZXdzUmVzcG9uc2USCwoDc2VxGAEgASgEImAKE0xpc3RNZXNzYWdlc1JlcXVlc3QSDwoHcm9vbV9pZBgBIAEoCRISCgpiZWZvcmVfc2VxGAIgASgEEhEKCWFmdGVyX3NlcRgDIAEoBBIRCglwYWdlX3NpemUYBCABKA0iTwoUTGlzdE1lc3NhZ2VzUmVzcG9uc2USKQoIbWVzc2FnZXMYASADKAsyFy5sb3F1YXQuY2hhdC52MS5NZXNzYWdlEgwKBG1vcmUYAiABKAgy2gMKDk1lc3NhZ2VTZXJ2aWNlElYKC1NlbmRNZXNzYWdlEiIubG9xdWF0LmNoYXQudjEuU2VuZE1lc3NhZ2VSZXF1ZXN0GiMubG9xdWF0LmNoYXQudjEuU2VuZE1lc3NhZ2VSZXNwb25zZRJWCgtFZGl0TWVzc2FnZRIiLmxvcXVhdC5jaGF0LnYxLkVkaXRNZXNzYWdlUmVxdWVzdBojLmxvcXVhdC5jaGF0LnYxLkVkaXRNZXNzYWdlUmVzcG9uc2USXAoNRGVsZXRlTWVzc2FnZRIkLmxvcXVhdC5jaGF0LnYxLkRlbGV0ZU1lc3NhZ2VSZXF1ZXN0GiUubG9xdWF0LmNoYXQudjEuRGVsZXRlTWVzc2FnZVJlc3BvbnNlEl8KDlJlbW92ZVByZXZpZXdzEiUubG9xdWF0LmNoYXQudjEuUmVtb3ZlUHJldmlld3NSZXF1ZXN0GiYubG9xdWF0LmNoYXQudjEuUmVtb3ZlUHJldmlld3NSZXNwb25zZRJZCgxMaXN0TWVzc2FnZXMSIy5sb3F1YXQuY2hhdC52MS5MaXN0TWVzc2FnZXNSZXF1ZXN0GiQubG9xdWF0LmNoYXQudjEuTGlzdE1lc3NhZ2VzUmVzcG9uc2ViBnByb3RvMw", [file_loquat_chat_v1_message]);
 
 /**
  * Posts a message.
@@ -198,6 +198,62 @@ export const DeleteMessageResponseSchema: GenMessage<DeleteMessageResponse> = /*
   messageDesc(file_loquat_chat_v1_message_service, 5);
 
 /**
+ * Takes previews off a message.
+ *
+ * @generated from message loquat.chat.v1.RemovePreviewsRequest
+ */
+export type RemovePreviewsRequest = Message<"loquat.chat.v1.RemovePreviewsRequest"> & {
+  /**
+   * The room.
+   *
+   * @generated from field: string room_id = 1;
+   */
+  roomId: string;
+
+  /**
+   * The message.
+   *
+   * @generated from field: string message_id = 2;
+   */
+  messageId: string;
+
+  /**
+   * A UUID made by the client. Required.
+   *
+   * @generated from field: string op_id = 3;
+   */
+  opId: string;
+};
+
+/**
+ * Describes the message loquat.chat.v1.RemovePreviewsRequest.
+ * Use `create(RemovePreviewsRequestSchema)` to create a new message.
+ */
+export const RemovePreviewsRequestSchema: GenMessage<RemovePreviewsRequest> = /*@__PURE__*/
+  messageDesc(file_loquat_chat_v1_message_service, 6);
+
+/**
+ * The message has no previews.
+ *
+ * @generated from message loquat.chat.v1.RemovePreviewsResponse
+ */
+export type RemovePreviewsResponse = Message<"loquat.chat.v1.RemovePreviewsResponse"> & {
+  /**
+   * The number of the `links_previewed` event; 0 when there was nothing to remove.
+   *
+   * @generated from field: uint64 seq = 1;
+   */
+  seq: bigint;
+};
+
+/**
+ * Describes the message loquat.chat.v1.RemovePreviewsResponse.
+ * Use `create(RemovePreviewsResponseSchema)` to create a new message.
+ */
+export const RemovePreviewsResponseSchema: GenMessage<RemovePreviewsResponse> = /*@__PURE__*/
+  messageDesc(file_loquat_chat_v1_message_service, 7);
+
+/**
  * Asks for a page of messages. With neither bound: the newest page.
  *
  * @generated from message loquat.chat.v1.ListMessagesRequest
@@ -237,7 +293,7 @@ export type ListMessagesRequest = Message<"loquat.chat.v1.ListMessagesRequest"> 
  * Use `create(ListMessagesRequestSchema)` to create a new message.
  */
 export const ListMessagesRequestSchema: GenMessage<ListMessagesRequest> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_message_service, 6);
+  messageDesc(file_loquat_chat_v1_message_service, 8);
 
 /**
  * A page of messages.
@@ -265,7 +321,7 @@ export type ListMessagesResponse = Message<"loquat.chat.v1.ListMessagesResponse"
  * Use `create(ListMessagesResponseSchema)` to create a new message.
  */
 export const ListMessagesResponseSchema: GenMessage<ListMessagesResponse> = /*@__PURE__*/
-  messageDesc(file_loquat_chat_v1_message_service, 7);
+  messageDesc(file_loquat_chat_v1_message_service, 9);
 
 /**
  * Messages in rooms. Every call needs membership in the room; without it, or without such a room, the answer is
@@ -315,6 +371,19 @@ export const MessageService: GenService<{
     methodKind: "unary";
     input: typeof DeleteMessageRequestSchema;
     output: typeof DeleteMessageResponseSchema;
+  },
+  /**
+   * Takes the previews of links off the caller's own message, or anybody's with the room's permission `delete_messages`. No others come later.
+   * Event: `links_previewed` without any. Where there are none, none will come.
+   *
+   * Errors: NOT_FOUND `MESSAGE_NOT_FOUND`; PERMISSION_DENIED `ROLE_TOO_LOW`.
+   *
+   * @generated from rpc loquat.chat.v1.MessageService.RemovePreviews
+   */
+  removePreviews: {
+    methodKind: "unary";
+    input: typeof RemovePreviewsRequestSchema;
+    output: typeof RemovePreviewsResponseSchema;
   },
   /**
    * A page of messages as they are now, by rising `seq`. Deleted messages are in it, without their text; those that are gone by
