@@ -310,6 +310,35 @@ async fn an_address_is_told_whole_where_the_server_knows_its_own() {
     assert!(url.starts_with(&format!("http://chat.example.org/hooks/{}/", webhook.id)), "{url}");
 }
 
+/// Whoever tries addresses is slowed down as everywhere else, whatever they try.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn guesses_from_one_address_are_counted() {
+    let town = Town::start_with(Shape::Embedded, |config| {
+        config.gateway.trusted_proxies = vec!["127.0.0.1".to_owned()].try_into().unwrap();
+        config.gateway.limits.calls_per_address = 1;
+        config.gateway.limits.burst_seconds = NonZeroU32::new(3).unwrap();
+    })
+    .await;
+    let guess = async |from: &str| {
+        let request = http::Request::builder().method("POST").header("x-forwarded-for", from);
+        let path = format!("/hooks/{}/guessed", op_id());
+        http(town.public, request, &path, r#"{"text": "let me in"}"#).await
+    };
+    let guessing = async {
+        loop {
+            let answer = guess("203.0.113.9").await;
+            if answer.status() != 404 {
+                return answer;
+            }
+        }
+    };
+    let refused = within("a refusal", guessing).await;
+    let told: Value = serde_json::from_slice(refused.body()).unwrap();
+    assert_eq!((refused.status().as_u16(), told["reason"].as_str()), (429, Some("CALLS_PER_ADDRESS")));
+    assert!(refused.headers().contains_key("retry-after"));
+    assert_eq!(guess("198.51.100.7").await.status(), 404, "nobody else notices");
+}
+
 /// A webhook that posts too often is told when to come back, whichever way it comes in, and no other notices.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_webhook_posts_so_often_and_not_more_over_two_processes() {
