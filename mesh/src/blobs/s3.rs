@@ -161,7 +161,8 @@ impl S3 {
             }
             loop {
                 let full = part_bytes(parts.as_ref().map_or(0, |parts| parts.done.len()));
-                if held.len() < full && !(ended && !held.is_empty()) {
+                let rest = ended && !held.is_empty();
+                if held.len() < full && !rest {
                     break;
                 }
                 let part = held.split_to(held.len().min(full)).freeze();
