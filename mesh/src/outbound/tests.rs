@@ -121,6 +121,7 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ("http://127.0.0.1.nip.example:PORT/", "loopback", "a name of the internet for any address, as nip.io has them"),
     ("http://LOCALHOST.:PORT/", "loopback", "a name of this machine, in capitals and with a last dot"),
     ("http://translated.example/", "a translator's", "a name of a NAT64 address"),
+    ("http://127.0.0.1:PORT\\@example.org/", "loopback", "a backslash before the host that is meant, WHATWG URL"),
     ("http://mapped.example:PORT/", "loopback", "a name of an IPv4-mapped address"),
 ];
 
@@ -142,7 +143,6 @@ const NOT_TAKEN: &[&str] = &[
     "http://256.256.256.256/",
     "http://[::1",
     "http://[fe80::1%25eth0]/",
-    "http://127.0.0.1\\@example.org:1/@x:99999/",
     "http://127.0.0.1:99999/",
     "",
 ];
