@@ -161,7 +161,7 @@ export const AuditServiceVerifyResponseSchema: GenMessage<AuditServiceVerifyResp
  * `ROLE_TOO_LOW`). What people say is not in it. What was done to accounts is in `loquat.auth.v1.AuditService`.
  *
  * Actions are `room.created`, `room.updated`, `room.archived`, `room.unarchived`, `member.added`, `member.removed`,
- * `member.role_changed` and `message.deleted` (somebody else's). The subject is the room; `details` name the user or the message.
+ * `member.role_changed` and `message.deleted` and `message.previews_removed` (somebody else's). The subject is the room; `details` name the user or the message.
  *
  * @generated from service loquat.chat.v1.AuditService
  */
