@@ -37,7 +37,7 @@ async fn queues_and_jobs_are_watched(town: Town) {
     assert!(first.queues.iter().any(|queue| queue.name == "scheduler"));
     let mut plans: Vec<&str> = first.jobs.iter().map(|job| job.cron.as_str()).collect();
     plans.sort_unstable();
-    assert_eq!(plans, ["0 4 * * *", "15 3 * * *", "30 3 * * *", "45 3 * * *"]);
+    assert_eq!(plans, ["*/10 * * * *", "0 4 * * *", "15 3 * * *", "30 3 * * *", "45 3 * * *"]);
     let name = "forget-deliveries";
     jobs.run_job(RunJobRequest { id: name.into() }).await.unwrap();
     let ran = async {

@@ -161,8 +161,8 @@ export const AuditServiceVerifyResponseSchema: GenMessage<AuditServiceVerifyResp
  * `ROLE_TOO_LOW`). What people say is not in it. What was done to accounts is in `loquat.auth.v1.AuditService`.
  *
  * Actions are `room.created`, `room.updated`, `room.archived`, `room.unarchived`, `member.added`, `member.removed`,
- * `member.role_changed`, `message.deleted` (somebody else's), `webhook.created`, `webhook.renamed` and `webhook.deleted`. The subject
- * is the room; `details` name the user, the message or the webhook.
+ * `member.role_changed`, `message.deleted` and `message.previews_removed` (somebody else's), `webhook.created`, `webhook.renamed` and
+ * `webhook.deleted`. The subject is the room; `details` name the user, the message or the webhook.
  *
  * @generated from service loquat.chat.v1.AuditService
  */
