@@ -50,7 +50,7 @@ async fn queues_and_jobs_are_watched(town: Town) {
     };
     let told = within("it runs", ran).await;
     assert!(told.jobs.iter().all(|job| job.last_error.is_empty()));
-    assert_eq!(jobs.list_jobs(ListJobsRequest::default()).await.unwrap().into_inner().jobs.len(), 4);
+    assert_eq!(jobs.list_jobs(ListJobsRequest::default()).await.unwrap().into_inner().jobs.len(), 5);
     for refused in [
         jobs.run_job(RunJobRequest { id: "other".into() }).await.unwrap_err(),
         jobs.cancel_job(CancelJobRequest { id: name.into() }).await.unwrap_err(),

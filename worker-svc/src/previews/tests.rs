@@ -108,7 +108,8 @@ impl Bench {
     async fn settles(&self) {
         let waiting = async {
             loop {
-                let queues = self.bus.queues().await.unwrap();
+                // While the disk is busy with something else, a look may take longer than anybody waits for one.
+                let Ok(queues) = self.bus.queues().await else { continue };
                 let queue = queues.iter().find(|status| status.name == queue().name).unwrap();
                 if queue.ready + queue.in_flight + queue.delayed == 0 {
                     assert_eq!(queue.failed + queue.skipped, 0, "nothing is left for a person to mend");
