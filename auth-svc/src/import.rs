@@ -17,7 +17,7 @@ use crate::{
     migration::Migrator,
     sessions,
     store::{account, secret},
-    tokens::{self, Signer},
+    tokens::Signer,
 };
 
 /// How many accounts one transaction makes.
@@ -49,7 +49,7 @@ pub async fn import_accounts(
     let mut imported = Vec::with_capacity(names.len());
     for some in names.chunks(AT_ONCE) {
         let tx = db.begin().await?;
-        let seed = secret::keep(&tx, secret::SIGNING_SEED, tokens::random::<32>().to_vec()).await?;
+        let seed = secret::keep(&tx, secret::SIGNING_SEED, mesh::ids::random::<32>().to_vec()).await?;
         let seed =
             <[u8; 32]>::try_from(seed.as_slice()).map_err(|_| AuthError::internal(anyhow::anyhow!("the seed")))?;
         let signer = Signer::new(issuer, &seed)?;

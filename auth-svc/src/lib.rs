@@ -155,7 +155,7 @@ pub async fn start(config: &Config, deps: Deps) -> Result<Service, StartError> {
     let Deps { db, bus, cache, clock, tasks, off_loopback, public_url } = deps;
     db.migrate::<Migrator>().await?;
     let tx = db.begin().await?;
-    let seed = secret::keep(&tx, secret::SIGNING_SEED, tokens::random::<32>().to_vec()).await?;
+    let seed = secret::keep(&tx, secret::SIGNING_SEED, mesh::ids::random::<32>().to_vec()).await?;
     if off_loopback && account::count(&tx).await? == 0 {
         prepare_setup_token(&tx, &config.setup_token).await?;
     }
@@ -196,7 +196,7 @@ async fn prepare_setup_token<C: sea_orm::ConnectionTrait>(db: &C, configured: &S
     if !configured.is_empty() {
         return secret::replace(db, secret::SETUP_TOKEN_HASH, Sha256::digest(configured.reveal()).to_vec()).await;
     }
-    let made = hex::encode(tokens::random::<16>());
+    let made = hex::encode(mesh::ids::random::<16>());
     let hash = Sha256::digest(&made).to_vec();
     if secret::keep(db, secret::SETUP_TOKEN_HASH, hash.clone()).await? == hash {
         tracing::warn!("there is no account yet: the first one needs this setup token: {made}");

@@ -2,18 +2,19 @@
 
 use std::time::Duration;
 
-use mesh::{authn::Origin, cache::Cache};
+use mesh::{
+    authn::Origin,
+    cache::{Cache, Counters},
+};
 use sha2::{Digest as _, Sha256};
 
 use crate::errors::AuthError;
 
 const WINDOW: Duration = Duration::from_secs(60);
 
-/// Counts tries, in the shared cache for all processes and here for this one. While the cache is away this process alone
-/// counts on from where it is: nobody gets more tries than with a single process, and nobody is refused for the outage.
+/// Counts tries.
 pub(crate) struct Limits {
-    shared: Cache,
-    here: Cache,
+    counters: Counters,
     most: Most,
 }
 
@@ -29,7 +30,7 @@ pub(crate) struct Most {
 impl Limits {
     /// `here` is a cache of this process.
     pub(crate) fn new(shared: Cache, here: Cache, most: Most) -> Self {
-        Self { shared, here, most }
+        Self { counters: Counters::new(shared, here, "loquat_auth_limits_local_total"), most }
     }
 
     /// Counts a try. An account that is being guessed at answers more slowly; it is never locked for longer than the window.
@@ -58,12 +59,7 @@ impl Limits {
     }
 
     async fn tries(&self, key: &str) -> u64 {
-        let (here, shared) = tokio::join!(self.here.increment(key, WINDOW), self.shared.increment(key, WINDOW));
-        if let Err(cause) = &shared {
-            tracing::debug!(%cause, "tries to sign in are counted in this process alone");
-            metrics::counter!("loquat_auth_limits_local_total").increment(1);
-        }
-        here.unwrap_or(0).max(shared.unwrap_or(0))
+        self.counters.increment(key, WINDOW).await
     }
 }
 

@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use backon::{ExponentialBuilder, Retryable as _};
 use lettre::{
     AsyncSmtpTransport, AsyncTransport as _, Message, Tokio1Executor,
-    message::{Mailbox, header::ContentType},
+    message::{Mailbox, MessageBuilder, header::ContentType},
 };
 use mesh::{config::Secret, lifecycle::Tasks};
 use serde::{Deserialize, Serialize};
@@ -57,6 +57,13 @@ struct Sender {
     tasks: Tasks,
 }
 
+impl Sender {
+    /// A mail of plain text, still without it.
+    fn message(&self, to: Mailbox, subject: &str) -> MessageBuilder {
+        Message::builder().from(self.from.clone()).to(to).subject(subject).header(ContentType::TEXT_PLAIN)
+    }
+}
+
 impl Mail {
     /// As it is configured.
     ///
@@ -88,14 +95,9 @@ impl Mail {
         let for_good = |cause: &dyn std::fmt::Display| MailError::ForGood(cause.to_string());
         let sender = self.0.as_ref().ok_or_else(|| for_good(&"no mail server is configured"))?;
         let to: Mailbox = to.parse().map_err(|cause| for_good(&cause))?;
-        let message = Message::builder()
-            .from(sender.from.clone())
-            .to(to)
-            .subject(subject)
-            .message_id(Some(format!("<{id}@{}>", sender.from.email.domain())))
-            .header(ContentType::TEXT_PLAIN)
-            .body(text)
-            .map_err(|cause| for_good(&cause))?;
+        let message = sender.message(to, subject);
+        let message = message.message_id(Some(format!("<{id}@{}>", sender.from.email.domain())));
+        let message = message.body(text).map_err(|cause| for_good(&cause))?;
         match tokio::time::timeout(WAITED_FOR, sender.transport.send(message)).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(cause)) if cause.is_permanent() => Err(for_good(&cause)),
@@ -113,13 +115,7 @@ impl Mail {
             tracing::warn!("{UNDER_WAY} mails are on their way already; one more was given up");
             return true;
         };
-        let message = Message::builder()
-            .from(sender.from.clone())
-            .to(to)
-            .subject(subject)
-            .header(ContentType::TEXT_PLAIN)
-            .body(text);
-        let message = match message {
+        let message = match sender.message(to, subject).body(text) {
             Ok(message) => message,
             Err(cause) => {
                 tracing::error!(%cause, "a mail could not be put together");

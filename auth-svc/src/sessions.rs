@@ -20,7 +20,7 @@ use crate::{
         self, account,
         session::{self, Model},
     },
-    tokens::{Opaque, random},
+    tokens::Opaque,
 };
 
 /// For so long the token just spent gives the same successor: two windows of one browser may race.
@@ -46,7 +46,7 @@ pub(crate) async fn start<C: ConnectionTrait>(
         id: token.id,
         user_id: account.id,
         device: device.to_owned(),
-        key: random::<32>().to_vec(),
+        key: mesh::ids::random::<32>().to_vec(),
         current_hash: token.hash(),
         previous_hash: Vec::new(),
         created_at: store::micros(now),

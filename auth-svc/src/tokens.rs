@@ -3,8 +3,10 @@
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD as BASE64};
 use ed25519_dalek::{SigningKey, pkcs8::EncodePrivateKey as _};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
-use mesh::authn::{ACCESS_TOKEN_LIFE, AUDIENCE, AccessClaims, TOKEN_TYPE, VerifyKey};
-use rand::RngCore as _;
+use mesh::{
+    authn::{ACCESS_TOKEN_LIFE, AUDIENCE, AccessClaims, TOKEN_TYPE, VerifyKey},
+    ids::random,
+};
 use sha2::{Digest as _, Sha256};
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -70,13 +72,6 @@ impl Signer {
         };
         jsonwebtoken::encode(&self.header, &claims, &self.key).map_err(AuthError::internal)
     }
-}
-
-/// Random bytes from the operating system.
-pub(crate) fn random<const N: usize>() -> [u8; N] {
-    let mut bytes = [0; N];
-    rand::rng().fill_bytes(&mut bytes);
-    bytes
 }
 
 /// A secret text that is the only way to something: which, and 32 secret bytes. Of these only a hash is kept.

@@ -148,13 +148,8 @@ pub(crate) async fn delete(
     room_id: Uuid,
     message_id: Uuid,
 ) -> Result<Bytes, ChatError> {
-    let seen = rooms::open(work.tx().await?, room_id, actor, Action::DeleteOwn).await?;
-    let row = living(work, room_id, seen.first_visible(), message_id).await?;
-    if row.author_id != actor.user_id {
-        policy::allow(Action::DeleteOthers, seen.room.rules(), seen.asker(actor))?;
-        let facts = [("message", message_id.to_string()), ("author", row.author_id.to_string())];
-        work.audit(actor, "message.deleted", room_id, &facts);
-    }
+    let row = removable(work, actor, room_id, message_id).await?;
+    note_of_others(work, actor, "message.deleted", &row);
     let files = current(work.tx().await?, &row).await?.files;
     message::deleted(work.tx().await?, message_id, store::micros(work.now)).await?;
     work.wrote();
@@ -173,6 +168,29 @@ pub(crate) async fn delete(
     let content = message::content(work.tx().await?, &row).await?;
     store::event::redact(work.tx().await?, room_id, &content).await?;
     Ok(DeleteMessageResponse { seq }.encode_to_vec().into())
+}
+
+/// A message of which the actor may take something away: their own, or anybody's with the permission.
+pub(crate) async fn removable(
+    work: &mut Work<'_>,
+    actor: Actor,
+    room_id: Uuid,
+    message_id: Uuid,
+) -> Result<message::Model, ChatError> {
+    let seen = rooms::open(work.tx().await?, room_id, actor, Action::DeleteOwn).await?;
+    let row = living(work, room_id, seen.first_visible(), message_id).await?;
+    if row.author_id != actor.user_id {
+        policy::allow(Action::DeleteOthers, seen.room.rules(), seen.asker(actor))?;
+    }
+    Ok(row)
+}
+
+/// What is taken away from somebody else's message is noted.
+pub(crate) fn note_of_others(work: &mut Work<'_>, actor: Actor, action: &'static str, row: &message::Model) {
+    if row.author_id != actor.user_id {
+        let facts = [("message", row.id.to_string()), ("author", row.author_id.to_string())];
+        work.audit(actor, action, row.room_id, &facts);
+    }
 }
 
 /// A message that is there for somebody who reads from a number on, and not deleted. What this very transaction posted or edited before is written first.

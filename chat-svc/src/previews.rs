@@ -17,8 +17,6 @@ use crate::{
     command::Actor,
     errors::ChatError,
     messages,
-    policy::{self, Action},
-    rooms,
     store::{self, event, message, preview},
 };
 
@@ -94,20 +92,12 @@ pub(crate) async fn remove(
     room_id: Uuid,
     message_id: Uuid,
 ) -> Result<Bytes, ChatError> {
-    let seen = rooms::open(work.tx().await?, room_id, actor, Action::DeleteOwn).await?;
-    let row = messages::living(work, room_id, seen.first_visible(), message_id).await?;
-    let own = row.author_id == actor.user_id;
-    if !own {
-        policy::allow(Action::DeleteOthers, seen.room.rules(), seen.asker(actor))?;
-    }
+    let row = messages::removable(work, actor, room_id, message_id).await?;
     let known = preview::find(work.tx().await?, message_id).await?;
     if known.as_ref().is_some_and(|known| known.removed) {
         return Ok(RemovePreviewsResponse { seq: 0 }.encode_to_vec().into());
     }
-    if !own {
-        let facts = [("message", message_id.to_string()), ("author", row.author_id.to_string())];
-        work.audit(actor, "message.previews_removed", room_id, &facts);
-    }
+    messages::note_of_others(work, actor, "message.previews_removed", &row);
     let shown = known.is_some_and(|known| known.content_seq == row.current_seq);
     let seq = if shown {
         let message_seq = store::unsigned(row.seq);

@@ -266,14 +266,13 @@ pub(crate) async fn standings<C: ConnectionTrait>(
     let ids: Vec<Uuid> = members.iter().map(|member| member.room_id).collect();
     let heads = store::feed::heads(db, &ids).await?;
     let markers = read_marker::of_user(db, user_id).await?;
-    let room = |id: Uuid| rooms.iter().find(|room| room.id == id);
-    let expired = |id: Uuid| room(id).map(room::Model::expired).unwrap_or_default();
-    let count = |id: Uuid| room(id).map_or(0, |room| room.member_count);
     let one = |member: &member::Model| {
+        let room = rooms.iter().find(|room| room.id == member.room_id);
+        let (expired, count) = room.map_or_else(Default::default, |room| (room.expired(), room.member_count));
         let head = heads.get(&member.room_id).copied().unwrap_or_default();
         let marker = markers.get(&member.room_id).copied().unwrap_or_default();
-        let member_count = u32::try_from(count(member.room_id)).unwrap_or(0);
-        Membership { member_count, ..standing(member, expired(member.room_id), head, marker) }
+        let member_count = u32::try_from(count).unwrap_or(0);
+        Membership { member_count, ..standing(member, expired, head, marker) }
     };
     Ok(members.iter().map(one).collect())
 }

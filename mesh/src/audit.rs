@@ -10,7 +10,10 @@ use sea_orm::{QueryOrder as _, QuerySelect as _, entity::prelude::*};
 use sha2::{Digest as _, Sha256};
 use time::OffsetDateTime;
 
-use crate::db::{Db, micros, time_of};
+use crate::{
+    db::{Db, cut_page, micros, time_of},
+    fields::Fields,
+};
 
 mod head;
 mod migration;
@@ -240,6 +243,9 @@ impl Note {
     }
 }
 
+/// The longest text that entries are looked for by.
+const MAX_FILTER_BYTES: usize = 128;
+
 /// Which entries are looked for.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
@@ -273,6 +279,25 @@ pub async fn list<C: ConnectionTrait>(db: &C, filter: &Filter, rows: u64) -> Res
         query = query.filter(Column::Action.gte(action)).filter(Column::Action.lt(format!("{action}\u{10ffff}")));
     }
     Ok(query.all(db).await?.into_iter().map(Model::record).collect())
+}
+
+/// A text to filter by, as it stands in a field of a request: nothing when it is empty.
+pub fn wanted(fields: &mut Fields, field: &str, text: String) -> Option<String> {
+    if text.len() > MAX_FILTER_BYTES {
+        fields.wrong(field, format!("must have at most {MAX_FILTER_BYTES} bytes"));
+    }
+    Some(text).filter(|text| !text.is_empty())
+}
+
+/// A page of entries, the newest first, and the `before` of the next page; 0 when there is none.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn page<C: ConnectionTrait>(db: &C, filter: &Filter, rows: u64) -> Result<(Vec<Record>, u64), DbErr> {
+    let mut records = list(db, filter, rows + 1).await?;
+    let more = cut_page(&mut records, rows);
+    let next = records.last().filter(|_| more).map_or(0, |record| record.seq);
+    Ok((records, next))
 }
 
 /// What looking at the whole chain found.

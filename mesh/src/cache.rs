@@ -3,6 +3,7 @@
 //! Nothing here is ever the only copy of anything, and nothing waits for it: whoever asks a cache that is away is told so
 //! within [`PATIENCE`] and goes on without it.
 
+mod counters;
 mod memory;
 mod redis;
 
@@ -11,6 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::broadcast;
 
+pub use self::counters::Counters;
 use self::{memory::Memory, redis::Redis};
 use crate::lifecycle::Tasks;
 

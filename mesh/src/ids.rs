@@ -1,6 +1,14 @@
-//! Ids. The only place that makes them.
+//! Ids and secrets. The only place that makes them.
 
+use rand::RngCore as _;
 use uuid::Uuid;
+
+/// Bytes that nobody can guess.
+pub fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    rand::rng().fill_bytes(&mut bytes);
+    bytes
+}
 
 /// A UUIDv7. Strictly increasing within one process, so that rows are written at the end of an index.
 #[allow(clippy::disallowed_methods, reason = "the one door through which ids come")]

@@ -71,11 +71,6 @@ static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| {
     DescriptorPool::from_file_descriptor_set(set).unwrap_or_else(|cause| unreachable!("built by build.rs: {cause}"))
 });
 
-/// The descriptors of every message and service, internal ones included.
-pub fn descriptors() -> &'static DescriptorPool {
-    &POOL
-}
-
 /// A service of the contracts.
 #[derive(Clone, Copy, Debug)]
 pub struct Service {
@@ -212,6 +207,6 @@ mod tests {
         let public = DescriptorPool::decode(PUBLIC_DESCRIPTORS).unwrap();
         assert!(public.services().all(|service| !service.package_name().contains("internal")));
         assert!(public.get_service_by_name("loquat.chat.v1.MessageService").is_some());
-        assert!(descriptors().get_service_by_name("loquat.chat.internal.v1.FeedService").is_some());
+        assert!(POOL.get_service_by_name("loquat.chat.internal.v1.FeedService").is_some());
     }
 }

@@ -21,8 +21,6 @@ use uuid::Uuid;
 
 use crate::{errors::WorkerError, jobs::answer};
 
-const MAX_FILTER_BYTES: usize = 128;
-
 /// Who changes something, and from where.
 #[derive(Clone)]
 pub(crate) struct Operator {
@@ -63,18 +61,12 @@ impl AuditService for AuditRpc {
             let mut fields = Fields::default();
             let rows = fields.page_size(request.page_size, 50, 200);
             let actor = fields.optional_id("actor_id", &request.actor_id);
-            for (field, text) in [("subject_id", &request.subject_id), ("action", &request.action)] {
-                if text.len() > MAX_FILTER_BYTES {
-                    fields.wrong(field, format!("must have at most {MAX_FILTER_BYTES} bytes"));
-                }
-            }
+            let subject = audit::wanted(&mut fields, "subject_id", request.subject_id);
+            let action = audit::wanted(&mut fields, "action", request.action);
             fields.done()?;
-            let some = |text: String| Some(text).filter(|text| !text.is_empty());
             let before = Some(request.before_seq).filter(|before| *before > 0);
-            let filter = Filter { before, actor, subject: some(request.subject_id), action: some(request.action) };
-            let mut records = audit::list(self.0.reader(), &filter, rows + 1).await?;
-            let more = mesh::db::cut_page(&mut records, rows);
-            let next_before_seq = records.last().filter(|_| more).map_or(0, |record| record.seq);
+            let filter = Filter { before, actor, subject, action };
+            let (records, next_before_seq) = audit::page(self.0.reader(), &filter, rows).await?;
             Ok(AuditServiceListResponse { entries: records.into_iter().map(entry).collect(), next_before_seq })
         };
         answer(self.0.within(run).await)

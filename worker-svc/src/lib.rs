@@ -180,11 +180,7 @@ fn planned(chat: Upstream) -> Vec<Planned> {
             name: "forget-deliveries",
             plan: Plan::new("30 3 * * *"),
             run: Box::new(|db, now| {
-                Box::pin(async move {
-                    let tx = db.begin().await?;
-                    store::delivery::forget_before(&tx, mesh::db::micros(now - REMEMBERED)).await?;
-                    Ok(tx.commit().await?)
-                })
+                Box::pin(async move { Ok(store::delivery::forget_before(&db, now - REMEMBERED).await?) })
             }),
         },
         Planned {
@@ -196,22 +192,14 @@ fn planned(chat: Upstream) -> Vec<Planned> {
             name: "forget-link-previews",
             plan: Plan::new("45 3 * * *"),
             run: Box::new(|db, now| {
-                Box::pin(async move {
-                    let tx = db.begin().await?;
-                    store::link_preview::forget_before(&tx, mesh::db::micros(now - previews::REMEMBERED)).await?;
-                    Ok(tx.commit().await?)
-                })
+                Box::pin(async move { Ok(store::link_preview::forget_before(&db, now - previews::REMEMBERED).await?) })
             }),
         },
         Planned {
             name: "forget-mentions",
             plan: Plan::new("0 4 * * *"),
             run: Box::new(|db, now| {
-                Box::pin(async move {
-                    let tx = db.begin().await?;
-                    store::mention::forget_before(&tx, mesh::db::micros(now - mentions::KEPT)).await?;
-                    Ok(tx.commit().await?)
-                })
+                Box::pin(async move { Ok(store::mention::forget_before(&db, now - mentions::KEPT).await?) })
             }),
         },
     ]

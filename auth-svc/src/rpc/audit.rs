@@ -13,8 +13,6 @@ use tonic::{Request, Response, Status, async_trait};
 use super::{Call, Rpc, answer};
 use crate::{admin, errors::AuthError, store};
 
-const MAX_FILTER_BYTES: usize = 128;
-
 #[async_trait]
 impl AuditService for Rpc {
     async fn list(
@@ -27,21 +25,15 @@ impl AuditService for Rpc {
             let mut fields = Fields::default();
             let rows = fields.page_size(request.page_size, 50, 200);
             let actor = fields.optional_id("actor_id", &request.actor_id);
-            for (field, text) in [("subject_id", &request.subject_id), ("action", &request.action)] {
-                if text.len() > MAX_FILTER_BYTES {
-                    fields.wrong(field, format!("must have at most {MAX_FILTER_BYTES} bytes"));
-                }
-            }
+            let subject = audit::wanted(&mut fields, "subject_id", request.subject_id);
+            let action = audit::wanted(&mut fields, "action", request.action);
             fields.done()?;
             let db = self.0.db.reader();
             admin::administrator(db, &call).await?;
-            let some = |text: String| Some(text).filter(|text| !text.is_empty());
             let before = Some(request.before_seq).filter(|before| *before > 0);
-            let filter = Filter { before, actor, subject: some(request.subject_id), action: some(request.action) };
-            let mut records = audit::list(db, &filter, rows + 1).await?;
-            let more = mesh::db::cut_page(&mut records, rows);
-            let next = records.last().filter(|_| more).map_or(0, |record| record.seq);
-            Ok(AuditServiceListResponse { entries: records.into_iter().map(entry).collect(), next_before_seq: next })
+            let filter = Filter { before, actor, subject, action };
+            let (records, next_before_seq) = audit::page(db, &filter, rows).await?;
+            Ok(AuditServiceListResponse { entries: records.into_iter().map(entry).collect(), next_before_seq })
         };
         answer(self.0.db.within(run).await)
     }

@@ -16,8 +16,6 @@ use tonic::{Request, Response, Status, async_trait};
 use super::{Rpc, answer};
 use crate::{errors::ChatError, store};
 
-const MAX_ACTION_BYTES: usize = 128;
-
 #[async_trait]
 impl AuditService for Rpc {
     async fn list(
@@ -30,19 +28,15 @@ impl AuditService for Rpc {
             let rows = fields.page_size(request.page_size, 50, 200);
             let actor = fields.optional_id("actor_id", &request.actor_id);
             let room = fields.optional_id("room_id", &request.room_id);
-            if request.action.len() > MAX_ACTION_BYTES {
-                fields.wrong("action", format!("must have at most {MAX_ACTION_BYTES} bytes"));
-            }
+            let action = audit::wanted(&mut fields, "action", request.action);
             fields.done()?;
             let filter = Filter {
                 before: Some(request.before_seq).filter(|before| *before > 0),
                 actor,
                 subject: room.map(|room| room.to_string()),
-                action: Some(request.action).filter(|action| !action.is_empty()),
+                action,
             };
-            let mut records = audit::list(self.0.db.reader(), &filter, rows + 1).await?;
-            let more = mesh::db::cut_page(&mut records, rows);
-            let next_before_seq = records.last().filter(|_| more).map_or(0, |record| record.seq);
+            let (records, next_before_seq) = audit::page(self.0.db.reader(), &filter, rows).await?;
             let entries = records.into_iter().map(entry).collect();
             Ok::<_, ChatError>(AuditServiceListResponse { entries, next_before_seq })
         };

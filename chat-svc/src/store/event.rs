@@ -105,8 +105,12 @@ pub(crate) async fn hashes<C: ConnectionTrait>(
 /// Takes the content of events away: stubs with the same numbers, times and hashes remain.
 pub(crate) async fn redact<C: ConnectionTrait>(db: &C, feed_id: Uuid, seqs: &[i64]) -> Result<(), DbErr> {
     for seqs in super::portions(seqs) {
-        let rows = some(db, feed_id, seqs).await?;
-        replace(db, rows.into_iter().filter_map(Model::stubbed)).await?;
+        let rows = some(db, feed_id, seqs).await?.into_iter();
+        let stubbed = rows.filter_map(|row| match row.event()? {
+            Event { body: Some(Body::Redacted(_)), .. } => None,
+            event => Some(row.stubbed(event)),
+        });
+        replace(db, stubbed).await?;
     }
     Ok(())
 }
@@ -121,24 +125,48 @@ pub(crate) async fn redact_range<C: ConnectionTrait>(
 ) -> Result<Vec<Uuid>, DbErr> {
     let (mut after, mut announced) = (after, Vec::new());
     while after < to {
-        let mut rows = page(db, feed_id, after, RANGE).await?;
+        let rows = page(db, feed_id, after, RANGE).await?;
         let Some(last) = rows.last() else { break };
         after = last.number();
-        rows.retain(|row| row.number() <= to);
-        for row in &rows {
-            announced.extend(file_of(&row.bytes));
+        let mut stubbed = Vec::with_capacity(rows.len());
+        for row in rows.into_iter().filter(|row| row.number() <= to) {
+            let Some(event) = row.event() else { continue };
+            announced.extend(file_of(&event));
+            if has_content(&event) {
+                stubbed.push(row.stubbed(event));
+            }
         }
-        replace(db, rows.into_iter().filter(Model::has_content).filter_map(Model::stubbed)).await?;
+        replace(db, stubbed.into_iter()).await?;
     }
     Ok(announced)
 }
 
 /// The file that an event announces.
-fn file_of(bytes: &[u8]) -> Option<Uuid> {
-    match Event::decode(bytes).ok()?.body? {
-        Body::FileReady(FileReady { file: Some(file) }) => Uuid::try_parse(&file.id).ok(),
+fn file_of(event: &Event) -> Option<Uuid> {
+    match &event.body {
+        Some(Body::FileReady(FileReady { file: Some(file) })) => Uuid::try_parse(&file.id).ok(),
         _ => None,
     }
+}
+
+/// Whether an event holds something that somebody said or brought. What is not named here does.
+fn has_content(event: &Event) -> bool {
+    !matches!(
+        event.body,
+        None | Some(
+            Body::RoomCreated(_)
+                | Body::RoomUpdated(_)
+                | Body::RoomArchived(_)
+                | Body::RoomUnarchived(_)
+                | Body::MemberJoined(_)
+                | Body::MemberLeft(_)
+                | Body::MemberRoleChanged(_)
+                | Body::MessageDeleted(_)
+                | Body::MessagesExpired(_)
+                | Body::FileRemoved(_)
+                | Body::Redacted(_)
+        )
+    )
 }
 
 /// Writes other bytes in place of those of some events. Their hashes stay.
@@ -175,35 +203,15 @@ impl Model {
         }
     }
 
-    /// The row with a stub in place of its content; nothing when it has one already.
-    fn stubbed(mut self) -> Option<Self> {
-        let event = Event::decode(self.bytes.as_slice()).ok()?;
-        if matches!(event.body, Some(Body::Redacted(_))) {
-            return None;
-        }
-        self.bytes = stub(event, self.hash.clone());
-        Some(self)
+    /// The event that its bytes hold.
+    fn event(&self) -> Option<Event> {
+        Event::decode(self.bytes.as_slice()).ok()
     }
 
-    /// Whether it holds something that somebody said or brought. What is not named here does.
-    fn has_content(&self) -> bool {
-        let body = Event::decode(self.bytes.as_slice()).ok().and_then(|event| event.body);
-        !matches!(
-            body,
-            None | Some(
-                Body::RoomCreated(_)
-                    | Body::RoomUpdated(_)
-                    | Body::RoomArchived(_)
-                    | Body::RoomUnarchived(_)
-                    | Body::MemberJoined(_)
-                    | Body::MemberLeft(_)
-                    | Body::MemberRoleChanged(_)
-                    | Body::MessageDeleted(_)
-                    | Body::MessagesExpired(_)
-                    | Body::FileRemoved(_)
-                    | Body::Redacted(_)
-            )
-        )
+    /// The row with a stub in place of the content of its event.
+    fn stubbed(mut self, event: Event) -> Self {
+        self.bytes = stub(event, self.hash.clone());
+        self
     }
 
     /// The number as the contracts have it.

@@ -166,7 +166,7 @@ pub(crate) async fn expired<C: ConnectionTrait>(db: &C, ids: &[Uuid], at: i64) -
     Ok(())
 }
 
-/// The numbers of the events that edited some messages.
+/// The numbers of the events besides the postings that hold content of some messages.
 pub(crate) async fn edits<C: ConnectionTrait>(db: &C, ids: &[Uuid]) -> Result<Vec<i64>, DbErr> {
     let mut seqs = Vec::new();
     for some in super::portions(ids) {
@@ -178,6 +178,6 @@ pub(crate) async fn edits<C: ConnectionTrait>(db: &C, ids: &[Uuid]) -> Result<Ve
 
 /// The numbers of the events that hold content of a message.
 pub(crate) async fn content<C: ConnectionTrait>(db: &C, message: &Model) -> Result<Vec<i64>, DbErr> {
-    let edits = edit::Entity::find().filter(edit::Column::MessageId.eq(message.id)).all(db).await?;
-    Ok(std::iter::once(message.seq).chain(edits.into_iter().map(|edit| edit.seq)).collect())
+    let edits = edits(db, &[message.id]).await?;
+    Ok(std::iter::once(message.seq).chain(edits).collect())
 }

@@ -2,35 +2,29 @@
 
 use std::{num::NonZeroU32, time::Duration};
 
-use mesh::cache::Cache;
+use mesh::cache::{Cache, Counters};
 use uuid::Uuid;
 
 use crate::errors::ChatError;
 
 const WINDOW: Duration = Duration::from_secs(60);
 
-/// Counts posts, in the shared cache for all processes and here for this one. While the cache is away this process alone counts on.
+/// Counts posts.
 pub(crate) struct Posts {
-    shared: Cache,
-    here: Cache,
+    counters: Counters,
     most: u64,
 }
 
 impl Posts {
     /// `here` is a cache of this process, `most` how many a minute has.
     pub(crate) fn new(shared: Cache, here: Cache, most: NonZeroU32) -> Self {
-        Self { shared, here, most: most.get().into() }
+        Self { counters: Counters::new(shared, here, "loquat_chat_webhook_posts_local_total"), most: most.get().into() }
     }
 
     /// Counts one, of a webhook whose secret is known: who does not know it cannot use its posts up.
     pub(crate) async fn count(&self, webhook_id: Uuid) -> Result<(), ChatError> {
         let key = format!("chat.webhook.posts.{webhook_id}");
-        let (here, shared) = tokio::join!(self.here.increment(&key, WINDOW), self.shared.increment(&key, WINDOW));
-        if let Err(cause) = &shared {
-            tracing::debug!(%cause, "posts of webhooks are counted in this process alone");
-            metrics::counter!("loquat_chat_webhook_posts_local_total").increment(1);
-        }
-        if here.unwrap_or(0).max(shared.unwrap_or(0)) > self.most {
+        if self.counters.increment(&key, WINDOW).await > self.most {
             metrics::counter!("loquat_chat_webhook_posts_refused_total").increment(1);
             return Err(ChatError::WebhookPosts(WINDOW));
         }

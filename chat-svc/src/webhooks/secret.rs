@@ -1,7 +1,6 @@
 //! Secrets of incoming webhooks: made here, told once, and kept as a hash.
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD as BASE64};
-use rand::RngCore as _;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
@@ -10,9 +9,7 @@ const BYTES: usize = 32;
 
 /// A new secret as it stands in an address, and its hash.
 pub(crate) fn new() -> (String, [u8; 32]) {
-    let mut bytes = [0; BYTES];
-    rand::rng().fill_bytes(&mut bytes);
-    let secret = BASE64.encode(bytes);
+    let secret = BASE64.encode(mesh::ids::random::<BYTES>());
     let hash = hash(&secret);
     (secret, hash)
 }

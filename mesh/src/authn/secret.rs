@@ -4,7 +4,6 @@ use std::{fmt, path::Path, sync::Arc};
 
 use hmac::{Hmac, Mac as _};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
-use rand::RngCore as _;
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
@@ -114,8 +113,7 @@ fn write_new(file: &Path) -> std::io::Result<()> {
     if let Some(folder) = file.parent() {
         std::fs::create_dir_all(folder)?;
     }
-    let mut bytes = [0_u8; 32];
-    rand::rng().fill_bytes(&mut bytes);
+    let bytes = crate::ids::random::<32>();
     let mut new = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(file)?;
     new.write_all(hex::encode(bytes).as_bytes())?;
     new.sync_all()

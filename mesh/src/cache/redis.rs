@@ -156,7 +156,7 @@ impl Redis {
     /// One of the calls under way. What the client has taken in and cannot send must not grow without end, and nobody waits
     /// while it is known that there is no connection. (The client's own `fail_fast` does not reach scripts.)
     fn turn(&self) -> Result<SemaphorePermit<'_>, CacheError> {
-        if !self.commands().is_connected() {
+        if !self.0.commands.borrow().is_connected() {
             return Err(CacheError::Away("there is no connection".into()));
         }
         self.0.under_way.try_acquire().map_err(|_| CacheError::Away("too many calls wait for it".into()))

@@ -1,6 +1,8 @@
 //! The log of what was sent to webhooks: a row for every try.
 
+use mesh::db::{Db, micros};
 use sea_orm::{IntoActiveModel as _, QueryOrder as _, QuerySelect as _, entity::prelude::*};
+use time::OffsetDateTime;
 
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "webhook_delivery")]
@@ -48,7 +50,8 @@ pub(crate) async fn forget<C: ConnectionTrait>(db: &C, webhook: Uuid) -> Result<
 }
 
 /// Forgets those before a time.
-pub(crate) async fn forget_before<C: ConnectionTrait>(db: &C, at: i64) -> Result<(), DbErr> {
-    Entity::delete_many().filter(Column::At.lt(at)).exec(db).await?;
-    Ok(())
+pub(crate) async fn forget_before(db: &Db, at: OffsetDateTime) -> Result<(), DbErr> {
+    let (at, tx) = (micros(at), db.begin().await?);
+    Entity::delete_many().filter(Column::At.lt(at)).exec(&tx).await?;
+    tx.commit().await
 }

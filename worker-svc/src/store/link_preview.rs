@@ -1,6 +1,8 @@
 //! What pages said of themselves, for a day.
 
+use mesh::db::{Db, micros};
 use sea_orm::{IntoActiveModel as _, entity::prelude::*, sea_query::OnConflict};
+use time::OffsetDateTime;
 
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "link_preview")]
@@ -38,7 +40,8 @@ pub(crate) async fn save<C: ConnectionTrait>(
 }
 
 /// Forgets what was fetched before a time.
-pub(crate) async fn forget_before<C: ConnectionTrait>(db: &C, at: i64) -> Result<(), DbErr> {
-    Entity::delete_many().filter(Column::FetchedAt.lt(at)).exec(db).await?;
-    Ok(())
+pub(crate) async fn forget_before(db: &Db, at: OffsetDateTime) -> Result<(), DbErr> {
+    let (at, tx) = (micros(at), db.begin().await?);
+    Entity::delete_many().filter(Column::FetchedAt.lt(at)).exec(&tx).await?;
+    tx.commit().await
 }

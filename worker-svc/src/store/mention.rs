@@ -1,8 +1,10 @@
 //! Mentions that wait for a mail, and the round in which each person's are gathered.
 
+use mesh::db::{Db, micros};
 use sea_orm::{
     IntoActiveModel as _, QueryOrder as _, QuerySelect as _, Set, entity::prelude::*, sea_query::OnConflict,
 };
+use time::OffsetDateTime;
 
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "mention")]
@@ -85,8 +87,9 @@ pub(crate) async fn forget_round<C: ConnectionTrait>(db: &C, user_id: Uuid, id: 
 }
 
 /// Forgets what should have ended before a time.
-pub(crate) async fn forget_before<C: ConnectionTrait>(db: &C, at: i64) -> Result<(), DbErr> {
-    Entity::delete_many().filter(Column::DueAt.lt(at)).exec(db).await?;
-    round::Entity::delete_many().filter(round::Column::DueAt.lt(at)).exec(db).await?;
-    Ok(())
+pub(crate) async fn forget_before(db: &Db, at: OffsetDateTime) -> Result<(), DbErr> {
+    let (at, tx) = (micros(at), db.begin().await?);
+    Entity::delete_many().filter(Column::DueAt.lt(at)).exec(&tx).await?;
+    round::Entity::delete_many().filter(round::Column::DueAt.lt(at)).exec(&tx).await?;
+    tx.commit().await
 }

@@ -2,7 +2,6 @@
 
 use base64::{Engine as _, prelude::BASE64_STANDARD as BASE64};
 use hmac::{Hmac, Mac as _};
-use rand::RngCore as _;
 use sha2::Sha256;
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -12,9 +11,7 @@ const PREFIX: &str = "whsec_";
 
 /// A new secret.
 pub(super) fn secret() -> Vec<u8> {
-    let mut secret = vec![0; 32];
-    rand::rng().fill_bytes(&mut secret);
-    secret
+    mesh::ids::random::<32>().to_vec()
 }
 
 /// A secret as its owner gets it.
