@@ -5,6 +5,7 @@
 
 mod append_only;
 mod at_once;
+mod group;
 mod one_trip;
 mod told;
 
@@ -21,14 +22,18 @@ use std::{
 
 use sea_orm::{
     AccessMode, ConnAcquireErr, ConnectOptions, ConnectionTrait as _, Database, DatabaseConnection,
-    DatabaseTransaction, DbBackend, DbErr, IsolationLevel, SqliteTransactionMode, TransactionOptions,
+    DatabaseTransaction, DbBackend, DbErr, IsolationLevel, RuntimeErr, SqliteTransactionMode, TransactionOptions,
     TransactionTrait as _,
-    sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
+    sqlx::{
+        self,
+        sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
+    },
 };
 use sea_orm_migration::{MigratorTrait, prelude::ColumnDef};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
+use self::group::Group;
 pub use self::{
     append_only::append_only,
     at_once::{Insert, Rows, portions},
@@ -38,6 +43,8 @@ pub use self::{
 
 /// How long a caller waits for a connection. Shorter than the two seconds after which a caller is told that the database is away.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_millis(1500);
+/// How long a process that starts waits for a file's connections.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long the beginning of a transaction may take: the connection, and the server's answer on it.
 const BEGIN_TIMEOUT: Duration = Duration::from_millis(1800);
 /// How long a caller waits for reads on a database that is another process. One that was frozen or cut off answers never.
@@ -113,6 +120,7 @@ pub struct Db {
     open: Arc<AtomicBool>,
     /// Of a SQLite file; held for as long as the database is open.
     lock: Option<Arc<File>>,
+    group: Arc<Group>,
 }
 
 impl Db {
@@ -132,14 +140,15 @@ impl Db {
         let lock = lock(&path)?;
         let url = format!("sqlite://{}?mode=rwc", path.display());
         // The writer first: it makes the file and switches it to WAL.
-        let writer = Database::connect(sqlite_writer(&url)).await?;
-        let reader = Database::connect(sqlite_readers(&url, config.max_connections.max(1))).await?;
+        let writer = connect(sqlite_writer(&url)).await?;
+        let reader = connect(sqlite_readers(&url, config.max_connections.max(1))).await?;
         Ok(Self {
             writer: Arc::new(Mutex::new(writer)),
             url: None,
             reader,
             open: Arc::default(),
             lock: Some(Arc::new(lock)),
+            group: Arc::default(),
         })
     }
 
@@ -154,6 +163,7 @@ impl Db {
             reader,
             open: Arc::default(),
             lock: None,
+            group: Arc::default(),
         })
     }
 
@@ -291,6 +301,19 @@ impl Db {
         match &self.lock {
             Some(lock) => lock.unlock().map_err(|cause| DbErr::Custom(format!("the lock file: {cause}"))),
             None => Ok(()),
+        }
+    }
+}
+
+/// Opens a file's connections. That may take longer than anybody waits for one later: the machine may be busy with starting, and
+/// after a crash SQLite first looks through its log.
+async fn connect(options: ConnectOptions) -> Result<DatabaseConnection, DbErr> {
+    let deadline = tokio::time::Instant::now() + OPEN_TIMEOUT;
+    loop {
+        match Database::connect(options.clone()).await {
+            Err(DbErr::Conn(RuntimeErr::SqlxError(cause)))
+                if matches!(*cause, sqlx::Error::PoolTimedOut) && tokio::time::Instant::now() < deadline => {}
+            connected => return connected,
         }
     }
 }

@@ -59,10 +59,14 @@ async fn over(url: String, tasks: &Tasks) -> Bus {
     bus
 }
 
-async fn until(what: &str, mut reached: impl AsyncFnMut() -> bool) -> Duration {
+async fn until(what: &str, reached: impl AsyncFnMut() -> bool) -> Duration {
+    within(DEADLINE, what, reached).await
+}
+
+async fn within(deadline: Duration, what: &str, mut reached: impl AsyncFnMut() -> bool) -> Duration {
     let started = Instant::now();
     while !reached().await {
-        assert!(started.elapsed() < DEADLINE, "this did not happen within {DEADLINE:?}: {what}");
+        assert!(started.elapsed() < deadline, "this did not happen within {deadline:?}: {what}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     started.elapsed()
@@ -106,10 +110,9 @@ async fn effect(db: &Db, seen: &Effects, consumer: &str, envelope: &Envelope) ->
     let number = envelope.body["number"].as_u64();
     let number = number.ok_or_else(|| HandlerError::Poison(anyhow::anyhow!("not a number")))?;
     let retry = |cause: sea_orm::DbErr| HandlerError::Retry(cause.into());
-    let tx = db.begin().await.map_err(retry)?;
-    let first = inbox::claim(&tx, consumer, envelope.message_id, Clock::system().now()).await.map_err(retry)?;
-    tx.commit().await.map_err(retry)?;
-    if first {
+    let (consumer, id, now) = (consumer.to_owned(), envelope.message_id, Clock::system().now());
+    let claim = db.in_group(move |tx| Box::pin(async move { inbox::claim(tx, &consumer, id, now).await }));
+    if claim.await.map_err(retry)? {
         seen.lock().unwrap().push(number);
     }
     Ok(())
@@ -356,7 +359,8 @@ async fn many_events_end_in_the_same_state(bus: Bus, folder: tempfile::TempDir, 
         bus.publish(window.to_vec()).await.unwrap();
     }
     let wanted = Effects::new(Mutex::new((0..events).collect()));
-    until("everything is handled", async || {
+    let deadline = DEADLINE.max(Duration::from_millis(5) * u32::try_from(events).unwrap());
+    within(deadline, "everything is handled", async || {
         let queue = bus.queues().await.unwrap().remove(0);
         queue.ready + queue.in_flight == 0 && effects.lock().unwrap().len() as u64 >= events
     })

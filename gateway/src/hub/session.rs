@@ -24,6 +24,7 @@ use tokio::{
 use uuid::Uuid;
 
 pub(super) use self::out::report_writes;
+pub(super) use self::places::{Begun, Ticket};
 pub(crate) use self::word::{End, Word};
 use self::{out::Out, places::Places};
 use super::frame::{self, Frame};
@@ -258,9 +259,8 @@ impl Session {
     }
 
     /// Follows feeds whose beginning is not known yet: events are counted and not passed on.
-    pub(super) fn open(&self, feeds: &[Uuid]) {
-        let mut inner = self.inner();
-        feeds.iter().for_each(|feed| inner.places.open(*feed));
+    pub(super) fn open(&self, feeds: &[Uuid]) -> Ticket {
+        self.inner().places.open(feeds)
     }
 
     /// Counts events of all feeds and passes none on until each has its beginning again.
@@ -272,9 +272,33 @@ impl Session {
         self.filled.notify_one();
     }
 
-    /// Begins a feed: everything up to `sent` is there, and the log reached `head`; the client may read it from `first` on.
-    pub(super) fn begin(&self, feed: Uuid, sent: u64, head: u64, first: u64) {
-        self.inner().places.begin(feed, sent, head, first);
+    /// Begins a feed: everything up to `sent` is there, or is in the `snapshot` that goes out with this, and the log reached
+    /// `head`; the client may read it from `first` on. The feed was opened with `ticket`, and this asked for afterwards. Nothing is
+    /// done and nothing sent when the client was put out since.
+    pub(super) fn begin(
+        &self,
+        ticket: Ticket,
+        feed: Uuid,
+        snapshot: Option<Frame>,
+        (sent, head, first): (u64, u64, u64),
+    ) -> Begun {
+        let mut inner = self.inner();
+        let begun = inner.places.begin(ticket, feed, sent, head, first);
+        if let (Begun::Yes, Some(snapshot)) = (begun, snapshot) {
+            inner.out.push(snapshot);
+            self.write(&mut inner);
+            if self.socket.is_none() {
+                self.filled.notify_one();
+            }
+        }
+        begun
+    }
+
+    /// Opens a feed and begins it.
+    #[cfg(test)]
+    pub(super) fn begins(&self, feed: Uuid, sent: u64, head: u64, first: u64) {
+        let ticket = self.open(&[feed]);
+        assert_eq!(self.begin(ticket, feed, None, (sent, head, first)), Begun::Yes);
     }
 
     /// A page of the log: what came after `after`, up to `sent`, when the log reached `head`. Not taken when the feed was given
@@ -313,11 +337,6 @@ impl Session {
     /// Every feed is given up.
     pub(super) fn close_all(&self) -> Vec<Uuid> {
         self.inner().places.close_all()
-    }
-
-    /// Whether the beginning of a feed that is followed is not known yet.
-    pub(super) fn is_opening(&self, feed: Uuid) -> bool {
-        self.inner().places.is_opening(feed)
     }
 
     /// Whether a feed is followed and its beginning known.

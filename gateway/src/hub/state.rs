@@ -341,6 +341,7 @@ impl State {
                 let session = client.session.clone();
                 // What was sent of the feed is not above the event that ended it.
                 session.close(id);
+                session.tell(Word::Left(id));
                 self.leave(session.id, id);
             }
         }

@@ -118,6 +118,7 @@ impl Subscriber {
                 Word::Subscribe(request) => self.subscribe(request).await,
                 Word::Resync => self.resync().await,
                 Word::Joined(feed) => self.joined(feed).await,
+                Word::Left(feed) => self.left(feed),
                 Word::Look(rooms) => self.look(rooms).await,
                 Word::Holds(cursors) => {
                     for cursor in cursors {

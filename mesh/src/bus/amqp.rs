@@ -10,6 +10,7 @@ mod connect;
 mod consumer;
 mod failed;
 mod link;
+mod looks;
 mod properties;
 mod publisher;
 mod topology;
@@ -31,6 +32,7 @@ use uuid::Uuid;
 use self::{
     connect::Address,
     link::Link,
+    looks::Looks,
     publisher::{Order, Place, Post, Publisher},
 };
 use super::{BusError, Delivery, Destination, Envelope, HandlerError, Health, QueueSpec, exchange_of, stats::Stats};
@@ -78,6 +80,7 @@ struct Inner {
     orders: mpsc::Sender<Order>,
     window: Arc<Semaphore>,
     link: Link,
+    looks: Looks,
     clock: Clock,
     stats: Stats,
     translate: Option<Translate>,
@@ -133,6 +136,7 @@ impl AmqpBus {
         let (link, linking) = link::link(address.clone(), shared.clone());
         tasks.spawn("bus-consumers", linking.run(tasks.stopping()));
         let bus = Self(Arc::new(Inner {
+            looks: Looks::new(address.clone(), queue_type),
             address,
             shared,
             orders,

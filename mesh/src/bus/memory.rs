@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use futures::{StreamExt as _, stream::FuturesUnordered};
+use futures::{FutureExt as _, StreamExt as _, stream::FuturesUnordered};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -116,9 +116,7 @@ impl MemoryBus {
             return Ok(());
         }
         let (rows, queues): (Vec<_>, HashSet<String>) = rows.into_iter().unzip();
-        let tx = self.0.db.begin().await?;
-        store::insert(&tx, rows).await?;
-        tx.commit().await?;
+        self.0.db.in_group(|tx| Box::pin(store::insert(tx, rows))).await?;
         self.wake_all(queues);
         Ok(())
     }
@@ -146,7 +144,10 @@ impl MemoryBus {
                 running.push(self.handle(queue, row, &handler));
             }
             tokio::select! {
-                Some(()) = running.next() => {}
+                Some(()) = running.next() => {
+                    // Those that were committed together are done together, and are replaced with one look.
+                    while let Some(Some(())) = running.next().now_or_never() {}
+                }
                 () = wake.notified(), if !stopped => {}
                 () = tokio::time::sleep(POLL), if !stopped => {}
                 () = stop.cancelled(), if !stopped => {}
@@ -202,6 +203,10 @@ impl MemoryBus {
         read: &Result<Envelope, serde_json::Error>,
         outcome: &Outcome,
     ) -> Result<(), BusError> {
+        let position = row.position;
+        if matches!(outcome.verdict, Verdict::Done) {
+            return Ok(self.0.db.in_group(move |tx| Box::pin(store::delete(tx, position))).await?);
+        }
         let (now, tries) = (self.0.clock.now(), outcome.tries);
         let mut told = Vec::new();
         if let Verdict::Failed { error } = &outcome.verdict {
@@ -218,7 +223,7 @@ impl MemoryBus {
         let (rows, queues): (Vec<_>, HashSet<String>) = told.into_iter().unzip();
         let tx = self.0.db.begin().await?;
         match &outcome.verdict {
-            Verdict::Done => store::delete(&tx, row.position).await?,
+            Verdict::Done => store::delete(&tx, position).await?,
             Verdict::Later { after, error } => store::delay(&tx, row, now + *after, tries, error).await?,
             Verdict::Failed { error } => store::fail(&tx, row, store::FAILED, now, tries, error).await?,
             Verdict::Skipped => store::fail(&tx, row, store::SKIPPED, now, tries, fault::SKIPPED).await?,

@@ -33,15 +33,20 @@ pub(crate) async fn handle(schedule: Schedule, delivery: Delivery) -> Result<(),
         Some(PUT_OFF) => Change::PutOff(Box::new(row(envelope).map_err(poison)?)),
         _ => Change::TakeBack(id(&envelope.body, "tokenId").map_err(poison)?),
     };
-    let tx = schedule.db.begin().await.map_err(retry)?;
-    // Delivered again after it was taken back, it must not come to life.
-    if inbox::claim(&tx, NAME, envelope.message_id, schedule.clock.now()).await.map_err(retry)? {
-        match row {
-            Change::PutOff(row) => put_off::save(&tx, *row).await.map_err(retry)?,
-            Change::TakeBack(token) => _ = put_off::forget(&tx, token).await.map_err(retry)?,
-        }
-    }
-    tx.commit().await.map_err(retry)
+    let (message_id, now) = (envelope.message_id, schedule.clock.now());
+    let changed = schedule.db.in_group(move |tx| {
+        Box::pin(async move {
+            // Delivered again after it was taken back, it must not come to life.
+            if inbox::claim(tx, NAME, message_id, now).await? {
+                match row {
+                    Change::PutOff(row) => put_off::save(tx, *row).await?,
+                    Change::TakeBack(token) => _ = put_off::forget(tx, token).await?,
+                }
+            }
+            Ok(())
+        })
+    });
+    changed.await.map_err(retry)
 }
 
 enum Change {

@@ -2,7 +2,7 @@ use super::*;
 
 fn client(id: u64, rooms: &[Uuid]) -> Arc<Session> {
     let session = Arc::new(Session::new(id, Uuid::nil(), Uuid::nil(), None, 0));
-    rooms.iter().for_each(|room| session.begin(*room, 0, 0, 1));
+    rooms.iter().for_each(|room| session.begins(*room, 0, 0, 1));
     session
 }
 

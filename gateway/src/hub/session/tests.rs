@@ -14,8 +14,8 @@ fn frame_of(text: &'static [u8]) -> Frame {
 fn what_does_not_fit_is_read_from_the_log() {
     let session = client();
     let (one, two) = (mesh::ids::new_id(), mesh::ids::new_id());
-    session.begin(one, 0, 0, 1);
-    session.begin(two, 0, 0, 1);
+    session.begins(one, 0, 0, 1);
+    session.begins(two, 0, 0, 1);
     for seq in 1..=out::MAX_EVENTS as u64 {
         session.event(one, seq, 0, &frame_of(b"x"));
     }
@@ -33,12 +33,12 @@ fn what_does_not_fit_is_read_from_the_log() {
 fn nothing_is_passed_on_until_it_is_known_again_who_may_see_what() {
     let session = client();
     let feed = mesh::ids::new_id();
-    session.begin(feed, 7, 7, 1);
+    session.begins(feed, 7, 7, 1);
     session.suspend();
     session.event(feed, 8, 0, &frame_of(b"x"));
     assert!(session.take_frames().is_empty());
     assert!(matches!(session.todo().words.make_contiguous(), [Word::Resync]));
-    session.begin(feed, 7, 7, 1);
+    session.begins(feed, 7, 7, 1);
     assert_eq!(session.todo().read, Some((feed, 7)), "8 was heard of meanwhile");
 }
 
@@ -60,7 +60,7 @@ async fn a_socket_gets_everything_in_order_also_when_it_takes_little_at_a_time()
     let (socket, _) = listener.accept().await.unwrap();
     let session = Session::new(1, Uuid::nil(), Uuid::nil(), Some(Arc::new(socket)), 0);
     let feed = mesh::ids::new_id();
-    session.begin(feed, 0, 0, 1);
+    session.begins(feed, 0, 0, 1);
     let mut expected = Vec::new();
     let mut seq = 0;
     // Far more than the kernel buffers, so that writes stop in the middle of frames.
@@ -106,7 +106,7 @@ async fn a_client_that_says_too_much_is_not_read_until_it_is_done() {
 fn something_passing_is_dropped_first() {
     let session = client();
     let feed = mesh::ids::new_id();
-    session.begin(feed, 0, 0, 1);
+    session.begins(feed, 0, 0, 1);
     let mut taken = 0;
     while session.ephemeral(feed, &frame_of(b"typing")).is_some() {
         taken += 1;
@@ -120,7 +120,7 @@ fn something_passing_is_dropped_first() {
 fn what_was_lost_is_read_again_after_two_heartbeats() {
     let session = client();
     let feed = mesh::ids::new_id();
-    session.begin(feed, 0, 0, 1);
+    session.begins(feed, 0, 0, 1);
     session.event(feed, 1, 0, &frame_of(b"x"));
     session.take_frames();
     session.heartbeat();

@@ -8,6 +8,8 @@ use uuid::Uuid;
 pub(crate) enum Word {
     /// The user is in this room from the next event on.
     Joined(Uuid),
+    /// The user is in this room no longer.
+    Left(Uuid),
     /// The stream from chat-svc was interrupted: ask anew where everything stands.
     Resync,
     /// The client asks for the live stream.

@@ -1,6 +1,7 @@
 use tokio::sync::mpsc;
 
 use super::*;
+use crate::hub::session::Begun;
 
 const STUCK: u32 = 30;
 
@@ -37,13 +38,39 @@ fn the_audience_changes_after_the_event_that_changes_it() {
     drop(follow(&mut state, &session, vec![user]));
     state.item(event(room, 4, &[user], &[]));
     assert!(matches!(session.todo().words.make_contiguous(), [Word::Joined(joined)] if *joined == room));
-    session.begin(room, 4, 4, 1);
+    session.begins(room, 4, 4, 1);
     state.item(event(room, 5, &[], &[]));
     state.item(event(room, 6, &[], &[user]));
     state.item(event(room, 7, &[], &[]));
     assert_eq!(session.take_frames().len(), 2, "5 and 6");
+    assert!(matches!(session.todo().words.make_contiguous(), [Word::Left(left)] if *left == room));
     assert!(session.sent(room).is_none());
     assert!(!state.feeds.contains_key(&room), "nobody follows it any more");
+}
+
+/// chat-svc's answer and its stream are two ways, and what happened between them may come first.
+#[test]
+fn who_is_put_out_while_their_beginning_is_on_its_way_and_brought_back_begins_anew() {
+    let mut state = state();
+    let (user, room) = (mesh::ids::new_id(), mesh::ids::new_id());
+    let session = client(&mut state, 1, user);
+    let ticket = session.open(&[user, room]);
+    drop(follow(&mut state, &session, vec![user, room]));
+    // The answer says that they are in the room, at 71.
+    state.item(event(room, 72, &[], &[user]));
+    assert_eq!(
+        session.begin(ticket, room, Some(frame::snapshot(&bytes::Bytes::from_static(b"x"))), (71, 71, 1)),
+        Begun::Left
+    );
+    assert!(session.take_frames().is_empty(), "they are out");
+    assert!(matches!(session.todo().words.make_contiguous(), [Word::Left(left)] if *left == room));
+    state.item(event(room, 73, &[], &[]));
+    state.item(event(room, 74, &[user], &[]));
+    assert!(matches!(session.todo().words.make_contiguous(), [Word::Joined(joined)] if *joined == room));
+    assert_eq!(session.begin(ticket, room, None, (71, 71, 1)), Begun::Anew);
+    session.begins(room, 74, 74, 74);
+    state.item(event(room, 75, &[], &[]));
+    assert_eq!(session.take_frames().len(), 1);
 }
 
 #[tokio::test]
@@ -149,7 +176,7 @@ fn a_client_that_takes_nothing_is_ended_and_what_waits_is_given_back() {
     let (session, other) = (client(&mut state, 1, user), client(&mut state, 2, user));
     for session in [&session, &other] {
         drop(follow(&mut state, session, vec![room]));
-        session.begin(room, 0, 0, 1);
+        session.begins(room, 0, 0, 1);
     }
     state.item(event(room, 1, &[], &[]));
     (1..=STUCK).for_each(|now| {
@@ -198,14 +225,14 @@ fn nothing_passing_reaches_who_is_not_known_to_be_in_the_room() {
         session.open(&[room]);
         state.order(Order::Look { session: session.clone(), rooms: vec![room] });
     }
-    member.begin(room, 0, 0, 1);
+    member.begins(room, 0, 0, 1);
     let ephemeral = FeedEphemeral { feed_id: room.to_string(), ephemeral: bytes::Bytes::from_static(b"typing") };
     state.item(AttachResponse { item: Some(Item::Ephemeral(ephemeral)) });
     let presence = FeedPresence { feed_id: room.to_string(), ephemeral: bytes::Bytes::from_static(b"presence") };
     state.item(AttachResponse { item: Some(Item::Presence(presence)) });
     assert_eq!((member.take_frames().len(), stranger.take_frames().len()), (2, 0));
     // Once it is known, the newest digest is made up for.
-    stranger.begin(room, 0, 0, 1);
+    stranger.begins(room, 0, 0, 1);
     state.tick(1);
     assert_eq!((member.take_frames().len(), stranger.take_frames().len()), (0, 1));
 }
@@ -228,7 +255,7 @@ fn looking_ends_with_membership_and_begins_again_with_it() {
     drop(follow(&mut state, &session, vec![user]));
     state.item(event(room, 1, &[user], &[]));
     assert_eq!(asks(&mut state), [(1, 0)]);
-    session.begin(room, 1, 1, 1);
+    session.begins(room, 1, 1, 1);
     state.item(event(room, 2, &[], &[user]));
     let presence = FeedPresence { feed_id: room.to_string(), ephemeral: bytes::Bytes::from_static(b"presence") };
     state.item(AttachResponse { item: Some(Item::Presence(presence.clone())) });
@@ -236,7 +263,7 @@ fn looking_ends_with_membership_and_begins_again_with_it() {
     state.tick(1);
     assert_eq!(asks(&mut state), [(0, 1)]);
     state.item(event(room, 3, &[user], &[]));
-    session.begin(room, 3, 3, 1);
+    session.begins(room, 3, 3, 1);
     state.item(AttachResponse { item: Some(Item::Presence(presence)) });
     assert_eq!((asks(&mut state), session.take_frames().len()), (vec![(1, 0)], 1));
 }
@@ -247,7 +274,7 @@ fn what_was_committed_while_a_feed_was_given_up_and_taken_again_is_read_from_the
     let (user, room) = (mesh::ids::new_id(), mesh::ids::new_id());
     let session = client(&mut state, 1, user);
     drop(follow(&mut state, &session, vec![room]));
-    session.begin(room, 3, 3, 1);
+    session.begins(room, 3, 3, 1);
     let head = |seq| AttachResponse { item: Some(Item::Head(FeedHead { feed_id: room.to_string(), seq })) };
     state.item(head(3));
     assert!(session.todo().read.is_none(), "it has everything");

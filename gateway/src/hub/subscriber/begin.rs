@@ -9,7 +9,13 @@ use proto::{
 use uuid::Uuid;
 
 use super::{Asked, Subscriber, listed, wait_after};
-use crate::{edge::room_ids, hub::frame};
+use crate::{
+    edge::room_ids,
+    hub::{
+        frame,
+        session::{Begun, Ticket},
+    },
+};
 
 impl Subscriber {
     /// Starts anew from the client's cursors.
@@ -53,16 +59,23 @@ impl Subscriber {
             return;
         }
         // What was given up since the hub said so is followed again.
-        self.session.open(&[feed]);
+        let ticket = self.session.open(&[feed]);
         self.hub.follow(&self.session, vec![feed], true).await;
         let starts = self.ask(Vec::new(), self.epoch.clone(), vec![feed]).await;
         // They may have left meanwhile.
-        if self.session.is_opening(feed) && !starts.iter().any(is_gone) {
-            self.begin(&starts);
+        if !starts.iter().any(is_gone) {
+            starts.iter().for_each(|start| self.begin(ticket, start));
             self.look_again().await;
         } else if !self.session.has_begun(feed) {
             self.session.close(feed);
             self.hub.unfollow(&self.session, vec![feed]).await;
+        }
+    }
+
+    /// The user was put out of a room: there is nothing to catch up with. Or was brought back, and it began anew.
+    pub(super) fn left(&mut self, feed: Uuid) {
+        if self.session.sent(feed).is_none() {
+            self.forget(feed);
         }
     }
 
@@ -80,7 +93,7 @@ impl Subscriber {
             Some(listed) => listed.clone(),
             None => self.list().await,
         };
-        self.session.open(&wanted);
+        let ticket = self.session.open(&wanted);
         self.hub.follow(&self.session, wanted.clone(), also_joined).await;
         let starts = self.ask(cursors, epoch, only.unwrap_or_default()).await;
         let started: HashSet<Uuid> = starts.iter().filter(|start| !is_gone(start)).filter_map(feed_of).collect();
@@ -90,41 +103,46 @@ impl Subscriber {
         let gone: Vec<Uuid> = wanted.into_iter().chain(held).filter(|feed| !started.contains(feed)).collect();
         gone.iter().for_each(|feed| self.session.close(*feed));
         self.hub.unfollow(&self.session, gone).await;
+        let mut later = ticket;
         if !missed.is_empty() {
-            self.session.open(&missed);
+            later = self.session.open(&missed);
             self.hub.follow(&self.session, missed.clone(), also_joined).await;
         }
-        self.begin(&starts);
+        for start in &starts {
+            let is_late = feed_of(start).is_some_and(|feed| missed.contains(&feed));
+            self.begin(if is_late { later } else { ticket }, start);
+        }
         // What happened in them between the answer and the following is in the log.
         missed.into_iter().for_each(|feed| self.session.look(feed));
     }
 
-    /// Begins feeds as chat-svc said.
-    fn begin(&mut self, starts: &[FeedStart]) {
-        for start in starts {
-            let Some(feed) = feed_of(start) else {
-                self.session.send(frame::reset(&start.feed_id, ResetReason::NotFound));
-                continue;
-            };
-            match &start.start {
-                Some(Start::Snapshot(bytes)) => {
-                    self.session.send(frame::snapshot(bytes));
-                    self.session.begin(feed, start.head, start.head, start.first_visible_seq);
-                }
-                Some(Start::ReplayAfter(seq)) => {
-                    if start.head > *seq {
-                        self.catching_up.insert(feed, start.head);
-                    }
-                    self.session.begin(feed, *seq, start.head, start.first_visible_seq);
-                }
-                // A snapshot follows, unless there is no such feed.
-                Some(Start::Reset(reason)) => {
-                    let reason = ResetReason::try_from(*reason).unwrap_or_default();
-                    self.session.send(frame::reset(&start.feed_id, reason));
+    /// Begins a feed as chat-svc said after it had been opened with `ticket`.
+    fn begin(&mut self, ticket: Ticket, start: &FeedStart) {
+        let Some(feed) = feed_of(start) else {
+            return self.session.send(frame::reset(&start.feed_id, ResetReason::NotFound));
+        };
+        let (head, first) = (start.head, start.first_visible_seq);
+        match &start.start {
+            Some(Start::Snapshot(bytes)) => {
+                self.session.begin(ticket, feed, Some(frame::snapshot(bytes)), (head, head, first));
+                self.forget(feed);
+            }
+            Some(Start::ReplayAfter(seq)) => match self.session.begin(ticket, feed, None, (*seq, head, first)) {
+                Begun::Yes if head > *seq => _ = self.catching_up.insert(feed, head),
+                Begun::Yes => self.forget(feed),
+                // The event that put them out came while nothing was passed on.
+                Begun::Left | Begun::Anew => {
+                    self.session.send(frame::reset(&start.feed_id, ResetReason::NotFound));
                     self.forget(feed);
                 }
-                None => {}
+            },
+            // A snapshot follows, unless there is no such feed.
+            Some(Start::Reset(reason)) => {
+                let reason = ResetReason::try_from(*reason).unwrap_or_default();
+                self.session.send(frame::reset(&start.feed_id, reason));
+                self.forget(feed);
             }
+            None => {}
         }
     }
 

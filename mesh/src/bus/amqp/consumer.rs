@@ -104,7 +104,7 @@ where
     async fn begin(&self, live: &Live) -> Result<(Channel, mpsc::UnboundedReceiver<ConsumerMessage>), BusError> {
         let shared = &self.bus.0.shared;
         let declared = shared.queues().get(&self.queue.name).cloned().unwrap_or_else(|| self.queue.clone());
-        let (_, mut control) = self.bus.0.link.control()?;
+        let mut control = self.bus.0.link.control()?;
         control.queue(&declared, &[]).await?;
         let begun = async {
             let channel = live.connection.open_channel(None).await?;

@@ -6,6 +6,7 @@
 use amqprs::{
     BasicProperties,
     channel::{BasicAckArguments, BasicGetArguments, Channel},
+    connection::Connection,
 };
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -30,12 +31,18 @@ struct Taken {
     failed: FailedMessage,
 }
 
+/// The channel that messages were taken on, with its connection, which ends when nobody has it.
+struct Held {
+    channel: Channel,
+    _connection: Connection,
+}
+
 impl AmqpBus {
     pub(in super::super) async fn queues(&self) -> Result<Vec<QueueStatus>, BusError> {
-        let (_, mut control) = self.0.link.control()?;
+        let mut look = self.0.looks.look().await?;
         let mut told = Vec::new();
         for queue in self.0.shared.all() {
-            told.push(self.status(&mut control, &queue).await?);
+            told.push(self.status(&mut look.control, &queue).await?);
         }
         Ok(told)
     }
@@ -89,7 +96,7 @@ impl AmqpBus {
         let mut all = Vec::new();
         for name in self.names(queue) {
             for reason in [FailedReason::Fault, FailedReason::Skipped] {
-                let (_channel, taken) = self.take(&name, reason, |_| false).await?;
+                let (_, taken) = self.take(&name, reason, |_| false).await?;
                 all.extend(taken.into_iter().map(|taken| taken.failed));
             }
         }
@@ -100,25 +107,25 @@ impl AmqpBus {
     }
 
     pub(in super::super) async fn failed_one(&self, id: Uuid) -> Result<Option<FailedMessage>, BusError> {
-        Ok(self.find(id).await?.map(|(_channel, taken)| taken.failed))
+        Ok(self.find(id).await?.map(|(_, taken)| taken.failed))
     }
 
     /// Puts it back first, and takes it away then: in between it is in both places, and consumers know a repetition.
     pub(in super::super) async fn retry(&self, id: Uuid, note: &Note) -> Result<bool, BusError> {
-        let Some((channel, taken)) = self.find(id).await? else { return Ok(false) };
-        noting(note, &taken.failed, self.put_back(channel, &taken)).await
+        let Some((held, taken)) = self.find(id).await? else { return Ok(false) };
+        noting(note, &taken.failed, self.put_back(held, &taken)).await
     }
 
-    async fn put_back(&self, channel: Channel, taken: &Taken) -> Result<(), BusError> {
+    async fn put_back(&self, held: Held, taken: &Taken) -> Result<(), BusError> {
         let place = Place::Queue(taken.failed.queue.clone());
         let (properties, body) = (properties::fresh(&taken.properties), taken.failed.body.to_vec());
         self.post(Post { place, properties, body, must_arrive: true }).await?;
-        acknowledge(channel, taken.tag).await
+        acknowledge(held, taken.tag).await
     }
 
     pub(in super::super) async fn discard(&self, id: Uuid, note: &Note) -> Result<bool, BusError> {
-        let Some((channel, taken)) = self.find(id).await? else { return Ok(false) };
-        noting(note, &taken.failed, acknowledge(channel, taken.tag)).await
+        let Some((held, taken)) = self.find(id).await? else { return Ok(false) };
+        noting(note, &taken.failed, acknowledge(held, taken.tag)).await
     }
 
     fn names(&self, queue: &str) -> Vec<String> {
@@ -126,13 +133,13 @@ impl AmqpBus {
         all.filter(|name| queue.is_empty() || name == queue).collect()
     }
 
-    async fn find(&self, id: Uuid) -> Result<Option<(Channel, Taken)>, BusError> {
+    async fn find(&self, id: Uuid) -> Result<Option<(Held, Taken)>, BusError> {
         for name in self.names("") {
             for reason in [FailedReason::Fault, FailedReason::Skipped] {
-                let (channel, mut taken) = self.take(&name, reason, |failed| failed.id == id).await?;
+                let (held, mut taken) = self.take(&name, reason, |failed| failed.id == id).await?;
                 if let Some(last) = taken.pop().filter(|last| last.failed.id == id) {
-                    let channel = channel.ok_or_else(|| BusError::Away("the channel ended".into()))?;
-                    return Ok(Some((channel, last)));
+                    let held = held.ok_or_else(|| BusError::Away("the channel ended".into()))?;
+                    return Ok(Some((held, last)));
                 }
             }
         }
@@ -145,15 +152,16 @@ impl AmqpBus {
         queue: &str,
         reason: FailedReason,
         enough: impl Fn(&FailedMessage) -> bool,
-    ) -> Result<(Option<Channel>, Vec<Taken>), BusError> {
+    ) -> Result<(Option<Held>, Vec<Taken>), BusError> {
         let name = match reason {
             FailedReason::Fault => error_queue(queue),
             FailedReason::Skipped => skipped_queue(queue),
         };
-        let (connection, mut control) = self.0.link.control()?;
-        if control.depth(&name).await?.unwrap_or(0) == 0 {
+        let mut look = self.0.looks.look().await?;
+        if look.control.depth(&name).await?.unwrap_or(0) == 0 {
             return Ok((None, Vec::new()));
         }
+        let connection = look.connection();
         let away = |cause: amqprs::error::Error| BusError::Away(cause.to_string());
         let taking = async {
             let channel = connection.open_channel(None).await.map_err(away)?;
@@ -178,7 +186,7 @@ impl AmqpBus {
         {
             channel.close().await.map_err(away)?;
         }
-        Ok((channel, all))
+        Ok((channel.map(|channel| Held { channel, _connection: connection }), all))
     }
 }
 
@@ -202,10 +210,10 @@ async fn noting(
 }
 
 /// Takes one away; closing the channel gives the others back.
-async fn acknowledge(channel: Channel, tag: u64) -> Result<(), BusError> {
+async fn acknowledge(held: Held, tag: u64) -> Result<(), BusError> {
     let acknowledged = async {
-        channel.basic_ack(BasicAckArguments::new(tag, false)).await?;
-        channel.close().await
+        held.channel.basic_ack(BasicAckArguments::new(tag, false)).await?;
+        held.channel.close().await
     };
     let acknowledged = tokio::time::timeout(ANSWER_WITHIN, acknowledged).await;
     let acknowledged = acknowledged.map_err(|_| BusError::Away("it does not answer".into()))?;

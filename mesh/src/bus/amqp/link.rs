@@ -58,10 +58,9 @@ impl Link {
     }
 
     /// A channel for asking and declaring, if there is a connection.
-    pub(super) fn control(&self) -> Result<(Connection, Control), BusError> {
+    pub(super) fn control(&self) -> Result<Control, BusError> {
         let live = self.live.borrow().clone().ok_or_else(|| BusError::Away("there is no connection".into()))?;
-        let control = Control::new(live.connection.clone(), self.queue_type);
-        Ok((live.connection, control))
+        Ok(Control::new(live.connection, self.queue_type))
     }
 }
 

@@ -141,6 +141,9 @@ impl Publisher {
                     if let Err(cause) = session.handle(order).await {
                         break Health::Away(cause.to_string());
                     }
+                    if session.control.is_worn() {
+                        break Health::Away("too much was refused on this connection".into());
+                    }
                 }
                 () = tokio::time::sleep(if stop.is_cancelled() { LINGER } else { LOOK }) => {
                     if stop.is_cancelled() && session.confirms.is_empty() {

@@ -19,6 +19,8 @@ use super::{
     properties::arguments,
 };
 
+/// How many refusals a connection stands: the library loses the number of a channel with each, of 2,047.
+const REFUSALS: u32 = 1000;
 /// How often the broker delivers a message whose consumers end without an answer, before it goes to the error queue.
 const DELIVERY_LIMIT: i32 = 20;
 
@@ -42,11 +44,17 @@ pub(super) struct Control {
     connection: Connection,
     channel: Option<Channel>,
     queue_type: QueueType,
+    refusals: u32,
 }
 
 impl Control {
     pub(super) fn new(connection: Connection, queue_type: QueueType) -> Self {
-        Self { connection, channel: None, queue_type }
+        Self { connection, channel: None, queue_type, refusals: 0 }
+    }
+
+    /// Whether so much was refused on this connection that another one must be made.
+    pub(super) const fn is_worn(&self) -> bool {
+        self.refusals >= REFUSALS
     }
 
     /// Declares everything of a queue, and takes it away from kinds that it had before.
@@ -199,6 +207,7 @@ impl Control {
         if !self.connection.is_open() {
             return Err(BusError::Away("the connection ended".into()));
         }
+        self.refusals += 1;
         answer
     }
 }
