@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use mesh::{
-    bus::{Bus, Delivery, Destination, Envelope, HandlerError, QueueSpec, RetryPolicy},
+    bus::{Bus, Delivery, Destination, Envelope, HandlerError, QueueSpec},
     clock::Clock,
     db::{Db, micros},
     ids, inbox,
@@ -45,10 +45,9 @@ pub(crate) const KEPT: time::Duration = time::Duration::days(7);
 
 /// The queues of mentions and of rounds.
 pub(crate) fn queues() -> [QueueSpec; 2] {
-    let rounds = QueueSpec::new(ROUNDS, [ROUND.to_owned()]);
     let mentioned = QueueSpec::new(MENTIONED, [proto::event_kind::<MembersMentioned>()]);
     // A mail server that refused a moment ago is not asked again at once, nor is who may be known to be online in some seconds.
-    [mentioned, QueueSpec { retry: Some(RetryPolicy { immediate: 0, ..RetryPolicy::default() }), ..rounds }]
+    [mentioned, QueueSpec::new(ROUNDS, [ROUND.to_owned()]).never_at_once()]
 }
 
 /// What mail for mentions is made with. Cheap to clone.

@@ -8,7 +8,7 @@ mod page;
 use futures::future::join_all;
 use http::{HeaderMap, StatusCode, header, response::Parts};
 use mesh::{
-    bus::{Bus, Delivery, HandlerError, QueueSpec, RetryPolicy},
+    bus::{Bus, Delivery, HandlerError, QueueSpec},
     clock::Clock,
     db::{Db, micros},
     outbound::{Limits, Outbound, OutboundError},
@@ -33,16 +33,16 @@ pub(crate) const LIMITS: Limits =
 const PREFETCH: usize = 8;
 /// For how long it is known what a page said.
 pub(crate) const REMEMBERED: time::Duration = time::Duration::days(1);
-/// A page that does not answer is tried again after so many of the queue's pauses.
+/// A page that does not answer is tried again after so many of the queue's pauses, as far as there are so many. It is no failure of
+/// the message, so that it never gets to the error queue.
 const PAGE_RETRIES: u32 = 2;
 /// What is asked for.
 const ACCEPT: &str = "text/html, application/xhtml+xml, image/*;q=0.5";
 
 /// The queue of messages with links.
 pub(crate) fn queue() -> QueueSpec {
-    let queue = QueueSpec::new("WorkerLinksPosted", [proto::event_kind::<LinksPosted>()]);
     // A page that failed a moment ago is not asked again at once.
-    QueueSpec { retry: Some(RetryPolicy { immediate: 0, ..RetryPolicy::default() }), ..queue }
+    QueueSpec::new("WorkerLinksPosted", [proto::event_kind::<LinksPosted>()]).never_at_once()
 }
 
 /// What previews are made with. Cheap to clone.
@@ -92,7 +92,7 @@ impl Previews {
             self.chat.attach_previews(request).await.map_err(|cause| HandlerError::Retry(cause.into()))?;
         }
         match missing {
-            Some(why) if came.redelivery < PAGE_RETRIES => Err(HandlerError::Retry(anyhow::anyhow!(why))),
+            Some(why) if came.redelivery < PAGE_RETRIES && !came.last => Err(HandlerError::Retry(anyhow::anyhow!(why))),
             _ => Ok(()),
         }
     }

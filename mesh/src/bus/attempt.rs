@@ -59,8 +59,9 @@ where
     };
     let retry = queue.policy();
     let mut error = String::new();
+    let last = retry.delays.len() <= redelivery as usize;
     for tries in 1..=retry.immediate + 1 {
-        let delivery = Delivery { envelope: envelope.clone(), redelivery };
+        let delivery = Delivery { envelope: envelope.clone(), redelivery, last };
         match AssertUnwindSafe(async { handler(delivery).await }).catch_unwind().await {
             Ok(Ok(())) => return Outcome { verdict: Verdict::Done, tries },
             Ok(Err(HandlerError::Poison(cause))) => {

@@ -17,24 +17,35 @@ pub struct QueueSpec {
     pub kinds: Vec<String>,
     /// How failures are tried again; as the bus does with all that say nothing, if nothing.
     pub retry: Option<RetryPolicy>,
+    /// Further tries without a pause, where only these differ from what the bus does.
+    pub immediate: Option<u32>,
 }
 
 impl QueueSpec {
     /// A queue that is retried as the bus does.
     pub fn new(name: &str, kinds: impl IntoIterator<Item = String>) -> Self {
-        Self { name: name.into(), kinds: kinds.into_iter().collect(), retry: None }
+        Self { name: name.into(), kinds: kinds.into_iter().collect(), retry: None, immediate: None }
+    }
+
+    /// A failure is not tried again at once: what failed a moment ago is still as it was. The pauses are the bus's.
+    #[must_use]
+    pub const fn never_at_once(mut self) -> Self {
+        self.immediate = Some(0);
+        self
     }
 
     /// With these retries, unless it has some of its own.
     #[must_use]
     pub fn retrying(mut self, usual: &RetryPolicy) -> Self {
-        self.retry.get_or_insert_with(|| usual.clone());
+        let immediate = self.immediate.unwrap_or(usual.immediate);
+        self.retry.get_or_insert_with(|| RetryPolicy { immediate, delays: usual.delays.clone() });
         self
     }
 
     /// How failures are tried again.
     pub(super) fn policy(&self) -> RetryPolicy {
-        self.retry.clone().unwrap_or_default()
+        let usual = || self.clone().retrying(&RetryPolicy::default()).retry;
+        self.retry.clone().or_else(usual).unwrap_or_default()
     }
 
     /// Whether its consumer understands a message.
@@ -97,6 +108,8 @@ pub struct Delivery {
     pub envelope: Envelope,
     /// How often it was delayed before.
     pub redelivery: u32,
+    /// There is no further pause: what fails now has failed for good.
+    pub last: bool,
 }
 
 /// Why a handler could not handle a message.

@@ -81,7 +81,11 @@ impl Db {
         });
         let (done, committed) = oneshot::channel();
         if self.group.add(Part { work, done }) {
-            // A task of its own: others' parts must not end with this caller.
+            // A task of its own: others' parts must not end with this caller. It ends as soon as nothing waits.
+            #[allow(
+                clippy::disallowed_methods,
+                reason = "who stops a process waits for its callers, and they for this"
+            )]
             tokio::spawn(work_on(self.clone()));
         }
         committed.await.unwrap_or_else(|_| Err(panicked()))?;

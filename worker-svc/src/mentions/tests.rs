@@ -260,7 +260,7 @@ async fn a_round_that_was_taken_back_takes_nobody_in() {
     bench.ends().await;
     assert_eq!(bench.mails().iter().map(|mail| mail.mentions.len()).collect::<Vec<_>>(), [1]);
     let off = Mentions { after: None, ..bench.mentions.clone() };
-    off.gather(Delivery { envelope: bench.mention(&["0"]).1, redelivery: 0 }).await.unwrap();
+    off.gather(Delivery { envelope: bench.mention(&["0"]).1, redelivery: 0, last: false }).await.unwrap();
     assert!(bench.put_off().await.is_empty(), "none are to be sent");
     bench.tasks.stop(Duration::from_secs(1)).await;
 }

@@ -204,7 +204,7 @@ async fn nobody_is_asked_when_there_are_to_be_no_previews() {
     let (site, asked) = site(&bench.tasks).await;
     let off = Previews { enabled: false, ..bench.previews.clone() };
     let envelope = bench.envelope(&[format!("{site}/page")]);
-    off.handle(Delivery { envelope, redelivery: 0 }).await.unwrap();
+    off.handle(Delivery { envelope, redelivery: 0, last: false }).await.unwrap();
     assert_eq!((bench.told().len(), asked.lock().unwrap().len()), (0, 0));
     bench.tasks.stop(Duration::from_secs(1)).await;
 }
