@@ -52,8 +52,9 @@ const REATTACH: [Duration; 5] = [
     Duration::from_millis(500),
     Duration::from_secs(1),
 ];
-/// The hub's clock: every client is looked at once a second, without a timer of its own.
-const TICK: Duration = Duration::from_secs(1);
+/// The hub's clock: every client is looked at once a second, without a timer of its own; a part of them at each tick, so that
+/// looking at thousands holds up no delivery.
+const TICK: Duration = Duration::from_millis(1000 / state::PARTS as u64);
 
 /// What clients ask of the hub.
 enum Order {
@@ -236,10 +237,11 @@ impl HubTask {
         stop: &CancellationToken,
     ) {
         let mut tick = tokio::time::interval_at(tokio::time::Instant::now() + TICK, TICK);
-        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut over = std::pin::pin!(tokio::time::sleep(time.min(Duration::from_secs(86_400 * 365))));
         let mut rest = std::pin::pin!(tokio::time::sleep(Duration::ZERO));
         let mut rests = false;
+        let mut ticks = 0;
         loop {
             let crowded = state.crowded();
             tokio::select! {
@@ -267,8 +269,12 @@ impl HubTask {
                     None => return,
                 },
                 _ = tick.tick() => {
-                    let now = self.now.fetch_add(1, Ordering::Relaxed) + 1;
-                    state.tick(now);
+                    ticks += 1;
+                    let part = ticks % state::PARTS;
+                    if part == 0 {
+                        self.now.fetch_add(1, Ordering::Relaxed);
+                    }
+                    state.tick(self.now.load(Ordering::Relaxed), part);
                 }
                 () = &mut rest, if rests => {}
                 () = room_on(&crowded), if crowded.is_some() => {}

@@ -16,7 +16,7 @@ use tower::util::BoxCloneSyncService;
 
 pub use self::client::{Caller, caller, connect, connect_tls};
 pub use self::guard::{Guard, Method, lazily, local, protect};
-pub use self::listen::{Limits, Peer, Place, serve, serve_tls};
+pub use self::listen::{Limits, Peer, Place, bind, serve, serve_tls};
 pub use self::tls::{AUTHORITY, DOMAIN, Tls};
 
 /// The body of requests and responses between services.

@@ -188,7 +188,7 @@ async fn bind(config: &Config, roles: &Roles) -> Result<Bound, StartError> {
 }
 
 async fn listen_on(key: &str, address: &str) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address).await.map_err(|cause| StartError(format!("{key}: cannot listen on {address}: {cause}")))
+    mesh::rpc::bind(address).await.map_err(|cause| StartError(format!("{key}: cannot listen on {address}: {cause}")))
 }
 
 type OverHttp = BoxCloneSyncService<Request<Incoming>, Response<Body>, Infallible>;

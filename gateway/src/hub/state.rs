@@ -27,6 +27,9 @@ use super::{Asks, End, Order, Session, Word, frame, looking::Looking, pace::Pace
 /// How many feeds one request to chat-svc names.
 const FEEDS_AT_ONCE: usize = 500;
 
+/// In how many parts clients are looked at.
+pub(super) const PARTS: u32 = 16;
+
 /// How long clients may be quiet, in seconds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Patience {
@@ -48,6 +51,8 @@ pub(super) struct State {
     looking: Looking,
     feeds: HashMap<Uuid, Feed>,
     clients: HashMap<u64, Client>,
+    /// The same by part, for looking at them; who has gone stays until it is their turn.
+    parts: [Vec<Arc<Session>>; PARTS as usize],
     users: HashMap<Uuid, Vec<u64>>,
     asks: Option<Asks>,
     /// Feeds to ask for and to give back, gathered so that many become one request.
@@ -69,6 +74,7 @@ impl State {
             looking: Looking::default(),
             feeds: HashMap::new(),
             clients: HashMap::new(),
+            parts: [const { Vec::new() }; PARTS as usize],
             users: HashMap::new(),
             asks: None,
             wanted: HashSet::new(),
@@ -170,30 +176,34 @@ impl State {
         }
     }
 
-    /// A second has passed: looks at every client.
-    pub(super) fn tick(&mut self, now: u32) {
-        report_writes();
+    /// Looks at a part of the clients, each once a second. `now` is the hub's second, the same for all parts from 0 on.
+    pub(super) fn tick(&mut self, now: u32, part: u32) {
         let Patience { heartbeat, stuck } = self.patience;
         let silence = self.patience.silence();
-        let mut gone = Vec::new();
-        for (id, client) in &self.clients {
-            let session = &client.session;
+        let mut sessions = std::mem::take(&mut self.parts[(part % PARTS) as usize]);
+        sessions.retain(|session| {
             if session.is_gone() {
-                gone.push(session.clone());
-                continue;
+                self.unregister(session);
+                return false;
             }
             // The first of these seconds was not a whole one.
             let too_slow = session.stuck() > stuck;
             if too_slow || session.silence(now) >= silence {
                 // Its transport may never find out, so that it is gone from here at once.
                 session.give_up(if too_slow { End::TooSlow } else { End::Silent });
-                gone.push(session.clone());
-            } else if u64::from(now % heartbeat) == id % u64::from(heartbeat) {
+                self.unregister(session);
+                return false;
+            }
+            if u64::from(now % heartbeat) == session.id / u64::from(PARTS) % u64::from(heartbeat) {
                 session.heartbeat();
             }
+            true
+        });
+        self.parts[(part % PARTS) as usize] = sessions;
+        if part == 0 {
+            report_writes();
+            self.looking.tick(&mut self.dirty);
         }
-        gone.iter().for_each(|session| self.unregister(session));
-        self.looking.tick(&mut self.dirty);
     }
 
     fn register(&mut self, session: &Arc<Session>) {
@@ -207,6 +217,7 @@ impl State {
         }
         let client = Client::new(session.clone());
         self.clients.insert(session.id, client);
+        self.parts[(session.id % u64::from(PARTS)) as usize].push(session.clone());
         metrics::gauge!("loquat_gateway_sessions").set(count(self.clients.len()));
     }
 

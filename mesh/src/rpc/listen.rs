@@ -10,7 +10,7 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use tokio::{
-    net::TcpListener,
+    net::{TcpListener, TcpSocket},
     sync::{OwnedSemaphorePermit, Semaphore},
 };
 use tokio_util::sync::CancellationToken;
@@ -32,6 +32,32 @@ impl Default for Limits {
     fn default() -> Self {
         Self { connections: 20_000, streams: 200 }
     }
+}
+
+/// How many connections the kernel holds ready until they are accepted; it takes no more than `net.core.somaxconn`. Who finds no
+/// room tries again after a second, so that a crowd that comes back would otherwise come by hundreds a second.
+const BACKLOG: u32 = 4096;
+
+/// Listens on `ADDRESS:PORT`, or on the first address of `NAME:PORT` that can be listened on.
+///
+/// # Errors
+/// When there is no such address, or another process has it.
+pub async fn bind(address: &str) -> std::io::Result<TcpListener> {
+    let mut last = std::io::Error::new(std::io::ErrorKind::InvalidInput, "the name has no address");
+    for address in tokio::net::lookup_host(address).await? {
+        let listen = || {
+            let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+            // So that a server that is started again need not wait for connections of the one before.
+            socket.set_reuseaddr(true)?;
+            socket.bind(address)?;
+            socket.listen(BACKLOG)
+        };
+        match listen() {
+            Ok(listener) => return Ok(listener),
+            Err(cause) => last = cause,
+        }
+    }
+    Err(last)
 }
 
 /// Serves until `stop`, then finishes what is under way. A connection that is never done is ended by the hard stop of

@@ -9,6 +9,11 @@ fn state() -> State {
     State::new(Patience { heartbeat: 30, stuck: STUCK })
 }
 
+/// A second passes.
+fn second(state: &mut State, now: u32) {
+    (0..PARTS).for_each(|part| state.tick(now, part));
+}
+
 fn client(state: &mut State, id: u64, user_id: Uuid) -> Arc<Session> {
     let session = Arc::new(Session::new(id, user_id, mesh::ids::new_id(), None, 0));
     state.order(Order::Register(session.clone()));
@@ -137,7 +142,7 @@ fn clients_that_vanish_are_swept() {
     let session = client(&mut state, 1, mesh::ids::new_id());
     drop(follow(&mut state, &session, vec![mesh::ids::new_id()]));
     session.leave();
-    state.tick(1);
+    second(&mut state, 1);
     assert!(state.clients.is_empty() && state.feeds.is_empty() && state.users.is_empty());
 }
 
@@ -151,12 +156,12 @@ fn a_drain_is_over_when_everybody_is_gone() {
     let late = client(&mut state, 3, mesh::ids::new_id());
     assert_eq!(late.take_frames().len(), 1, "who comes late as well");
     one.leave();
-    state.tick(1);
+    second(&mut state, 1);
     state.order(Order::Unregister(late));
     assert_eq!(done.try_recv(), Err(oneshot::error::TryRecvError::Empty));
     assert_eq!(two.ended(), None, "there is time left");
     two.leave();
-    state.tick(2);
+    second(&mut state, 2);
     assert_eq!(done.try_recv(), Err(oneshot::error::TryRecvError::Closed));
 }
 
@@ -181,12 +186,14 @@ fn a_client_that_takes_nothing_is_ended_and_what_waits_is_given_back() {
     state.item(event(room, 1, &[], &[]));
     (1..=STUCK).for_each(|now| {
         other.take_frames();
-        state.tick(now);
+        second(&mut state, now);
     });
     assert_eq!(session.ended(), None);
-    state.tick(STUCK + 1);
+    second(&mut state, STUCK + 1);
     assert_eq!((session.ended(), session.take_frames().len()), (Some(End::TooSlow), 0));
     assert_eq!((state.clients.len(), state.feeds[&room].sessions.len()), (1, 1), "it is gone from here");
+    // Its heartbeat.
+    other.take_frames();
     state.item(event(room, 2, &[], &[]));
     assert_eq!((other.ended(), other.take_frames().len()), (None, 1), "others notice nothing");
 }
@@ -195,11 +202,11 @@ fn a_client_that_takes_nothing_is_ended_and_what_waits_is_given_back() {
 fn a_socket_of_which_nothing_is_heard_is_ended() {
     let mut state = State::new(Patience { heartbeat: 4, stuck: STUCK });
     let session = socket(&mut state);
-    (1..10).for_each(|now| state.tick(now));
+    (1..10).for_each(|now| second(&mut state, now));
     session.heard(9);
-    (10..19).for_each(|now| state.tick(now));
+    (10..19).for_each(|now| second(&mut state, now));
     assert_eq!(session.ended(), None);
-    state.tick(19);
+    second(&mut state, 19);
     assert_eq!(session.ended(), Some(End::Silent), "two and a half heartbeats after the last word");
 }
 
@@ -233,7 +240,7 @@ fn nothing_passing_reaches_who_is_not_known_to_be_in_the_room() {
     assert_eq!((member.take_frames().len(), stranger.take_frames().len()), (2, 0));
     // Once it is known, the newest digest is made up for.
     stranger.begins(room, 0, 0, 1);
-    state.tick(1);
+    second(&mut state, 1);
     assert_eq!((member.take_frames().len(), stranger.take_frames().len()), (0, 1));
 }
 
@@ -260,7 +267,7 @@ fn looking_ends_with_membership_and_begins_again_with_it() {
     let presence = FeedPresence { feed_id: room.to_string(), ephemeral: bytes::Bytes::from_static(b"presence") };
     state.item(AttachResponse { item: Some(Item::Presence(presence.clone())) });
     assert_eq!(session.take_frames().len(), 1, "only the event that ended it");
-    state.tick(1);
+    second(&mut state, 1);
     assert_eq!(asks(&mut state), [(0, 1)]);
     state.item(event(room, 3, &[user], &[]));
     session.begins(room, 3, 3, 1);
