@@ -25,8 +25,6 @@ pub const PATIENCE: Duration = Duration::from_millis(200);
 #[derive(Clone)]
 pub struct Cache(Kind);
 
-/// What is asked of Redis is boxed: the client's futures take 14 KiB each, which every call that may ask would carry and copy, also
-/// where there is no Redis.
 #[derive(Clone)]
 enum Kind {
     Memory(Memory),
@@ -65,7 +63,7 @@ impl Cache {
     pub async fn get(&self, key: &str) -> Result<Option<Bytes>, CacheError> {
         match &self.0 {
             Kind::Memory(memory) => Ok(memory.get(key)),
-            Kind::Redis(redis) => Box::pin(redis.get(key)).await,
+            Kind::Redis(redis) => redis.get(key).await,
         }
     }
 
@@ -79,7 +77,7 @@ impl Cache {
                 memory.set(key, bytes, ttl);
                 Ok(())
             }
-            Kind::Redis(redis) => Box::pin(redis.set(key, bytes, ttl)).await,
+            Kind::Redis(redis) => redis.set(key, bytes, ttl).await,
         }
     }
 
@@ -93,7 +91,7 @@ impl Cache {
                 memory.delete(key);
                 Ok(())
             }
-            Kind::Redis(redis) => Box::pin(redis.delete(key)).await,
+            Kind::Redis(redis) => redis.delete(key).await,
         }
     }
 
@@ -104,7 +102,7 @@ impl Cache {
     pub async fn increment(&self, key: &str, ttl: Duration) -> Result<u64, CacheError> {
         match &self.0 {
             Kind::Memory(memory) => Ok(memory.increment(key, ttl)),
-            Kind::Redis(redis) => Box::pin(redis.increment(key, ttl)).await,
+            Kind::Redis(redis) => redis.increment(key, ttl).await,
         }
     }
 
@@ -115,7 +113,7 @@ impl Cache {
     pub async fn pour(&self, key: &str, amount: Duration) -> Result<Duration, CacheError> {
         match &self.0 {
             Kind::Memory(memory) => Ok(memory.pour(key, amount)),
-            Kind::Redis(redis) => Box::pin(redis.pour(key, amount)).await,
+            Kind::Redis(redis) => redis.pour(key, amount).await,
         }
     }
 
@@ -126,7 +124,7 @@ impl Cache {
     pub async fn gauge(&self, key: &str, member: &str, count: u64, ttl: Duration) -> Result<u64, CacheError> {
         match &self.0 {
             Kind::Memory(memory) => Ok(memory.gauge(key, member, count, ttl)),
-            Kind::Redis(redis) => Box::pin(redis.gauge(key, member, count, ttl)).await,
+            Kind::Redis(redis) => redis.gauge(key, member, count, ttl).await,
         }
     }
 
@@ -145,7 +143,7 @@ impl Cache {
                 memory.publish(channel, hint);
                 Ok(())
             }
-            Kind::Redis(redis) => Box::pin(redis.publish(channel, hint)).await,
+            Kind::Redis(redis) => redis.publish(channel, hint).await,
         }
     }
 

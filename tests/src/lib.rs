@@ -30,6 +30,21 @@ use std::time::Duration;
 /// How long anything expected may take. Generous, because the machine may be busy; never waited for when things work.
 pub const DEADLINE: Duration = Duration::from_secs(20);
 
+/// The queues of every role, by name: written out, so that one that is new or gone shows.
+pub const QUEUES: [&str; 11] = [
+    "ChatFileReady",
+    "ChatInviteAccepted",
+    "FileAvatarChanged",
+    "FileMessageDeleted",
+    "WorkerFileUploaded",
+    "WorkerLinksPosted",
+    "WorkerMembersMentioned",
+    "WorkerMentionMail",
+    "WorkerWebhookEvents",
+    "WorkerWebhookRequests",
+    "scheduler",
+];
+
 /// Awaits something expected.
 ///
 /// # Panics

@@ -17,7 +17,7 @@ use proto::{
 };
 use tempfile::TempDir;
 use tests::{
-    Person,
+    Person, QUEUES,
     files::http,
     op_id,
     process::{Process, binary, free_address},
@@ -206,21 +206,8 @@ async fn five_processes_lose_nothing_when_two_are_killed() {
 
 /// The topology of the reference, for the queues of all roles: each with its error queue, whichever process has declared it.
 async fn the_broker_has_the_queues_of_every_role(five: &Five) {
-    let names = [
-        "ChatFileReady",
-        "ChatInviteAccepted",
-        "FileAvatarChanged",
-        "FileMessageDeleted",
-        "WorkerFileUploaded",
-        "WorkerLinksPosted",
-        "WorkerMembersMentioned",
-        "WorkerMentionMail",
-        "WorkerWebhookEvents",
-        "WorkerWebhookRequests",
-        "scheduler",
-    ];
-    let mut queues: BTreeSet<String> = names.iter().map(|name| format!("{name} quorum true")).collect();
-    queues.extend(names.iter().map(|name| format!("{name}_error classic true")));
+    let mut queues: BTreeSet<String> = QUEUES.iter().map(|name| format!("{name} quorum true")).collect();
+    queues.extend(QUEUES.iter().map(|name| format!("{name}_error classic true")));
     assert_eq!(five.lists(&["list_queues", "name", "type", "durable"]).await, queues);
     let bound = five.lists(&["list_bindings", "source_name", "destination_kind", "destination_name"]).await;
     for line in [

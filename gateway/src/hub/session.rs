@@ -148,9 +148,13 @@ impl Session {
     /// Sends a frame that belongs to no feed. How many of these there can be is bounded where they come from: unanswered
     /// calls, rooms, and single words of the hub.
     pub(crate) fn send(&self, frame: Frame) {
-        let mut inner = self.inner();
+        self.put(&mut self.inner(), frame);
+    }
+
+    /// Adds a frame and writes to the socket; a client without one takes it itself and is told.
+    fn put(&self, inner: &mut Inner, frame: Frame) {
         inner.out.push(frame);
-        self.write(&mut inner);
+        self.write(inner);
         if self.socket.is_none() {
             self.filled.notify_one();
         }
@@ -285,11 +289,7 @@ impl Session {
         let mut inner = self.inner();
         let begun = inner.places.begin(ticket, feed, sent, head, first);
         if let (Begun::Yes, Some(snapshot)) = (begun, snapshot) {
-            inner.out.push(snapshot);
-            self.write(&mut inner);
-            if self.socket.is_none() {
-                self.filled.notify_one();
-            }
+            self.put(&mut inner, snapshot);
         }
         begun
     }

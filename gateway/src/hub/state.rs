@@ -176,11 +176,11 @@ impl State {
         }
     }
 
-    /// Looks at a part of the clients, each once a second. `now` is the hub's second, the same for all parts from 0 on.
+    /// Looks at a part of the clients (below [`PARTS`]), each once a second. `now` is the hub's second, the same for all parts from 0 on.
     pub(super) fn tick(&mut self, now: u32, part: u32) {
         let Patience { heartbeat, stuck } = self.patience;
         let silence = self.patience.silence();
-        let mut sessions = std::mem::take(&mut self.parts[(part % PARTS) as usize]);
+        let mut sessions = std::mem::take(&mut self.parts[part as usize]);
         sessions.retain(|session| {
             if session.is_gone() {
                 self.unregister(session);
@@ -199,7 +199,7 @@ impl State {
             }
             true
         });
-        self.parts[(part % PARTS) as usize] = sessions;
+        self.parts[part as usize] = sessions;
         if part == 0 {
             report_writes();
             self.looking.tick(&mut self.dirty);

@@ -37,15 +37,18 @@ impl QueueSpec {
     /// With these retries, unless it has some of its own.
     #[must_use]
     pub fn retrying(mut self, usual: &RetryPolicy) -> Self {
-        let immediate = self.immediate.unwrap_or(usual.immediate);
-        self.retry.get_or_insert_with(|| RetryPolicy { immediate, delays: usual.delays.clone() });
+        self.retry = Some(self.policy_or(usual));
         self
     }
 
     /// How failures are tried again.
     pub(super) fn policy(&self) -> RetryPolicy {
-        let usual = || self.clone().retrying(&RetryPolicy::default()).retry;
-        self.retry.clone().or_else(usual).unwrap_or_default()
+        self.policy_or(&RetryPolicy::default())
+    }
+
+    fn policy_or(&self, usual: &RetryPolicy) -> RetryPolicy {
+        let immediate = self.immediate.unwrap_or(usual.immediate);
+        self.retry.clone().unwrap_or_else(|| RetryPolicy { immediate, delays: usual.delays.clone() })
     }
 
     /// Whether its consumer understands a message.

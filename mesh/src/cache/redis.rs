@@ -92,8 +92,7 @@ impl Redis {
     }
 
     pub(super) async fn get(&self, key: &str) -> Result<Option<Bytes>, CacheError> {
-        let _turn = self.turn()?;
-        self.commands().get(self.name(key)).await.map_err(away)
+        self.ask(async |client| client.get(self.name(key)).await).await
     }
 
     pub(super) async fn set(&self, key: &str, bytes: Bytes, ttl: Duration) -> Result<(), CacheError> {
@@ -101,39 +100,36 @@ impl Redis {
             // Redis refuses a value that ends before it began.
             return self.delete(key).await;
         };
-        let _turn = self.turn()?;
-        self.commands().set(self.name(key), bytes, Some(Expiration::PX(millis)), None, false).await.map_err(away)
+        let ends = Some(Expiration::PX(millis));
+        self.ask(async |client| client.set(self.name(key), bytes, ends, None, false).await).await
     }
 
     pub(super) async fn delete(&self, key: &str) -> Result<(), CacheError> {
-        let _turn = self.turn()?;
-        self.commands().del(self.name(key)).await.map_err(away)
+        self.ask(async |client| client.del(self.name(key)).await).await
     }
 
     pub(super) async fn increment(&self, key: &str, ttl: Duration) -> Result<u64, CacheError> {
-        let _turn = self.turn()?;
         let (keys, arguments) = (vec![self.name(key)], vec![millis(ttl).unwrap_or(0)]);
-        self.commands().eval(INCREMENT, keys, arguments).await.map_err(away)
+        self.ask(async |client| client.eval(INCREMENT, keys, arguments).await).await
     }
 
     pub(super) async fn pour(&self, key: &str, amount: Duration) -> Result<Duration, CacheError> {
-        let _turn = self.turn()?;
         let micros = i64::try_from(amount.as_micros()).unwrap_or(i64::MAX);
-        let level: u64 = self.commands().eval(POUR, vec![self.name(key)], vec![micros]).await.map_err(away)?;
+        let (keys, arguments) = (vec![self.name(key)], vec![micros]);
+        let level: u64 = self.ask(async |client| client.eval(POUR, keys, arguments).await).await?;
         Ok(Duration::from_micros(level))
     }
 
     pub(super) async fn gauge(&self, key: &str, member: &str, count: u64, ttl: Duration) -> Result<u64, CacheError> {
-        let _turn = self.turn()?;
         // What is believed for less than a moment is believed for that moment, in which it is asked.
         let millis = millis(ttl).unwrap_or(1);
         let arguments = vec![member.to_owned(), count.to_string(), millis.to_string()];
-        self.commands().eval(GAUGE, vec![self.name(key)], arguments).await.map_err(away)
+        let keys = vec![self.name(key)];
+        self.ask(async |client| client.eval(GAUGE, keys, arguments).await).await
     }
 
     pub(super) async fn publish(&self, channel: &str, hint: Bytes) -> Result<(), CacheError> {
-        let _turn = self.turn()?;
-        self.commands().publish(self.name(channel), hint).await.map_err(away)
+        self.ask(async |client| client.publish(self.name(channel), hint).await).await
     }
 
     pub(super) async fn subscribe(&self, channel: &str) -> broadcast::Receiver<Told> {
@@ -145,8 +141,12 @@ impl Redis {
         told
     }
 
-    fn commands(&self) -> Client {
-        self.0.commands.borrow().clone()
+    /// Asks Redis when it is this call's turn. Boxed: the client's futures take 14 KiB, which every call that may ask would carry and
+    /// copy, also where there is no Redis.
+    async fn ask<T>(&self, command: impl AsyncFnOnce(Client) -> Result<T, Error>) -> Result<T, CacheError> {
+        let _turn = self.turn()?;
+        let client = self.0.commands.borrow().clone();
+        Box::pin(command(client)).await.map_err(away)
     }
 
     fn name(&self, key: &str) -> String {

@@ -101,13 +101,11 @@ async fn work_on(db: Db) {
             return;
         }
         let (work, done): (Vec<Work>, Vec<_>) = parts.into_iter().map(|part| (part.work, part.done)).unzip();
-        let outcome = commit(&db, work).await;
-        for (place, done) in done.into_iter().enumerate() {
+        let count = work.len();
+        let outcomes = commit(&db, work).await.unwrap_or_else(|cause| vec![Err(cause); count]);
+        for (done, outcome) in done.into_iter().zip(outcomes) {
             // Whoever does not wait any more does not need to know.
-            let _ = done.send(match &outcome {
-                Ok(outcomes) => outcomes.get(place).cloned().unwrap_or_else(|| Err(panicked())),
-                Err(cause) => Err(cause.clone()),
-            });
+            let _ = done.send(outcome);
         }
     }
 }

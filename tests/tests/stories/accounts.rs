@@ -9,7 +9,7 @@ use proto::auth::v1::{
 };
 use proto::worker::v1::{ListQueuesRequest, job_service_client::JobServiceClient};
 use server::config::{Config, Registration};
-use tests::{Person, Shape, Town, op_id, person::PASSWORD, stories, within};
+use tests::{Person, QUEUES, Shape, Town, op_id, person::PASSWORD, stories, within};
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
@@ -222,20 +222,7 @@ async fn queues_are_for_those_who_run_the_place(town: Town) {
     let queues =
         JobServiceClient::new(owner.channel()).list_queues(ListQueuesRequest {}).await.unwrap().into_inner().queues;
     let names: Vec<&str> = queues.iter().map(|queue| queue.name.as_str()).collect();
-    let wanted = [
-        "ChatFileReady",
-        "ChatInviteAccepted",
-        "FileAvatarChanged",
-        "FileMessageDeleted",
-        "WorkerFileUploaded",
-        "WorkerLinksPosted",
-        "WorkerMembersMentioned",
-        "WorkerMentionMail",
-        "WorkerWebhookEvents",
-        "WorkerWebhookRequests",
-        "scheduler",
-    ];
-    assert_eq!(names, wanted);
+    assert_eq!(names, QUEUES);
     let refused = JobServiceClient::new(member.channel()).list_queues(ListQueuesRequest {}).await.unwrap_err();
     assert_eq!((refused.code(), reason(&refused)), (Code::PermissionDenied, "ROLE_TOO_LOW".into()));
 }

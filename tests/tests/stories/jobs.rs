@@ -1,9 +1,6 @@
 //! Stories of work in the background: the operator's view of it, webhooks, messages for later.
 
-use std::{
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::time::Duration;
 
 use mesh::{clock::Clock, errors::reason};
 use proto::{
@@ -17,13 +14,11 @@ use proto::{
         webhook_service_client::WebhookServiceClient,
     },
 };
-use tests::{Shape, Town, op_id, stories, within};
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpListener,
-};
+use tests::{Shape, Town, op_id, process::free_address, stories, within};
 use tonic::Code;
 use tonic_types::StatusExt as _;
+
+use super::receiver::receives_at;
 
 stories!(queues_and_jobs_are_watched, a_message_waits_for_its_time);
 
@@ -128,7 +123,8 @@ async fn a_webhook_is_told(shape: Shape) {
     let town = Town::start_with(shape, allow).await;
     let (owner, member) = (town.registers("owner").await, town.registers("member").await);
     let room = owner.creates_room("general").await;
-    let (url, got) = receiver().await;
+    let address = free_address();
+    let (url, got) = (format!("http://{address}/hook"), receives_at(address).await);
     let mut webhooks = WebhookServiceClient::new(owner.channel());
     let request = CreateWebhookRequest { url, room_id: room.id.clone(), events: vec!["message_posted".into()] };
     let made = webhooks.create_webhook(request.clone()).await.unwrap().into_inner();
@@ -159,32 +155,10 @@ async fn a_webhook_is_told(shape: Shape) {
     };
     let delivery = within("it is delivered", delivered).await;
     assert_eq!((delivery.event.as_str(), delivery.error.as_str()), ("message_posted", ""));
-    let told = got.lock().unwrap().remove(0);
+    let (_, told) = got.lock().unwrap().remove(0);
     assert!(told.contains(&delivery.message_id) && told.contains("webhook-signature: v1,"), "{told}");
     assert!(told.contains(r#""text":"hi""#) && told.contains(&room.id), "{told}");
     webhooks.delete_webhook(DeleteWebhookRequest { id: webhook.id.clone() }).await.unwrap();
     let gone = webhooks.list_deliveries(list).await.unwrap_err();
     assert_eq!(reason(&gone), "WEBHOOK_NOT_FOUND");
-}
-
-/// Answers every request with 200 and keeps it.
-async fn receiver() -> (String, Arc<Mutex<Vec<String>>>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/hook", listener.local_addr().unwrap());
-    let got = Arc::new(Mutex::new(Vec::new()));
-    let kept = got.clone();
-    mesh::lifecycle::Tasks::new().spawn("receiver", async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            let mut text = String::new();
-            let mut buffer = [0; 8192];
-            while !text.ends_with('}') {
-                let read = stream.read(&mut buffer).await.unwrap();
-                text.push_str(std::str::from_utf8(&buffer[..read]).unwrap());
-            }
-            kept.lock().unwrap().push(text);
-            let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
-            let _ = stream.write_all(answer).await;
-        }
-    });
-    (url, got)
 }

@@ -18,6 +18,7 @@ mod mentions;
 mod presence;
 mod previews;
 mod proxy;
+mod receiver;
 mod reflection;
 mod removal;
 mod retention;

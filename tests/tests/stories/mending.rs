@@ -1,11 +1,7 @@
 //! Stories of what fails between services: an operator sees it, puts it back or throws it away, and that stands in a log; what waits
 //! for its next try outlives a kill.
 
-use std::{
-    net::SocketAddr,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{net::SocketAddr, time::Duration};
 
 use mesh::{bus::Destination, errors::reason};
 use proto::worker::v1::{
@@ -20,12 +16,10 @@ use tests::{
     process::{Process, free_address},
     stories, within,
 };
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpListener,
-    time::Instant,
-};
+use tokio::time::Instant;
 use tonic::Code;
+
+use super::receiver::{Received, receives_at};
 
 stories!(what_another_make_wrote_by_hand_is_handled, what_failed_is_seen_and_mended_by_an_operator);
 
@@ -179,28 +173,7 @@ async fn asks_to_be_told(owner: &Person, room: &proto::chat::v1::Room, at: Socke
     made.webhook.unwrap()
 }
 
-/// Answers every request with 200 and keeps it, with when it came.
-async fn receives_at(address: SocketAddr) -> Arc<Mutex<Vec<(Instant, String)>>> {
-    let listener = TcpListener::bind(address).await.unwrap();
-    let got = Arc::new(Mutex::new(Vec::new()));
-    let kept = got.clone();
-    mesh::lifecycle::Tasks::new().spawn("receiver", async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            let mut text = String::new();
-            let mut buffer = [0; 8192];
-            while !text.ends_with('}') {
-                let read = stream.read(&mut buffer).await.unwrap();
-                text.push_str(std::str::from_utf8(&buffer[..read]).unwrap());
-            }
-            kept.lock().unwrap().push((Instant::now(), text));
-            let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
-            let _ = stream.write_all(answer).await;
-        }
-    });
-    got
-}
-
-async fn received(got: &Arc<Mutex<Vec<(Instant, String)>>>) -> (Instant, String) {
+async fn received(got: &Received) -> (Instant, String) {
     let coming = async {
         loop {
             if let Some(first) = got.lock().unwrap().first().cloned() {
