@@ -15,7 +15,7 @@ use crate::{
     errors::AuthError,
     fields,
     migration::Migrator,
-    passwords::Passwords,
+    passwords::{Admitted, Passwords},
     store::{self, account, secret},
 };
 
@@ -56,7 +56,8 @@ pub(crate) enum Admission<'a> {
 /// When a field is wrong, the name is taken, or the database refuses.
 pub async fn add_account(db: &Db, new: &NewAccount, now: OffsetDateTime) -> Result<User, AuthError> {
     db.migrate::<Migrator>().await.map_err(AuthError::internal)?;
-    let account = prepare(&Passwords::new().map_err(AuthError::internal)?, new, now).await?;
+    let passwords = Passwords::new().map_err(AuthError::internal)?;
+    let account = prepare(passwords.admit()?, new, now).await?;
     let tx = db.begin().await?;
     let account = insert(&tx, account, Admission::ByAdministrator, now).await?;
     let entry =
@@ -68,7 +69,7 @@ pub async fn add_account(db: &Db, new: &NewAccount, now: OffsetDateTime) -> Resu
 
 /// Checks the fields and hashes the password: all that needs no transaction.
 pub(crate) async fn prepare(
-    passwords: &Passwords,
+    admitted: Admitted,
     new: &NewAccount,
     now: OffsetDateTime,
 ) -> Result<account::Model, AuthError> {
@@ -78,7 +79,7 @@ pub(crate) async fn prepare(
     fields::new_password(&mut fields, "password", &new.password);
     let email = fields::email(&mut fields, &new.email);
     fields.done()?;
-    let password = passwords.hash(&new.password).await?;
+    let password = admitted.hash(&new.password).await?;
     Ok(account::Model { password, email, ..blank(username, display_name, new.role, now) })
 }
 

@@ -1,6 +1,6 @@
 //! Everything that can go wrong in auth-svc, each with its code and its stable reason.
 
-use std::time::Duration;
+use std::{ops::Range, time::Duration};
 
 use mesh::{
     errors::{Describe, Violation},
@@ -8,6 +8,9 @@ use mesh::{
 };
 use sea_orm::DbErr;
 use tonic::Code;
+
+/// When somebody who was refused for want of a place may come back: a place is had for some tens of milliseconds.
+const BUSY_MILLIS: Range<u64> = 1_000..4_000;
 
 /// A failed call.
 #[derive(Debug, thiserror::Error)]
@@ -148,7 +151,9 @@ impl Describe for AuthError {
 
     fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::HashingBusy | Self::StoreUnavailable(_) => Some(Duration::from_secs(1)),
+            // Spread, so that a crowd that was refused at once does not come back at once.
+            Self::HashingBusy => Some(Duration::from_millis(rand::random_range(BUSY_MILLIS))),
+            Self::StoreUnavailable(_) => Some(Duration::from_secs(1)),
             Self::MailUnavailable(_) => Some(Duration::from_secs(5)),
             Self::TooManyTries(after) => Some(*after),
             _ => None,

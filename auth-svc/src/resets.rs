@@ -80,10 +80,11 @@ pub(crate) async fn change_email(
 
 /// Refuses a wrong password of the caller; returns the hash that it was checked against.
 async fn right_password(shared: &Shared, user_id: Uuid, password: &str, origin: &Origin) -> Result<String, AuthError> {
+    let admitted = shared.passwords.admit()?;
     let account = shared.db.within(account::find(shared.db.reader(), user_id)).await?.ok_or(AuthError::SessionEnded)?;
     shared.limits.count(&account.username, origin).await?;
     let stored = Some(account.password.clone()).filter(|stored| !stored.is_empty());
-    if shared.passwords.verify(password, stored).await? {
+    if admitted.verify(password, stored).await? {
         return Ok(account.password);
     }
     let entry = Entry::new("password.wrong", user_id).by(user_id).from(origin.place());

@@ -132,6 +132,7 @@ async fn register(shared: Arc<Shared>, origin: Origin, request: RegisterRequest)
     let mut fields = Fields::default();
     let device = fields::device(&mut fields, &device, &origin.agent);
     fields.done()?;
+    let admitted = shared.passwords.admit()?;
     shared.limits.count_network(&origin).await?;
     // Refused before a password is hashed for nothing; decided again inside the transaction.
     let reader = shared.db.reader();
@@ -151,7 +152,7 @@ async fn register(shared: Arc<Shared>, origin: Origin, request: RegisterRequest)
         .as_ref()
         .map_or(WorkspaceRole::Member, |invite| WorkspaceRole::try_from(invite.role).unwrap_or(WorkspaceRole::Guest));
     let new = NewAccount { username, display_name, password, role, email };
-    let account = accounts::prepare(&shared.passwords, &new, now).await?;
+    let account = accounts::prepare(admitted, &new, now).await?;
     let needs_setup_token = shared.needs_setup_token;
     let admission = Admission::Registration { open, needs_setup_token, setup_token: &setup_token };
     let tx = shared.db.begin().await?;
@@ -173,13 +174,15 @@ async fn login(shared: Arc<Shared>, origin: Origin, request: LoginRequest) -> Re
     fields::password(&mut fields, "password", &request.password);
     let device = fields::device(&mut fields, &request.device, &origin.agent);
     fields.done()?;
+    // First of all: of a crowd, most are refused here.
+    let admitted = shared.passwords.admit()?;
     let username = request.username.trim().to_lowercase();
     shared.limits.count(&username, &origin).await?;
     let known = shared.db.within(account::by_username(shared.db.reader(), &username)).await?;
     let account = known.as_ref().filter(|account| !account.disabled);
     // An account without a password takes as long to refuse as one that is not there.
     let stored = account.map(|account| account.password.clone()).filter(|stored| !stored.is_empty());
-    let right = shared.passwords.verify(&request.password, stored).await?;
+    let right = admitted.verify(&request.password, stored).await?;
     let Some(account) = account.filter(|_| right) else {
         // What was typed for a name may have been a password, so it is written down only when it is a name.
         let subject = known.map(|account| account.id.to_string()).unwrap_or_default();
