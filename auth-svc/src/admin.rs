@@ -22,7 +22,8 @@ pub(crate) async fn administrator<C: ConnectionTrait>(db: &C, call: &Call) -> Re
     administrates(account::find(db, call.user.user_id).await?)
 }
 
-fn administrates(account: Option<account::Model>) -> Result<account::Model, AuthError> {
+/// The account, if who has it runs the workspace.
+pub(crate) fn administrates(account: Option<account::Model>) -> Result<account::Model, AuthError> {
     let account = account.filter(|account| !account.disabled).ok_or(AuthError::SessionEnded)?;
     match account.role() {
         WorkspaceRole::Owner | WorkspaceRole::Admin => Ok(account),

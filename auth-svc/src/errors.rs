@@ -69,7 +69,7 @@ pub enum AuthError {
     /// Too many passwords are being hashed.
     #[error("The server is busy checking passwords; try again shortly.")]
     HashingBusy,
-    /// Too many tries for one account or altogether.
+    /// Too many tries for one account, from one network or altogether.
     #[error("Too many tries; wait a little.")]
     TooManyTries(Duration),
     /// The mail server does not take a mail just now.

@@ -1,4 +1,5 @@
-//! Invitations: made by who runs the workspace, used by whoever has the link, as often as they may and no more.
+//! Invitations: made by who runs the workspace, used by whoever has the link, as often as they may and no more, and only while
+//! who made them could make them still.
 
 use std::time::Duration;
 
@@ -118,10 +119,21 @@ pub(crate) async fn good<C: ConnectionTrait>(
     let known = invite::find(db, token.id).await?;
     // Hashes are compared, so the time tells nothing about the token.
     let known = known.filter(|invite| invite.hash == token.hash() && invite.is_good(store::micros(now)));
-    known.ok_or(AuthError::InviteInvalid)
+    let known = known.ok_or(AuthError::InviteInvalid)?;
+    maker(db, &known).await?;
+    Ok(known)
 }
 
-/// Uses an invitation for an account, and has it brought to the rooms. An account that used it before is counted once.
+/// Who made an invitation, if they could make it still: nobody keeps by a link what was taken away from them.
+async fn maker<C: ConnectionTrait>(db: &C, invite: &invite::Model) -> Result<account::Model, AuthError> {
+    let account = account::find(db, invite.created_by).await?;
+    let account = admin::administrates(account).map_err(|_| AuthError::InviteInvalid)?;
+    admin::may_change(&account, invite.role()).map_err(|_| AuthError::InviteInvalid)?;
+    Ok(account)
+}
+
+/// Uses an invitation for an account, and has it brought to the rooms. An account that used it before is counted once. Who made
+/// it may have lost their rights since it was found good, so that is asked again here.
 pub(crate) async fn accept<C: ConnectionTrait>(
     tx: &C,
     known: &invite::Model,
@@ -130,6 +142,7 @@ pub(crate) async fn accept<C: ConnectionTrait>(
     now: OffsetDateTime,
 ) -> Result<Vec<Uuid>, AuthError> {
     let micros = store::micros(now);
+    let inviter = maker(tx, known).await?;
     let rooms = rooms_of(known);
     let ids = rooms.iter().map(|(room, _)| *room).collect();
     if !invite::note_use(tx, known.id, user.id, micros).await? {
@@ -138,11 +151,10 @@ pub(crate) async fn accept<C: ConnectionTrait>(
     if !invite::count_use(tx, known.id, micros).await? {
         return Err(AuthError::InviteInvalid);
     }
-    let inviter = account::find(tx, known.created_by).await?;
     let accepted = InviteAccepted {
         invite_id: known.id.to_string(),
         invited_by: known.created_by.to_string(),
-        invited_by_role: inviter.map_or(WorkspaceRole::Guest, |inviter| inviter.role()).into(),
+        invited_by_role: inviter.role().into(),
         user_id: user.id.to_string(),
         user_role: user.role,
         rooms: rooms.into_iter().map(|(id, room_role)| InvitedRoom { room_id: id.to_string(), room_role }).collect(),
@@ -176,5 +188,66 @@ fn to_proto(invite: &invite::Model) -> Invite {
         rooms: rooms.into_iter().map(|(id, room_role)| InvitedRoom { room_id: id.to_string(), room_role }).collect(),
         revoked: invite.revoked_at != 0,
         note: invite.note.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mesh::{
+        clock::Clock,
+        db::{Db, DbConfig},
+    };
+
+    use super::*;
+    use crate::migration::Migrator;
+
+    /// An invitation of somebody in this role to become a member, and its token.
+    async fn invited_by(db: &Db, role: WorkspaceRole, now: OffsetDateTime) -> (account::Model, invite::Model, String) {
+        let maker = accounts::blank("maker".into(), "Maker".into(), role, now);
+        let token = Opaque::new(mesh::ids::new_id());
+        let invite = invite::Model {
+            id: token.id,
+            hash: token.hash(),
+            created_by: maker.id,
+            created_at: store::micros(now),
+            expires_at: store::micros(now + Duration::from_secs(60)),
+            max_uses: 0,
+            uses: 0,
+            role: WorkspaceRole::Member.into(),
+            rooms: "[]".into(),
+            note: String::new(),
+            revoked_at: 0,
+        };
+        let tx = db.begin().await.unwrap();
+        account::insert(&tx, maker.clone()).await.unwrap();
+        invite::insert(&tx, invite.clone()).await.unwrap();
+        tx.commit().await.unwrap();
+        (maker, invite, token.encode())
+    }
+
+    #[tokio::test]
+    async fn who_lost_their_rights_meanwhile_has_invited_nobody() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", folder.path().join("auth.db").display());
+        let db = Db::open(&DbConfig { url, ..DbConfig::default() }).await.unwrap();
+        db.migrate::<Migrator>().await.unwrap();
+        let now = Clock::system().now();
+        let (maker, invite, token) = invited_by(&db, WorkspaceRole::Admin, now).await;
+        let guest = accounts::blank("guest".into(), "Guest".into(), WorkspaceRole::Member, now);
+        let shown = good(db.reader(), &token, now).await.unwrap();
+        assert_eq!(shown, invite, "it was good when it was looked at");
+        let demoted = account::Model { role: WorkspaceRole::Member.into(), ..maker.clone() };
+        let disabled = account::Model { disabled: true, ..maker.clone() };
+        for changed in [demoted, disabled] {
+            let tx = db.begin().await.unwrap();
+            account::update(&tx, &changed).await.unwrap();
+            let accepted = accept(&tx, &shown, &guest, &Origin::default(), now).await;
+            assert!(matches!(accepted, Err(AuthError::InviteInvalid)), "in the transaction that would use it");
+            assert!(matches!(good(&tx, &token, now).await, Err(AuthError::InviteInvalid)));
+            tx.rollback().await.unwrap();
+        }
+        let tx = db.begin().await.unwrap();
+        accept(&tx, &shown, &guest, &Origin::default(), now).await.unwrap();
+        tx.commit().await.unwrap();
     }
 }

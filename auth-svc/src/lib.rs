@@ -59,18 +59,20 @@ pub struct Config {
     pub db: DbConfig,
     /// Who may register: `open` (everybody, the default), `invite` or `closed`.
     pub registration: Registration,
-    /// What the first account needs when the public port is not on loopback. Default: made and printed on the first start.
+    /// What the first account needs when this is set, the public port is not on loopback, or the gateway is another process, of
+    /// which nobody here knows who reaches it. Default: made and printed on the first start, where one is needed.
     pub setup_token: Secret,
     /// The `iss` of access tokens; the same for all processes of one server. Default `loquat`.
     pub issuer: String,
     /// Days after which a session that was not used has ended. Default 30.
     pub session_days: u32,
-    /// Tries to sign in to one account in a minute. Default 30.
+    /// Tries to sign in to one account from one network in a minute; and ten times as many from all those networks together
+    /// where nobody who is signed in to it was last. Default 30.
     pub tries_per_account: u64,
     /// Tries from one IPv4 address or IPv6 /64 network in a minute, to sign in, to register, or with tokens and links that are
     /// not good. Loopback is not counted. Default 100.
     pub tries_per_address: u64,
-    /// The same altogether. Default 3,000.
+    /// The same altogether. Asking for links to reset a password is limited like signing in, and counted apart. Default 3,000.
     pub tries_altogether: u64,
     /// How links are sent to people.
     pub mail: MailConfig,
@@ -118,7 +120,8 @@ pub struct Deps {
     pub clock: Clock,
     /// Where tasks run.
     pub tasks: Tasks,
-    /// The public port is not on loopback: the first account needs the setup token.
+    /// Others than those at this machine may reach the public port, as far as this process knows: the first account needs the
+    /// setup token, whether one is configured or not.
     pub off_loopback: bool,
     /// Where browsers find us, for links; may be empty.
     pub public_url: String,
@@ -156,7 +159,8 @@ pub async fn start(config: &Config, deps: Deps) -> Result<Service, StartError> {
     db.migrate::<Migrator>().await?;
     let tx = db.begin().await?;
     let seed = secret::keep(&tx, secret::SIGNING_SEED, mesh::ids::random::<32>().to_vec()).await?;
-    if off_loopback && account::count(&tx).await? == 0 {
+    let needs_setup_token = off_loopback || !config.setup_token.is_empty();
+    if needs_setup_token && account::count(&tx).await? == 0 {
         prepare_setup_token(&tx, &config.setup_token).await?;
     }
     tx.commit().await?;
@@ -182,7 +186,7 @@ pub async fn start(config: &Config, deps: Deps) -> Result<Service, StartError> {
         passwords: passwords::Passwords::new()?,
         signer,
         registration: config.registration,
-        needs_setup_token: off_loopback,
+        needs_setup_token,
         idle: Duration::from_secs(u64::from(config.session_days) * 86_400),
         limits,
         mail,

@@ -5,7 +5,11 @@
 
 use std::time::Duration;
 
-use mesh::{audit, authn::Origin, fields::Fields};
+use mesh::{
+    audit::{self, Entry},
+    authn::Origin,
+    fields::Fields,
+};
 use proto::auth::v1::{AccessToken, CreateBotRequest, WorkspaceRole};
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -159,32 +163,50 @@ pub(crate) struct Traded {
 
 /// Trades a token for a signed one with its scopes.
 pub(crate) async fn exchange(shared: &Shared, text: &str, origin: &Origin) -> Result<Traded, AuthError> {
-    let secret = text.strip_prefix(PREFIX).and_then(Opaque::decode);
-    let (token, account) = match secret {
-        Some(secret) => shared.db.within(good(shared, &secret)).await?,
-        None => None,
-    }
-    .ok_or(AuthError::TokenInvalid)?;
     let now = shared.clock.now();
+    let known = match text.strip_prefix(PREFIX).and_then(Opaque::decode) {
+        Some(secret) => shared.db.within(known(shared, &secret)).await?,
+        None => None,
+    };
+    let good = known.as_ref().filter(|(token, account)| token.is_good(store::micros(now)) && !account.disabled);
+    let Some((token, account)) = good else {
+        refused(shared, known.as_ref().map(|(token, _)| token), origin).await?;
+        return Err(AuthError::TokenInvalid);
+    };
     let end = if token.expires_at == 0 { now + Duration::from_secs(3600) } else { store::time_of(token.expires_at) };
     let scope = Some(token.scopes.clone());
-    let access_token = shared.signer.limited_token(&account, token.id, scope, end, now)?;
+    let access_token = shared.signer.limited_token(account, token.id, scope, end, now)?;
     let tx = shared.db.begin().await?;
     access_token::used(&tx, token.id, &origin.place(), store::micros(now)).await?;
     tx.commit().await?;
     Ok(Traded { access_token, expires_in: seconds(end, now), user_id: account.id, token_id: token.id })
 }
 
-async fn good(shared: &Shared, secret: &Opaque) -> Result<Option<(access_token::Model, account::Model)>, AuthError> {
+/// A token that was made here, good or not, and whose it is.
+async fn known(shared: &Shared, secret: &Opaque) -> Result<Option<(access_token::Model, account::Model)>, AuthError> {
     let db = shared.db.reader();
-    let now = store::micros(shared.clock.now());
     let Some(token) = access_token::find(db, secret.id).await? else { return Ok(None) };
     // Hashes are compared, so the time tells nothing about the token.
-    if token.hash != secret.hash() || !token.is_good(now) {
+    if token.hash != secret.hash() {
         return Ok(None);
     }
-    let account = account::find(db, token.user_id).await?.filter(|account| !account.disabled);
+    let account = account::find(db, token.user_id).await?;
     Ok(account.map(|account| (token, account)))
+}
+
+/// Counts a token that is not good: one that is good may be asked for by many gateways. It is written down once an hour for each
+/// token and network, what nobody ever had counting as one: a program that was left running asks all the time, and entries stay.
+async fn refused(shared: &Shared, token: Option<&access_token::Model>, origin: &Origin) -> Result<(), AuthError> {
+    shared.limits.count_network(origin).await?;
+    let subject = token.map(|token| token.id.to_string()).unwrap_or_default();
+    if !shared.limits.is_news(&format!("token.{subject}.{}", origin.network())).await {
+        return Ok(());
+    }
+    let mut entry = Entry::new("token.refused", subject).from(origin.place());
+    if let Some(token) = token {
+        entry = entry.with("user", token.user_id).with("name", &token.name);
+    }
+    shared.note(entry).await
 }
 
 fn seconds(end: OffsetDateTime, now: OffsetDateTime) -> u32 {

@@ -13,6 +13,7 @@ use uuid::Uuid;
 use crate::{
     errors::AuthError,
     fields,
+    limits::Tried,
     rpc::Shared,
     sessions,
     store::{self, account, reset},
@@ -82,7 +83,9 @@ pub(crate) async fn change_email(
 async fn right_password(shared: &Shared, user_id: Uuid, password: &str, origin: &Origin) -> Result<String, AuthError> {
     let admitted = shared.passwords.admit()?;
     let account = shared.db.within(account::find(shared.db.reader(), user_id)).await?.ok_or(AuthError::SessionEnded)?;
-    shared.limits.count(&account.username, origin).await?;
+    // Somebody who is signed in is at home, wherever they are.
+    let at_home = std::future::ready(Ok(true));
+    shared.limits.count(Tried::SignIn, &account.username, origin, at_home).await?;
     let stored = Some(account.password.clone()).filter(|stored| !stored.is_empty());
     if admitted.verify(password, stored).await? {
         return Ok(account.password);
@@ -104,7 +107,7 @@ pub(crate) async fn request(
         fields.wrong("account", format!("must have 1 to {MAX_ACCOUNT_BYTES} bytes"));
     }
     fields.done()?;
-    shared.limits.count(&wanted, origin).await?;
+    shared.limits.count(Tried::Reset, &wanted, origin, sessions::used_from(&shared, &wanted, origin)).await?;
     let place = origin.place();
     let tasks = shared.tasks.clone();
     tasks.spawn("password-reset", async move {

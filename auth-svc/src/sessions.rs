@@ -1,5 +1,5 @@
-//! Sessions: started, renewed, ended. A refresh token is spent by its use; one that was spent before its predecessor's grace
-//! was over ends the session, since then two parties hold it.
+//! Sessions: started, renewed, ended. A refresh token is spent by its use; one that comes again after its grace ends the
+//! session, since then two parties hold it. What the session never gave out changes nothing: its id is no secret.
 
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use uuid::Uuid;
 use crate::{
     accounts,
     errors::AuthError,
+    rpc::Shared,
     store::{
         self, account,
         session::{self, Model},
@@ -23,6 +24,8 @@ use crate::{
     tokens::Opaque,
 };
 
+/// So many of an account's sessions are looked at to see where it is at home.
+const MOST_PLACES: u64 = 200;
 /// For so long the token just spent gives the same successor: two windows of one browser may race.
 const GRACE: Duration = Duration::from_secs(10);
 
@@ -41,12 +44,13 @@ pub(crate) async fn start<C: ConnectionTrait>(
     origin: &Origin,
     now: OffsetDateTime,
 ) -> Result<Renewed, AuthError> {
-    let token = Opaque::new(mesh::ids::new_id());
+    let key = mesh::ids::random::<32>();
+    let token = Opaque::of_session(mesh::ids::new_id(), &key);
     let session = Model {
         id: token.id,
         user_id: account.id,
         device: device.to_owned(),
-        key: mesh::ids::random::<32>().to_vec(),
+        key: key.to_vec(),
         current_hash: token.hash(),
         previous_hash: Vec::new(),
         created_at: store::micros(now),
@@ -64,36 +68,40 @@ enum Standing {
     Current,
     /// Just spent: its successor is the current one.
     InGrace,
-    /// Spent before, or never given out.
+    /// Spent before.
     Spent,
 }
 
-fn standing(session: &Model, token: &Opaque, now: OffsetDateTime) -> Standing {
+/// Nothing for a token that the session never gave out.
+fn standing(session: &Model, token: &Opaque, now: OffsetDateTime) -> Option<Standing> {
     let hash = token.hash();
     let grace = i64::try_from(GRACE.as_micros()).unwrap_or(0);
     if hash == session.current_hash {
-        Standing::Current
-    } else if hash == session.previous_hash && store::micros(now) - session.rotated_at <= grace {
-        Standing::InGrace
-    } else {
-        Standing::Spent
+        return Some(Standing::Current);
     }
+    let previous = hash == session.previous_hash;
+    if previous && store::micros(now) - session.rotated_at <= grace {
+        return Some(Standing::InGrace);
+    }
+    (previous || token.was_given_out(&session.key)).then_some(Standing::Spent)
 }
 
-/// The session, if it lives, with its account.
+/// The session of a token that it gave out, if it lives, with its account.
 async fn living<C: ConnectionTrait>(
     db: &C,
     session: Option<Model>,
+    token: &Opaque,
     idle: Duration,
     now: OffsetDateTime,
-) -> Result<(Model, account::Model), AuthError> {
+) -> Result<(Model, account::Model, Standing), AuthError> {
     let session = session.ok_or(AuthError::RefreshTokenInvalid)?;
+    let standing = standing(&session, token, now).ok_or(AuthError::RefreshTokenInvalid)?;
     let idle = i64::try_from(idle.as_micros()).unwrap_or(i64::MAX);
     if session.ended_at != 0 || store::micros(now) - session.rotated_at > idle {
         return Err(AuthError::SessionEnded);
     }
     let account = account::find(db, session.user_id).await?.filter(|account| !account.disabled);
-    Ok((session, account.ok_or(AuthError::SessionEnded)?))
+    Ok((session, account.ok_or(AuthError::SessionEnded)?, standing))
 }
 
 /// What became of an attempt to renew.
@@ -114,13 +122,14 @@ pub(crate) async fn renew<C: ConnectionTrait>(
 ) -> Result<Renewal, AuthError> {
     // Two windows that renew at once do so one after the other.
     let session = session::lock(tx, token.id).await?;
-    let (session, account) = living(tx, session, idle, now).await?;
+    let (session, account, standing) = living(tx, session, token, idle, now).await?;
     let successor = token.successor(&session.key);
-    match standing(&session, token, now) {
-        Standing::Current => {
+    match standing {
+        Standing::InGrace if successor.hash() == session.current_hash => {}
+        // In its grace, a token is changed once more if its successor was made by a release that sealed none.
+        Standing::Current | Standing::InGrace => {
             session::rotate(tx, &session, successor.hash(), origin.place(), store::micros(now)).await?;
         }
-        Standing::InGrace => {}
         Standing::Spent => {
             end(tx, session.user_id, &[session.id], now).await?;
             let entry = Entry::new("session.replayed", session.id).from(origin.place()).with("user", session.user_id);
@@ -139,8 +148,8 @@ pub(crate) async fn resolve<C: ConnectionTrait>(
     now: OffsetDateTime,
 ) -> Result<(Model, account::Model), AuthError> {
     let session = session::find(db, token.id).await?;
-    let (session, account) = living(db, session, idle, now).await?;
-    match standing(&session, token, now) {
+    let (session, account, standing) = living(db, session, token, idle, now).await?;
+    match standing {
         Standing::Current | Standing::InGrace => Ok((session, account)),
         Standing::Spent => Err(AuthError::RefreshTokenInvalid),
     }
@@ -185,4 +194,124 @@ pub(crate) async fn end_all<C: ConnectionTrait>(
 /// Before this a session that was not used since has ended by itself.
 pub(crate) fn idle_since(idle: Duration, now: OffsetDateTime) -> i64 {
     store::micros(now).saturating_sub(i64::try_from(idle.as_micros()).unwrap_or(i64::MAX))
+}
+
+/// Whether somebody who is signed in to the account of this name, or to one with this address, was last in this network.
+pub(crate) async fn used_from(shared: &Shared, account: &str, origin: &Origin) -> Result<bool, AuthError> {
+    let since = idle_since(shared.idle, shared.clock.now());
+    let places = shared.db.within(session::places(shared.db.reader(), account, since, MOST_PLACES)).await?;
+    let network = origin.network();
+    let network_of = |place: &String| Origin { address: place.parse().ok(), agent: String::new() }.network();
+    Ok(places.iter().any(|place| network_of(place) == network))
+}
+
+#[cfg(test)]
+mod tests {
+    use mesh::{
+        clock::Clock,
+        db::{Db, DbConfig},
+    };
+    use proto::auth::v1::WorkspaceRole;
+
+    use super::*;
+    use crate::migration::Migrator;
+
+    const IDLE: Duration = Duration::from_secs(86_400);
+
+    async fn database(folder: &tempfile::TempDir) -> Db {
+        let url = format!("sqlite:{}", folder.path().join("auth.db").display());
+        let db = Db::open(&DbConfig { url, ..DbConfig::default() }).await.unwrap();
+        db.migrate::<Migrator>().await.unwrap();
+        db
+    }
+
+    /// Somebody who is signed in.
+    async fn signed_in(db: &Db, now: OffsetDateTime) -> Renewed {
+        let account = accounts::blank("alice".into(), "Alice".into(), WorkspaceRole::Member, now);
+        let tx = db.begin().await.unwrap();
+        account::insert(&tx, account.clone()).await.unwrap();
+        let started = start(&tx, &account, "a phone", &Origin::default(), now).await.unwrap();
+        tx.commit().await.unwrap();
+        started
+    }
+
+    async fn renewed(db: &Db, token: &Opaque, now: OffsetDateTime) -> Result<Renewal, AuthError> {
+        let tx = db.begin().await.unwrap();
+        let renewal = renew(&tx, token, IDLE, &Origin::default(), now).await?;
+        tx.commit().await.unwrap();
+        Ok(renewal)
+    }
+
+    async fn next(db: &Db, token: &Opaque, now: OffsetDateTime) -> Opaque {
+        match renewed(db, token, now).await.unwrap() {
+            Renewal::Renewed(renewed) => Opaque::decode(&renewed.refresh_token).unwrap(),
+            Renewal::Replayed { .. } => panic!("the session was ended"),
+        }
+    }
+
+    #[tokio::test]
+    async fn only_what_the_session_gave_out_ends_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let (db, now) = (database(&folder).await, Clock::system().now());
+        let started = signed_in(&db, now).await;
+        let first = Opaque::decode(&started.refresh_token).unwrap();
+        let second = next(&db, &first, now).await;
+        let third = next(&db, &second, now).await;
+        // Its id is in the audit log: whoever read that may send what they like.
+        for number in 0..10 {
+            let made_up = renewed(&db, &Opaque::new(started.session.id), now).await;
+            assert!(matches!(made_up, Err(AuthError::RefreshTokenInvalid)), "try {number}");
+        }
+        let session = session::find(db.reader(), started.session.id).await.unwrap().unwrap();
+        assert_eq!((session.ended_at, &session.current_hash), (0, &third.hash()), "nothing has changed");
+        assert!(matches!(renewed(&db, &first, now).await, Ok(Renewal::Replayed { .. })), "two parties hold it");
+        let session = session::find(db.reader(), started.session.id).await.unwrap().unwrap();
+        assert_ne!(session.ended_at, 0, "an older one that was given out ends it");
+    }
+
+    #[tokio::test]
+    async fn tokens_without_a_seal_are_good_until_they_are_spent() {
+        let folder = tempfile::tempdir().unwrap();
+        let (db, now) = (database(&folder).await, Clock::system().now());
+        let session = signed_in(&db, now).await.session;
+        // As a release that sealed none left it: one that was just spent, and its successor.
+        let (spent, current) = (Opaque::new(session.id), Opaque::new(session.id));
+        let left = Model { current_hash: spent.hash(), ..session };
+        let tx = db.begin().await.unwrap();
+        session::rotate(&tx, &left, current.hash(), String::new(), store::micros(now)).await.unwrap();
+        tx.commit().await.unwrap();
+        // Whoever has lost the answer asks again with the spent one, and gets what is good.
+        let again = next(&db, &spent, now).await;
+        let one = next(&db, &current, now).await;
+        let last = next(&db, &one, now).await;
+        assert!(last.was_given_out(&left.key));
+        let long_ago = renewed(&db, &spent, now).await;
+        assert!(matches!(long_ago, Err(AuthError::RefreshTokenInvalid)), "it cannot be told from a made-up one");
+        assert!(matches!(renewed(&db, &again, now).await, Ok(Renewal::Replayed { .. })));
+    }
+
+    #[tokio::test]
+    async fn a_token_that_comes_after_its_grace_ends_the_session_sealed_or_not() {
+        let (id, key) = (mesh::ids::new_id(), mesh::ids::random::<32>());
+        let now = Clock::system().now();
+        let later = now + GRACE + Duration::from_secs(1);
+        for spent in [Opaque::of_session(id, &key), Opaque::new(id)] {
+            let session = Model {
+                id,
+                user_id: mesh::ids::new_id(),
+                device: String::new(),
+                key: key.to_vec(),
+                current_hash: spent.successor(&key).hash(),
+                previous_hash: spent.hash(),
+                created_at: store::micros(now),
+                rotated_at: store::micros(now),
+                ended_at: 0,
+                address: String::new(),
+            };
+            assert_eq!(standing(&session, &spent.successor(&key), later), Some(Standing::Current));
+            assert_eq!(standing(&session, &spent, now), Some(Standing::InGrace));
+            assert_eq!(standing(&session, &spent, later), Some(Standing::Spent));
+            assert_eq!(standing(&session, &Opaque::new(id), now), None);
+        }
+    }
 }

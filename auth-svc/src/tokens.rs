@@ -1,7 +1,8 @@
-//! Tokens: access tokens signed with Ed25519, refresh tokens as random bytes of which only hashes are kept.
+//! Tokens: access tokens signed with Ed25519, refresh tokens as secret bytes of which only hashes are kept.
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD as BASE64};
 use ed25519_dalek::{SigningKey, pkcs8::EncodePrivateKey as _};
+use hmac::{Hmac, Mac as _};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use mesh::{
     authn::{ACCESS_TOKEN_LIFE, AUDIENCE, AccessClaims, TOKEN_TYPE, VerifyKey},
@@ -12,6 +13,9 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{errors::AuthError, store::account};
+
+/// So many of a refresh token's secret bytes are random, and as many are the seal of its session.
+const SEAL_BYTES: usize = 16;
 
 /// Signs access tokens.
 pub(crate) struct Signer {
@@ -88,14 +92,35 @@ impl Opaque {
         Self { id, secret: random() }
     }
 
+    /// A session's first refresh token. Like all that follow it is sealed with the session's own key, so that one which was
+    /// given out is told from what somebody made up, however long ago that was. Whoever reads the key in the database can seal
+    /// what they like, but not find the random half of a token that is good.
+    pub(crate) fn of_session(id: Uuid, session_key: &[u8]) -> Self {
+        Self::sealed(id, session_key, &random::<SEAL_BYTES>())
+    }
+
+    fn sealed(id: Uuid, session_key: &[u8], half: &[u8]) -> Self {
+        let seal = seal(id, session_key, half).finalize().into_bytes();
+        let mut secret = [0_u8; 32];
+        secret[..SEAL_BYTES].copy_from_slice(half);
+        secret[SEAL_BYTES..].copy_from_slice(&seal[..SEAL_BYTES]);
+        Self { id, secret }
+    }
+
+    /// Whether it is a refresh token that this session once had. Takes the same time whichever byte differs.
+    pub(crate) fn was_given_out(&self, session_key: &[u8]) -> bool {
+        let (half, its_seal) = self.secret.split_at(SEAL_BYTES);
+        seal(self.id, session_key, half).verify_truncated_left(its_seal).is_ok()
+    }
+
     /// The one that follows. Made from this token and the session's own key, neither of which alone is enough: so it can be
     /// made again while the grace lasts without having been stored, and nobody who only has an old token can make it.
     pub(crate) fn successor(&self, session_key: &[u8]) -> Self {
         let digest = Sha256::new().chain_update(b"successor").chain_update(session_key).chain_update(self.secret);
-        Self { id: self.id, secret: digest.finalize().into() }
+        Self::sealed(self.id, session_key, &digest.finalize()[..SEAL_BYTES])
     }
 
-    /// What is stored of it. It has 256 random bits, so a plain hash is enough.
+    /// What is stored of it. It has at least 128 random bits, so a plain hash is enough.
     pub(crate) fn hash(&self) -> Vec<u8> {
         Sha256::digest(self.secret).to_vec()
     }
@@ -116,8 +141,17 @@ impl Opaque {
     }
 }
 
+/// What tells a session's own refresh tokens from others.
+fn seal(id: Uuid, session_key: &[u8], half: &[u8]) -> Hmac<Sha256> {
+    let mac = Hmac::<Sha256>::new_from_slice(session_key);
+    let mac = mac.unwrap_or_else(|_| unreachable!("HMAC takes keys of any length"));
+    mac.chain_update(b"refresh-token").chain_update(id.as_bytes()).chain_update(half)
+}
+
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
 
     #[test]
@@ -128,5 +162,37 @@ mod tests {
         assert_ne!(token.successor(b"key"), token.successor(b"other"));
         assert_eq!(Opaque::decode("short"), None);
         assert_eq!(Opaque::decode(""), None);
+    }
+
+    #[test]
+    fn a_million_secrets_are_all_different_and_of_one_length() {
+        const SECRETS: usize = 1_000_000;
+        let mut seen = HashSet::with_capacity(SECRETS);
+        let id = mesh::ids::new_id();
+        for number in 0..SECRETS {
+            // All for the same thing, so that nothing but the secret makes them different.
+            let token = Opaque::new(id);
+            assert_eq!(token.encode().len(), 64, "16 bytes of the id and 32 of the secret, in base64");
+            assert!(seen.insert(token.secret), "number {number} was there before");
+        }
+    }
+
+    #[test]
+    fn a_session_knows_its_own_tokens_again() {
+        let (id, key) = (mesh::ids::new_id(), random::<32>());
+        let mut token = Opaque::of_session(id, &key);
+        for generation in 0..100 {
+            assert!(token.was_given_out(&key), "generation {generation}");
+            assert_eq!(Opaque::decode(&token.encode()), Some(token.clone()));
+            token = token.successor(&key);
+        }
+        assert!(!token.was_given_out(&random::<32>()), "another session's key");
+        assert!(!Opaque { id: mesh::ids::new_id(), ..token.clone() }.was_given_out(&key), "another session's id");
+        assert!(!Opaque::new(id).was_given_out(&key), "what somebody made up");
+        for place in 0..32 {
+            let mut changed = token.clone();
+            changed.secret[place] ^= 1;
+            assert!(!changed.was_given_out(&key), "byte {place} is changed");
+        }
     }
 }

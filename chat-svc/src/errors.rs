@@ -30,6 +30,9 @@ pub enum ChatError {
     /// No such message that waits, of this person.
     #[error("There is no such scheduled message.")]
     ScheduledMessageNotFound,
+    /// The account of who put a message off was disabled, or is gone, when it was due.
+    #[error("Your account was disabled when it was due.")]
+    AuthorDisabled,
     /// One person has put off as many as there may be.
     #[error("You have 100 scheduled messages; more are not possible.")]
     TooManyScheduled,
@@ -122,7 +125,7 @@ impl Describe for ChatError {
             | Self::WebhookNotFound
             | Self::UserNotFound
             | Self::MemberNotFound => Code::NotFound,
-            Self::RoleTooLow | Self::NotTheAuthor => Code::PermissionDenied,
+            Self::RoleTooLow | Self::NotTheAuthor | Self::AuthorDisabled => Code::PermissionDenied,
             Self::LastOwner | Self::RoomArchived => Code::FailedPrecondition,
             Self::OpIdReused => Code::AlreadyExists,
             Self::TooManyScheduled | Self::TooManyWebhooks | Self::WebhookPosts(_) => Code::ResourceExhausted,
@@ -139,6 +142,7 @@ impl Describe for ChatError {
             Self::FeedNotFound => "FEED_NOT_FOUND",
             Self::FileNotFound(_) => "FILE_NOT_FOUND",
             Self::ScheduledMessageNotFound => "SCHEDULED_MESSAGE_NOT_FOUND",
+            Self::AuthorDisabled => "AUTHOR_DISABLED",
             Self::TooManyScheduled => "TOO_MANY_SCHEDULED",
             Self::WebhookNotFound => "WEBHOOK_NOT_FOUND",
             Self::TooManyWebhooks => "TOO_MANY_WEBHOOKS",

@@ -1,4 +1,8 @@
-//! The log, read: which feeds somebody follows, where a subscriber starts, pages, and proof of completeness.
+//! The log, read: which feeds somebody follows, where a subscriber starts, pages, and proof of completeness. Whether somebody may read a
+//! room is decided by `policy`, each time.
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::{HashMap, HashSet};
 
@@ -13,11 +17,11 @@ use uuid::Uuid;
 
 use crate::{
     errors::ChatError,
+    policy::{self, Action, Asker},
     rooms,
     store::{
         self,
         beginning::{self, Entered},
-        member,
     },
 };
 
@@ -28,17 +32,31 @@ const MAX_DIGEST: u64 = 100_000;
 
 /// The feeds that somebody may follow now: their own first.
 pub(crate) async fn list<C: ConnectionTrait>(db: &C, user_id: Uuid) -> Result<Vec<Uuid>, ChatError> {
-    let members = member::of_user(db, user_id).await?;
-    Ok(std::iter::once(user_id).chain(members.into_iter().map(|member| member.room_id)).collect())
+    let inside = beginning::inside(db, user_id).await?.into_iter();
+    let read = inside.filter(|room| policy::allow(Action::Read, room.rules, Asker::inside(room.role)).is_ok());
+    Ok(std::iter::once(user_id).chain(read.map(|room| room.room_id)).collect())
 }
 
-/// From which number on somebody may read a feed.
-async fn first_visible<C: ConnectionTrait>(db: &C, user_id: Uuid, feed_id: Uuid) -> Result<u64, ChatError> {
+/// A feed as somebody may read it.
+struct Readable {
+    /// From this number on.
+    first: u64,
+    /// Up to this one, the newest.
+    head: u64,
+}
+
+/// A feed for somebody who wants to read it, if they may: their own, or that of a room of which the policy says so.
+async fn readable<C: ConnectionTrait>(db: &C, user_id: Uuid, feed_id: Uuid) -> Result<Readable, ChatError> {
     if feed_id == user_id {
-        return Ok(1);
+        return Ok(Readable { first: 1, head: store::feed::head(db, feed_id).await?.seq });
     }
-    let member = member::find(db, feed_id, user_id).await?.ok_or(ChatError::FeedNotFound)?;
-    Ok(store::unsigned(member.first_visible_seq))
+    let entered = beginning::of_room(db, user_id, feed_id).await?.filter(reads).ok_or(ChatError::FeedNotFound)?;
+    Ok(Readable { first: first_visible_of(&entered), head: entered.head.seq })
+}
+
+/// Whether somebody may read a room that they are in.
+fn reads(entered: &Entered) -> bool {
+    policy::allow(Action::Read, entered.room.rules(), Asker::inside(entered.member.role())).is_ok()
 }
 
 /// A page of the log, and the newest number.
@@ -49,8 +67,7 @@ pub(crate) async fn page<C: ConnectionTrait>(
     after: u64,
     rows: u64,
 ) -> Result<(Vec<StoredEvent>, u64), ChatError> {
-    let first = first_visible(db, user_id, feed_id).await?;
-    let head = store::feed::head(db, feed_id).await?.seq;
+    let Readable { first, head } = readable(db, user_id, feed_id).await?;
     let after = after.max(first.saturating_sub(1));
     let mut bytes = 0;
     let events = store::event::page(db, feed_id, after, rows)
@@ -74,8 +91,7 @@ pub(crate) async fn verify<C: ConnectionTrait>(
     from: u64,
     to: u64,
 ) -> Result<(u64, Vec<u8>), ChatError> {
-    let first = first_visible(db, user_id, feed_id).await?;
-    let head = store::feed::head(db, feed_id).await?.seq;
+    let Readable { first, head } = readable(db, user_id, feed_id).await?;
     if from == 0 || from > to {
         return Err(ChatError::invalid("from_seq", "must be at least 1 and at most to_seq"));
     }
@@ -112,7 +128,8 @@ pub(crate) async fn open<C: ConnectionTrait>(
     epoch: &str,
 ) -> Result<Vec<FeedStart>, ChatError> {
     let continued = opening.epoch.is_empty() || opening.epoch == epoch;
-    let (own, rooms) = beginning::of_user(db, opening.user_id).await?;
+    let (own, mut rooms) = beginning::of_user(db, opening.user_id).await?;
+    rooms.retain(reads);
     let start = Beginning { user_id: opening.user_id, own, rooms };
     let mut feeds = Vec::new();
     for feed_id in start.feeds() {

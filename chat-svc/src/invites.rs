@@ -4,14 +4,8 @@
 //! what who made it may do there.
 
 use bytes::Bytes;
-use mesh::{
-    authn::Rank,
-    bus::{Delivery, HandlerError, QueueSpec},
-};
-use proto::{
-    auth::v1::{InviteAccepted, WorkspaceRole},
-    chat::v1::RoomRole,
-};
+use mesh::bus::{Delivery, HandlerError, QueueSpec};
+use proto::{auth::v1::InviteAccepted, chat::v1::RoomRole};
 use uuid::Uuid;
 
 use crate::{
@@ -51,12 +45,7 @@ pub(crate) fn queue() -> QueueSpec {
 pub(crate) async fn accepted(appender: Appender, delivery: Delivery) -> Result<(), HandlerError> {
     let envelope = &delivery.envelope;
     let invite: InviteAccepted = proto::from_json(&envelope.body).map_err(poison)?;
-    let rank = match invite.invited_by_role() {
-        WorkspaceRole::Owner => Rank::Owner,
-        WorkspaceRole::Admin => Rank::Admin,
-        WorkspaceRole::Member => Rank::Member,
-        WorkspaceRole::Guest | WorkspaceRole::Unspecified => Rank::Guest,
-    };
+    let rank = policy::rank_of(invite.invited_by_role());
     let room = |room: &proto::auth::v1::InvitedRoom| {
         let role = i32::try_from(room.room_role).ok().and_then(|role| RoomRole::try_from(role).ok());
         let role = match role.ok_or_else(|| poison("a role that is none"))? {

@@ -45,7 +45,7 @@ use proto::auth::v1::user_service_client::UserServiceClient;
 use serde::{Deserialize, Serialize};
 
 pub use self::{errors::ChatError, migration::Migrator, rpc::METHODS};
-use self::{presence::Presence, webhooks::posts::Posts};
+use self::{presence::Presence, scheduled::Scheduled, webhooks::posts::Posts};
 
 /// How many announcements of other services are handled at a time.
 const PREFETCH: usize = 16;
@@ -168,8 +168,10 @@ pub async fn start(config: &Config, deps: Deps) -> Result<Service, StartError> {
         };
         background.push(("chat-invites", Box::pin(accepted)));
     }
-    let sending = scheduled::run(db.clone(), appender.clone(), clock.clone(), stopping.clone());
-    background.push(("chat-scheduled", Box::pin(sending)));
+    let users = UserServiceClient::new(auth);
+    let scheduled =
+        Scheduled { db: db.clone(), appender: appender.clone(), users: users.clone(), clock: clock.clone() };
+    background.push(("chat-scheduled", Box::pin(scheduled.run(stopping.clone()))));
     let digests = presence::digest::run(presence.clone(), db.clone(), stopping.clone());
     background.push(("chat-presence", Box::pin(digests)));
     if let Some(cache) = hints {
@@ -185,7 +187,6 @@ pub async fn start(config: &Config, deps: Deps) -> Result<Service, StartError> {
         let filling = live::fill::run(live.clone(), db.clone(), work.missing, stopping.clone());
         background.push(("chat-fill", Box::pin(filling)));
     }
-    let users = UserServiceClient::new(auth);
     let retention_days = config.retention_days;
     let shared = rpc::Shared {
         db,

@@ -42,7 +42,7 @@ pub(crate) struct Committed {
     /// Empty when only the number is known.
     pub(crate) bytes: Bytes,
     pub(crate) audience: Option<AudienceChange>,
-    /// The number of the posting of the message that it edits; 0 for every other event.
+    /// The number of the posting of the message that it changes; 0 for every other event.
     pub(crate) about: u64,
 }
 

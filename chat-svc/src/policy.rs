@@ -1,5 +1,5 @@
-//! Who may do what in a room: pure functions over what is known of the room and the caller. Used by every RPC, by the log,
-//! by the live stream and by CheckAccess, so that there is one answer.
+//! Who may do what in a room, and whom they see: pure functions over what is known of the room and the caller. Used by every RPC,
+//! by the log, by the beginnings and pages of streams, by lists and by CheckAccess, so that there is one answer.
 //!
 //! A level is how much somebody may do in a room: their role there, at most a member's for guests of the workspace; in public
 //! rooms owners and admins of the workspace stand at least where owners and admins of the room do.
@@ -10,7 +10,11 @@ mod permissions;
 mod tests;
 
 use mesh::authn::Rank;
-use proto::chat::v1::{RoomKind, RoomRole};
+use proto::{
+    auth::v1::WorkspaceRole,
+    chat::v1::{RoomKind, RoomRole},
+};
+use uuid::Uuid;
 
 pub(crate) use self::permissions::{Permission, Permissions, asked};
 use crate::errors::ChatError;
@@ -73,10 +77,28 @@ pub(crate) struct Asker {
     pub(crate) rank: Rank,
 }
 
+impl Asker {
+    /// Who is in the room, when nobody said what they are in the workspace, as gateways do not. It counts as the least, and decides
+    /// nothing about seeing and reading a room that one is in.
+    pub(crate) const fn inside(role: RoomRole) -> Self {
+        Self { role: Some(role), rank: Rank::Guest }
+    }
+}
+
+/// The standing that a role in the workspace gives.
+pub(crate) const fn rank_of(role: WorkspaceRole) -> Rank {
+    match role {
+        WorkspaceRole::Owner => Rank::Owner,
+        WorkspaceRole::Admin => Rank::Admin,
+        WorkspaceRole::Member => Rank::Member,
+        WorkspaceRole::Guest | WorkspaceRole::Unspecified => Rank::Guest,
+    }
+}
+
 /// Decides. What one may not see looks like what does not exist.
 pub(crate) fn allow(action: Action, rules: Rules, asker: Asker) -> Result<(), ChatError> {
     let inside = asker.role.is_some();
-    if !(inside || found_from_outside(action, rules, asker.rank)) {
+    if !(inside || found_from_outside(action, rules.kind, asker.rank)) {
         return Err(ChatError::RoomNotFound);
     }
     if rules.archived && changes_archived(action, inside) {
@@ -90,10 +112,25 @@ pub(crate) fn allow_webhook(rules: Rules) -> Result<(), ChatError> {
     if rules.archived { Err(ChatError::RoomArchived) } else { Ok(()) }
 }
 
+/// Whether somebody finds rooms of a kind that they are not in: what a list asks the database for.
+pub(crate) fn finds(kind: RoomKind, rank: Rank) -> bool {
+    found_from_outside(Action::See, kind, rank)
+}
+
+/// Whether somebody sees every account, whoever they meet in rooms.
+pub(crate) fn sees_everybody(rank: Rank) -> bool {
+    rank > Rank::Guest
+}
+
+/// Whether somebody meets another: themselves always, and whom they share a room with, for who is in a room sees who else is.
+pub(crate) fn meets(by: Uuid, other: Uuid, shares_a_room: bool) -> bool {
+    by == other || shares_a_room
+}
+
 /// What can be asked of a room that one is not in. Reading a public room needs membership, so that it answers as if it were
 /// not there: there is no second way to learn about rooms.
-fn found_from_outside(action: Action, rules: Rules, rank: Rank) -> bool {
-    if rules.kind != RoomKind::Public || rank == Rank::Guest {
+fn found_from_outside(action: Action, kind: RoomKind, rank: Rank) -> bool {
+    if kind != RoomKind::Public || rank == Rank::Guest {
         return false;
     }
     match action {

@@ -1,13 +1,15 @@
 //! Rooms: made, changed, listed. What a caller may see of them is decided by `policy`.
 
+use std::collections::HashMap;
+
 use bytes::Bytes;
-use mesh::authn::Rank;
 use prost::Message as _;
 use proto::chat::{
     internal::v1::AudienceChange,
     v1::{
         ArchiveRoomResponse, CreateRoomResponse, Member, MemberJoined, Membership, Room, RoomArchived, RoomCreated,
-        RoomJoined, RoomRole, RoomUnarchived, RoomUpdated, UnarchiveRoomResponse, UpdateRoomResponse, event::Body,
+        RoomJoined, RoomKind, RoomRole, RoomUnarchived, RoomUpdated, UnarchiveRoomResponse, UpdateRoomResponse,
+        event::Body,
     },
 };
 use sea_orm::ConnectionTrait;
@@ -235,12 +237,18 @@ pub(crate) async fn list<C: ConnectionTrait>(
     let after = parse_token(page_token)?;
     let members = member::of_user(db, actor.user_id).await?;
     let mine: Vec<Uuid> = members.iter().map(|member| member.room_id).collect();
-    let mut rooms = room::list(db, &mine, !joined_only && actor.rank > Rank::Guest, after, rows + 1).await?;
+    let public = !joined_only && policy::finds(RoomKind::Public, actor.rank);
+    let mut rooms = room::list(db, &mine, public, after, rows + 1).await?;
     let more = mesh::db::cut_page(&mut rooms, rows);
     let next_page_token = match rooms.last() {
         Some(last) if more => format!("{}/{}", last.id, last.sort_name),
         _ => String::new(),
     };
+    let roles: HashMap<Uuid, RoomRole> = members.iter().map(|member| (member.room_id, member.role())).collect();
+    rooms.retain(|room| {
+        let asker = Asker { role: roles.get(&room.id).copied(), rank: actor.rank };
+        policy::allow(Action::See, room.rules(), asker).is_ok()
+    });
     let shown: Vec<member::Model> =
         members.into_iter().filter(|member| rooms.iter().any(|room| room.id == member.room_id)).collect();
     let memberships = standings(db, actor.user_id, &shown, &rooms).await?;

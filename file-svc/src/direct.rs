@@ -36,8 +36,13 @@ pub(crate) async fn urls(receiver: &Receiver, upload: &Model, parts: &[UploadPar
     Ok(urls)
 }
 
-/// Takes parts that were put into the upload.
-pub(crate) async fn commit(receiver: &Receiver, upload: Model, parts: &[UploadPart]) -> Result<Model, FileError> {
+/// Takes parts that were put into the upload. Whether their sender may still bring them in is asked when they are the last ones.
+pub(crate) async fn commit(
+    receiver: &Receiver,
+    upload: Model,
+    parts: &[UploadPart],
+    allowed: impl Future<Output = Result<(), FileError>>,
+) -> Result<Model, FileError> {
     check(&upload, parts)?;
     let _busy = receiver.take(upload.id)?;
     // Read again now that nobody else writes.
@@ -63,7 +68,7 @@ pub(crate) async fn commit(receiver: &Receiver, upload: Model, parts: &[UploadPa
         let put = part::Model { upload_id: upload.id, start, size, key };
         receiver.record(&mut upload, vec![put]).await?;
     }
-    receiver.complete(upload, hash, false, &[]).await
+    receiver.complete(upload, hash, false, &[], allowed).await
 }
 
 /// One key for one place: whoever puts it again before it is taken replaces it.

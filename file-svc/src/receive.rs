@@ -70,8 +70,15 @@ impl Receiver {
         Self { db, blobs, clock, limits, trash, state: Arc::default() }
     }
 
-    /// Takes bytes of an upload until the stream ends, and returns where the upload stands then.
-    pub(crate) async fn receive<S>(&self, upload: Model, sending: Sending, chunks: S) -> Result<Model, FileError>
+    /// Takes bytes of an upload until the stream ends, and returns where the upload stands then. Whether their sender may still
+    /// bring them in is asked when they are the last ones.
+    pub(crate) async fn receive<S>(
+        &self,
+        upload: Model,
+        sending: Sending,
+        chunks: S,
+        allowed: impl Future<Output = Result<(), FileError>>,
+    ) -> Result<Model, FileError>
     where
         S: Stream<Item = Result<Bytes, tonic::Status>> + Send,
     {
@@ -89,7 +96,7 @@ impl Receiver {
         let mut incoming = Incoming { receiver: self, upload, hash, piece: BytesMut::new(), held: Vec::new(), check };
         let outcome = incoming.take(chunks).await;
         incoming.settle(outcome).await?;
-        incoming.end(last, &sha256).await
+        incoming.end(last, &sha256, allowed).await
     }
 
     /// The right to write to an upload.
@@ -146,18 +153,32 @@ impl Receiver {
         Ok(())
     }
 
-    /// Completes the bytes half when everything is there, or remembers the hash for the next request.
+    /// Completes the bytes half when everything is there, or remembers the hash for the next request. All uploads come to their
+    /// end here, however their bytes came: one takes a while, and what its sender was allowed when it began may be no longer.
     pub(crate) async fn complete(
         &self,
         upload: Model,
         hash: Sha256,
         last: bool,
         sha256: &[u8],
+        allowed: impl Future<Output = Result<(), FileError>>,
     ) -> Result<Model, FileError> {
         let stored = upload.stored();
         if !upload.total().map_or(last, |size| size == stored) {
             self.remember(upload.id, stored, hash);
             return Ok(upload);
+        }
+        match allowed.await {
+            Ok(()) => {}
+            // Nobody knows just now. What came is kept, and a request without bytes asks again.
+            Err(cause @ FileError::AccessUnavailable(_)) => {
+                self.remember(upload.id, stored, hash);
+                return Err(cause);
+            }
+            Err(denied) => {
+                self.drop_upload(&upload).await?;
+                return Err(denied);
+            }
         }
         let digest = hash.finalize().to_vec();
         if !sha256.is_empty() && sha256 != digest {
@@ -298,7 +319,12 @@ impl Incoming<'_> {
         self.note().await
     }
 
-    async fn end(self, last: bool, sha256: &[u8]) -> Result<Model, FileError> {
-        self.receiver.complete(self.upload, self.hash, last, sha256).await
+    async fn end(
+        self,
+        last: bool,
+        sha256: &[u8],
+        allowed: impl Future<Output = Result<(), FileError>>,
+    ) -> Result<Model, FileError> {
+        self.receiver.complete(self.upload, self.hash, last, sha256, allowed).await
     }
 }

@@ -11,13 +11,13 @@ use mesh::{
 };
 use proto::file::{
     internal::v1::{FinishProcessingRequest, ProcessedFile, finish_processing_request::Outcome},
-    v1::{FileMetadata, FileState, ScanState},
+    v1::{FileMetadata, FileState, ScanState, UploadPart},
 };
 use sea_orm::{ConnectionTrait as _, Statement};
 use uuid::Uuid;
 
 use crate::{
-    Migrator,
+    Migrator, direct,
     errors::FileError,
     life::{self, Share},
     processing,
@@ -74,8 +74,19 @@ impl Place {
     }
 
     async fn sends(&self, upload: upload::Model, sending: Sending, bytes: &[u8]) -> Result<upload::Model, FileError> {
+        self.sends_as(upload, sending, bytes, Ok(())).await
+    }
+
+    /// The same as somebody who may do it, or not, by the time that it is done.
+    async fn sends_as(
+        &self,
+        upload: upload::Model,
+        sending: Sending,
+        bytes: &[u8],
+        allowed: Result<(), FileError>,
+    ) -> Result<upload::Model, FileError> {
         let chunks: Vec<_> = bytes.chunks(1000).map(|chunk| Ok(Bytes::copy_from_slice(chunk))).collect();
-        self.receiver.receive(upload, sending, stream::iter(chunks)).await
+        self.receiver.receive(upload, sending, stream::iter(chunks), std::future::ready(allowed)).await
     }
 
     async fn uploads(&self, bytes: &[u8]) -> file::Model {
@@ -289,6 +300,53 @@ async fn quotas_are_kept_to_the_byte_by_whoever_comes_at_once() {
     assert_eq!(place.used().await, (960, 1460));
     place.deletes(whole.id).await;
     assert_eq!(place.used().await, (860, 1360));
+}
+
+#[tokio::test]
+async fn who_may_no_longer_post_when_the_bytes_are_there_leaves_nothing() {
+    let place = place(|_| {}).await;
+    let opened = place.opens(&place.new_upload(Some(6000))).await.unwrap();
+    let denied = || Err(FileError::RoomNotFound);
+    let half = place.sends_as(opened, Sending::default(), &[1; 3000], denied()).await.unwrap();
+    assert_eq!(half.stored(), 3000, "it is asked at the end and not before");
+    let rest = || Sending { offset: half.stored(), ..Sending::default() };
+    let refused = place.sends_as(half.clone(), rest(), &[2; 3000], denied()).await;
+    assert!(matches!(refused, Err(FileError::RoomNotFound)), "{refused:?}");
+    assert!(upload::find(place.receiver.db.reader(), half.id).await.unwrap().is_none());
+    assert!(place.file(half.id).await.is_none());
+    assert_eq!((place.announced("FileUploaded").await, place.announced("FileReady").await), (0, 0));
+    place.sweeps().await;
+    assert!(place.stored().await.is_empty(), "{:?}", place.stored().await);
+    assert_eq!(place.used().await, (0, 0));
+}
+
+#[tokio::test]
+async fn who_may_no_longer_post_when_parts_were_put_directly_leaves_nothing() {
+    let place = place(|_| {}).await;
+    let opened = place.opens(&place.new_upload(Some(3))).await.unwrap();
+    let key = format!("staging/{}/direct-0000000000000000-3", opened.id);
+    place.receiver.blobs.put(&key, Bytes::from_static(b"abc")).await.unwrap();
+    let parts = [UploadPart { offset: 0, size: 3 }];
+    let denied = std::future::ready(Err(FileError::UploadNotFound));
+    let refused = direct::commit(&place.receiver, opened.clone(), &parts, denied).await;
+    assert!(matches!(refused, Err(FileError::UploadNotFound)), "{refused:?}");
+    assert!(upload::find(place.receiver.db.reader(), opened.id).await.unwrap().is_none());
+    assert!(place.file(opened.id).await.is_none());
+    place.sweeps().await;
+    assert!(place.stored().await.is_empty(), "{:?}", place.stored().await);
+}
+
+#[tokio::test]
+async fn while_nobody_knows_who_may_post_what_came_waits() {
+    let place = place(|_| {}).await;
+    let opened = place.opens(&place.new_upload(Some(3000))).await.unwrap();
+    let away = Err(FileError::AccessUnavailable(Box::new(tonic::Status::unavailable("away"))));
+    let refused = place.sends_as(opened.clone(), Sending::default(), &[1; 3000], away).await;
+    assert!(matches!(refused, Err(FileError::AccessUnavailable(_))), "{refused:?}");
+    assert!(place.file(opened.id).await.is_none());
+    let again = Sending { offset: 3000, ..Sending::default() };
+    let done = place.sends(opened, again, &[]).await.unwrap();
+    assert_eq!(place.file(done.id).await.unwrap().size, 3000, "a request without bytes completes it");
 }
 
 #[tokio::test]

@@ -342,6 +342,3 @@ pub async fn verify<C: ConnectionTrait>(db: &C) -> Result<Verified, DbErr> {
     let unsigned = |number: i64| u64::try_from(number).unwrap_or(0);
     Ok(Verified { first_broken: broken.map(unsigned), entries, head_seq: unsigned(head_seq), head_hash })
 }
-
-#[cfg(test)]
-mod tests;

@@ -2,10 +2,12 @@
 //!
 //! [`Upstream`] is a type-erased tower service: the `Routes` of a service in this process, or a `Channel` to another. The
 //! layers are the same for both: [`protect`] on the side that answers (panic → INTERNAL, trace, authentication by the
-//! table of methods, deadline), [`caller`] on the side that asks (deadline, trace, service token).
+//! table of methods, deadline, the end of what lasts when its caller's right ends), [`caller`] on the side that asks (deadline,
+//! trace, service token).
 
 mod client;
 mod guard;
+mod lasting;
 mod listen;
 mod tls;
 

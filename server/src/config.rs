@@ -209,10 +209,12 @@ impl Config {
         format!("127.0.0.1:{port}")
     }
 
-    /// Whether people reach the public port only from this machine.
-    pub fn on_loopback(&self) -> bool {
-        SocketAddr::from_str(&self.gateway.listen).is_ok_and(|address| address.ip().is_loopback())
-            || self.gateway.listen.starts_with("localhost:")
+    /// Whether people reach the public port only from this machine. Where another process has it, nobody here knows.
+    pub fn on_loopback(&self, roles: &Roles) -> bool {
+        let listen = &self.gateway.listen;
+        roles.contains(&Role::Gateway)
+            && (SocketAddr::from_str(listen).is_ok_and(|address| address.ip().is_loopback())
+                || listen.starts_with("localhost:"))
     }
 
     /// The database of each service.
@@ -433,7 +435,9 @@ mod tests {
             [("127.0.0.1:8080", true), ("[::1]:80", true), ("0.0.0.0:8080", false), ("10.0.0.1:80", false)]
         {
             config.gateway.listen = listen.into();
-            assert_eq!(config.on_loopback(), loopback, "{listen}");
+            assert_eq!(config.on_loopback(&all_roles()), loopback, "{listen}");
+            let apart = roles(&[Role::Auth, Role::Chat, Role::File, Role::Worker]);
+            assert!(!config.on_loopback(&apart), "{listen} is not where the gateway of another process listens");
         }
     }
 }

@@ -51,6 +51,7 @@ impl Wired {
 /// What all services of a process share.
 struct Parts<'a> {
     config: &'a Config,
+    roles: &'a Roles,
     tasks: &'a Tasks,
     listeners: &'a [(Role, TcpListener)],
     clock: Clock,
@@ -73,7 +74,7 @@ pub(crate) async fn wire(
     let auth = Arc::new(OnceLock::new());
     let keys = KeyStore::new(fetch_keys(auth.clone()), clock.clone());
     let authn = Authn::new(&config.auth.issuer, keys, secret.clone(), clock.clone());
-    let parts = Parts { config, tasks, listeners, clock, secret, authn, auth };
+    let parts = Parts { config, roles, tasks, listeners, clock, secret, authn, auth };
     let mut wired = Wired::default();
     let cache = Cache::open(&config.cache.url, tasks).map_err(StartError::new)?;
     if roles.iter().any(|role| *role != Role::Gateway) {
@@ -144,14 +145,14 @@ pub fn broker(config: &BusConfig) -> AmqpConfig {
 }
 
 async fn auth(parts: &Parts<'_>, bus: Bus, cache: Cache, wired: &mut Wired) -> Result<(), StartError> {
-    let Parts { config, tasks, clock, .. } = parts;
+    let Parts { config, roles, tasks, clock, .. } = parts;
     let deps = auth_svc::Deps {
         db: open("auth", &config.auth.db, wired).await?,
         bus,
         cache,
         clock: clock.clone(),
         tasks: (*tasks).clone(),
-        off_loopback: !config.on_loopback(),
+        off_loopback: !config.on_loopback(roles),
         public_url: config.public_url.clone(),
     };
     parts.add(wired, Role::Auth, auth_svc::start(&config.auth, deps).await.map_err(StartError::new)?);

@@ -9,7 +9,7 @@ use server::{
 };
 use tempfile::TempDir;
 
-use crate::{Person, servers::Backends, town::anywhere};
+use crate::{Person, person::SETUP_TOKEN, servers::Backends, town::anywhere};
 
 /// What the servers prove themselves with to each other.
 pub const SECRET: &str = "a secret of more than thirty-two bytes";
@@ -128,6 +128,8 @@ impl Starting {
         let mut config = anywhere(folder.path());
         self.backends.apply(&mut config);
         config.mesh.secret = Secret::new(SECRET);
+        // With the gateways apart, nobody becomes the owner without it.
+        config.auth.setup_token = Secret::new(SETUP_TOKEN);
         change(&mut config);
         let roles: Roles = roles.iter().copied().collect();
         let server = Server::start(config, &roles).await.expect("the server starts");

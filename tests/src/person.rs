@@ -50,6 +50,8 @@ pub struct Person {
 
 /// The password of everybody.
 pub const PASSWORD: &str = "correct horse battery";
+/// What the first account brings along, wherever it is asked for.
+pub const SETUP_TOKEN: &str = "open-sesame";
 
 impl Person {
     /// Makes an account.
@@ -57,8 +59,12 @@ impl Person {
     /// # Panics
     /// When the server refuses.
     pub async fn registers(address: SocketAddr, name: &str) -> Self {
-        let request =
-            RegisterRequest { username: name.into(), password: PASSWORD.into(), ..RegisterRequest::default() };
+        let request = RegisterRequest {
+            username: name.into(),
+            password: PASSWORD.into(),
+            setup_token: SETUP_TOKEN.into(),
+            ..RegisterRequest::default()
+        };
         let answer = AuthServiceClient::new(town::channel(address)).register(request).await;
         let answer = answer.unwrap_or_else(|cause| panic!("{name} cannot register: {cause}")).into_inner();
         Self::with(address, answer.user.unwrap_or_default(), answer.access_token, answer.refresh_token)

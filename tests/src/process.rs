@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{servers, within};
+use crate::{person::SETUP_TOKEN, servers, within};
 
 /// A running `loquat serve`. Killed when it is dropped.
 pub struct Process {
@@ -53,12 +53,15 @@ impl Process {
         public: SocketAddr,
     ) -> Self {
         let ops = free_address();
+        // With the gateway apart, nobody becomes the owner without it.
+        let apart = roles.contains(&"auth") && !roles.contains(&"gateway");
         let child = Command::new(std::path::absolute(binary).expect("a path"))
             .arg("serve")
             .args(roles.iter().flat_map(|role| ["--role", role]))
             .current_dir(folder)
             .env("LOQUAT_DATA_DIR", folder)
             .env("LOQUAT_OPS__LISTEN", ops.to_string())
+            .envs(apart.then_some(("LOQUAT_AUTH__SETUP_TOKEN", SETUP_TOKEN)))
             .envs(environment.iter().map(|(name, value)| (*name, value.as_str())))
             .stdout(Stdio::null())
             .stdin(Stdio::null())

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use mesh::{bus::Bus, clock::Clock, rpc::Upstream};
+use mesh::{bus::Bus, clock::Clock, config::Secret, rpc::Upstream};
 use server::{
     Server,
     config::{Config, Role, Roles, all_roles},
@@ -10,7 +10,7 @@ use server::{
 use tempfile::TempDir;
 use tonic::transport::{Channel, Endpoint};
 
-use crate::{Person, servers::Backends};
+use crate::{Person, person::SETUP_TOKEN, servers::Backends};
 
 /// How the roles run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +73,8 @@ impl Town {
         };
         if let Some(backends) = &backends {
             backends.apply(&mut config);
+            // With the gateway apart, nobody becomes the owner without it.
+            config.auth.setup_token = Secret::new(SETUP_TOKEN);
         }
         change(&mut config);
         let servers = start(&clock, shape, &config).await;

@@ -21,9 +21,11 @@ use crate::{
     Registration,
     accounts::{self, Admission, NewAccount},
     errors::AuthError,
-    fields, invites, resets,
+    fields, invites,
+    limits::Tried,
+    resets,
     sessions::{self, Renewal},
-    store::{account, session},
+    store::{account, invite, session},
     tokens::Opaque,
 };
 
@@ -148,9 +150,7 @@ async fn register(shared: Arc<Shared>, origin: Origin, request: RegisterRequest)
     if !open && shared.db.within(account::count(reader)).await? > 0 {
         return Err(AuthError::RegistrationClosed);
     }
-    let role = invite
-        .as_ref()
-        .map_or(WorkspaceRole::Member, |invite| WorkspaceRole::try_from(invite.role).unwrap_or(WorkspaceRole::Guest));
+    let role = invite.as_ref().map_or(WorkspaceRole::Member, invite::Model::role);
     let new = NewAccount { username, display_name, password, role, email };
     let account = accounts::prepare(admitted, &new, now).await?;
     let needs_setup_token = shared.needs_setup_token;
@@ -177,7 +177,8 @@ async fn login(shared: Arc<Shared>, origin: Origin, request: LoginRequest) -> Re
     // First of all: of a crowd, most are refused here.
     let admitted = shared.passwords.admit()?;
     let username = request.username.trim().to_lowercase();
-    shared.limits.count(&username, &origin).await?;
+    let at_home = sessions::used_from(&shared, &username, &origin);
+    shared.limits.count(Tried::SignIn, &username, &origin, at_home).await?;
     let known = shared.db.within(account::by_username(shared.db.reader(), &username)).await?;
     let account = known.as_ref().filter(|account| !account.disabled);
     // An account without a password takes as long to refuse as one that is not there.

@@ -94,7 +94,8 @@ impl SessionService for Rpc {
             (since.seconds.saturating_mul(1_000_000) + i64::from(since.nanos) / 1000).saturating_sub(OVERLAP_MICROS)
         });
         let run = async {
-            let (db, since) = (self.0.db.reader(), since.max(earliest));
+            // However long ago that is: a stream may have lasted all the while that its process could not ask.
+            let db = self.0.db.reader();
             let mut ended = session::ended_since(db, since).await?;
             ended.extend(access_token::revoked_since(db, since).await?);
             let changed = account::changed_since(db, since).await?;
@@ -113,14 +114,7 @@ impl SessionService for Rpc {
     ) -> Result<Response<ExchangeTokenResponse>, Status> {
         let ExchangeTokenRequest { token, address } = request.into_inner();
         let origin = Origin { address: address.parse().ok(), agent: String::new() };
-        let work = async move |shared: Arc<Shared>| {
-            let traded = programs::exchange(&shared, &token, &origin).await;
-            if matches!(traded, Err(AuthError::TokenInvalid)) {
-                // Only those that are wrong count: one that is good may be asked for by many gateways.
-                shared.limits.count_network(&origin).await?;
-            }
-            traded
-        };
+        let work = async move |shared: Arc<Shared>| programs::exchange(&shared, &token, &origin).await;
         let traded = self.detached(work).await;
         answer(traded.map(|traded| ExchangeTokenResponse {
             access_token: traded.access_token,

@@ -1,5 +1,6 @@
 //! `invite` and `invite_use`: invitations, and who used them.
 
+use proto::auth::v1::WorkspaceRole;
 use sea_orm::{ExprTrait as _, QueryOrder as _, QuerySelect as _, Set, TryInsertResult, entity::prelude::*};
 
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
@@ -31,6 +32,11 @@ impl Model {
     /// Whether it can be used.
     pub(crate) const fn is_good(&self, now: i64) -> bool {
         self.revoked_at == 0 && self.expires_at > now && (self.max_uses == 0 || self.uses < self.max_uses)
+    }
+
+    /// The role of whoever registers with it.
+    pub(crate) fn role(&self) -> WorkspaceRole {
+        WorkspaceRole::try_from(self.role).unwrap_or(WorkspaceRole::Guest)
     }
 }
 

@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 
-use sea_orm::{FromQueryResult, QueryOrder as _, QuerySelect as _, Set, entity::prelude::*};
+use sea_orm::{FromQueryResult, QueryOrder as _, QuerySelect as _, QueryTrait as _, Set, entity::prelude::*};
+
+use super::account;
 
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "session")]
@@ -89,6 +91,30 @@ pub(crate) async fn of_user<C: ConnectionTrait>(
         .filter(Column::RotatedAt.gt(since))
         .order_by_desc(Column::RotatedAt)
         .limit(rows)
+        .all(db)
+        .await
+}
+
+/// From where living sessions of the account of this name, or of those with this address, were last used, the latest first. One
+/// statement whether there is such an account or not.
+pub(crate) async fn places<C: ConnectionTrait>(
+    db: &C,
+    account: &str,
+    since: i64,
+    rows: u64,
+) -> Result<Vec<String>, DbErr> {
+    let named = if account.contains('@') { account::Column::Email } else { account::Column::Username };
+    let theirs =
+        account::Entity::find().select_only().column(account::Column::Id).filter(named.eq(account)).into_query();
+    Entity::find()
+        .select_only()
+        .column(Column::Address)
+        .filter(Column::UserId.in_subquery(theirs))
+        .filter(Column::EndedAt.eq(0))
+        .filter(Column::RotatedAt.gt(since))
+        .order_by_desc(Column::RotatedAt)
+        .limit(rows)
+        .into_tuple()
         .all(db)
         .await
 }

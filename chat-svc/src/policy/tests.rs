@@ -75,6 +75,55 @@ fn the_policy_is_this_table() {
 }
 
 #[test]
+fn who_is_in_a_room_sees_and_reads_it_whatever_they_are_in_the_workspace() {
+    // Streams, the log and the people of a room are asked for by membership alone: this is what they go by.
+    let roles = [RoomRole::Member, RoomRole::Moderator, RoomRole::Admin, RoomRole::Owner];
+    let ranks = [Rank::Guest, Rank::Member, Rank::Admin, Rank::Owner];
+    for (kind, archived) in
+        [(RoomKind::Public, false), (RoomKind::Private, false), (RoomKind::Public, true), (RoomKind::Private, true)]
+    {
+        let rules = Rules { archived, ..rules(kind) };
+        for action in [Action::See, Action::Read, Action::SeeMembers] {
+            for role in roles {
+                assert!(allow(action, rules, Asker::inside(role)).is_ok(), "{action:?} as {role:?} in {rules:?}");
+                for rank in ranks {
+                    assert!(allow(action, rules, asker(Some(role), rank)).is_ok(), "{action:?} as {rank:?}");
+                }
+            }
+        }
+        for rank in ranks {
+            assert!(allow(Action::Read, rules, asker(None, rank)).is_err(), "nobody reads from outside, as {rank:?}");
+        }
+    }
+}
+
+#[test]
+fn what_is_listed_from_outside_is_what_may_be_seen() {
+    for kind in [RoomKind::Public, RoomKind::Private] {
+        for rank in [Rank::Guest, Rank::Member, Rank::Admin, Rank::Owner] {
+            let seen = allow(Action::See, rules(kind), asker(None, rank)).is_ok();
+            assert_eq!(finds(kind, rank), seen, "a {kind:?} room as {rank:?}");
+        }
+    }
+}
+
+#[test]
+fn guests_see_whom_they_meet_and_others_everybody() {
+    assert_eq!([Rank::Guest, Rank::Member, Rank::Admin, Rank::Owner].map(sees_everybody), [false, true, true, true]);
+    let (me, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
+    assert!(meets(me, me, false), "everybody meets themselves");
+    assert!(meets(me, other, true), "and whom they share a room with");
+    assert!(!meets(me, other, false), "and nobody else");
+}
+
+#[test]
+fn a_role_in_the_workspace_gives_a_standing() {
+    let known = [WorkspaceRole::Guest, WorkspaceRole::Member, WorkspaceRole::Admin, WorkspaceRole::Owner];
+    assert_eq!(known.map(rank_of), [Rank::Guest, Rank::Member, Rank::Admin, Rank::Owner]);
+    assert_eq!(rank_of(WorkspaceRole::Unspecified), Rank::Guest, "what is not known counts as the least");
+}
+
+#[test]
 fn an_archived_room_is_read_and_left_and_nothing_else() {
     for (action, ..) in TABLE {
         for kind in [RoomKind::Public, RoomKind::Private] {

@@ -9,7 +9,13 @@ use tonic::{Request, Response, Status, async_trait};
 use uuid::Uuid;
 
 use super::{Rpc, answer, people::seen};
-use crate::{command::Actor, errors::ChatError, files, policy::Action, rooms};
+use crate::{
+    command::Actor,
+    errors::ChatError,
+    files,
+    policy::{self, Action},
+    rooms,
+};
 
 /// How many files one question is about.
 const MAX_FILES: usize = 500;
@@ -72,7 +78,7 @@ async fn sees<C: ConnectionTrait>(db: &C, request: &CheckAccessRequest) -> Resul
     let user_id = fields.id("user_id", &request.user_id);
     let other = fields.id("sees_user_id", &request.sees_user_id);
     fields.done()?;
-    let everybody = Rank::named(&request.workspace_role) > Rank::Guest;
+    let everybody = policy::sees_everybody(Rank::named(&request.workspace_role));
     let seen = everybody || !seen(db, user_id, vec![other]).await?.is_empty();
     Ok(CheckAccessResponse { allowed: seen, visible: seen, ..Default::default() })
 }

@@ -10,7 +10,7 @@ use tonic::{Request, Response, Status, async_trait};
 use uuid::Uuid;
 
 use super::{Rpc, actor, answer};
-use crate::{errors::ChatError, store::member};
+use crate::{errors::ChatError, policy, store::member};
 
 /// How many accounts one call is about.
 const MOST: u32 = 200;
@@ -44,6 +44,7 @@ impl PeopleService for Rpc {
             let rows = fields.page_size(request.page_size, 50, MOST);
             let after = fields.optional_id("page_token", &request.page_token);
             fields.done()?;
+            // Who shares a room with somebody is met by them, as `policy::meets` has it.
             let mut seen = member::all_sharing(self.0.db.reader(), actor.user_id, after, rows + 1).await?;
             // Also who is in no room is somebody: themselves.
             if after.is_none_or(|after| actor.user_id > after)
@@ -64,7 +65,7 @@ impl PeopleService for Rpc {
 /// Those of some accounts whom somebody sees over the rooms that they share, and themselves.
 pub(super) async fn seen<C: ConnectionTrait>(db: &C, by: Uuid, asked: Vec<Uuid>) -> Result<Vec<Uuid>, DbErr> {
     let shared = member::sharing(db, by, &asked).await?;
-    Ok(asked.into_iter().filter(|user| *user == by || shared.contains(user)).collect())
+    Ok(asked.into_iter().filter(|user| policy::meets(by, *user, shared.contains(user))).collect())
 }
 
 impl Rpc {

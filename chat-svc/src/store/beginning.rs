@@ -1,8 +1,11 @@
-//! Everything that decides where a subscriber starts, as one statement: it sees one state by itself, and costs one trip.
+//! Everything that decides where a subscriber starts and what they read, as one statement: it sees one state by itself, and costs one
+//! trip.
 
+use proto::chat::v1::RoomRole;
 use sea_orm::{DbBackend, FromQueryResult, Statement, entity::prelude::*};
 
 use super::{feed::Head, member, read_marker::Marker, room, unsigned};
+use crate::policy::Rules;
 
 /// The user's own feed always gives a row; a user without rooms has one row in which everything else is missing.
 const ROWS: &str = r#"
@@ -13,11 +16,35 @@ const ROWS: &str = r#"
         f.head, f.ordinal, f.changed, k.seq AS read_seq, k.ordinal AS read_ordinal
     FROM (SELECT {user} AS id) AS me
         LEFT JOIN feed AS own ON own.id = me.id
-        LEFT JOIN member AS m ON m.user_id = me.id
+        LEFT JOIN member AS m ON m.user_id = me.id{only}
         LEFT JOIN room AS r ON r.id = m.room_id
         LEFT JOIN feed AS f ON f.id = m.room_id
         LEFT JOIN read_marker AS k ON k.user_id = m.user_id AND k.room_id = m.room_id
     ORDER BY m.room_id"#;
+
+/// Of every room that somebody is in, what the policy asks about.
+const INSIDE: &str = r#"
+    SELECT m.room_id, m.role, r.kind, r.permissions, r.archived_at
+    FROM member AS m JOIN room AS r ON r.id = m.room_id
+    WHERE m.user_id = {user}
+    ORDER BY m.room_id"#;
+
+#[derive(Debug, FromQueryResult)]
+struct InsideRow {
+    room_id: Uuid,
+    role: i32,
+    kind: i32,
+    permissions: i64,
+    archived_at: i64,
+}
+
+/// A room that the user is in, as far as the policy asks about it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Inside {
+    pub(crate) room_id: Uuid,
+    pub(crate) role: RoomRole,
+    pub(crate) rules: Rules,
+}
 
 #[derive(Debug, FromQueryResult)]
 struct Row {
@@ -59,12 +86,45 @@ pub(crate) struct Entered {
 
 /// The number of the newest event of the user's own feed, and the rooms they are in by rising id.
 pub(crate) async fn of_user<C: ConnectionTrait>(db: &C, user_id: Uuid) -> Result<(u64, Vec<Entered>), DbErr> {
-    let backend = db.get_database_backend();
-    let sql = ROWS.replace("{user}", if backend == DbBackend::Postgres { "$1" } else { "?1" });
-    let statement = Statement::from_sql_and_values(backend, sql, [user_id.into()]);
-    let rows = Row::find_by_statement(statement).all(db).await?;
+    let rows = rows(db, user_id, None).await?;
     let own = rows.first().and_then(|row| row.own_head).map_or(0, unsigned);
     Ok((own, rows.into_iter().filter_map(entered).collect()))
+}
+
+/// One of the rooms that the user is in; nothing when they are not in it.
+pub(crate) async fn of_room<C: ConnectionTrait>(
+    db: &C,
+    user_id: Uuid,
+    room_id: Uuid,
+) -> Result<Option<Entered>, DbErr> {
+    Ok(rows(db, user_id, Some(room_id)).await?.into_iter().find_map(entered))
+}
+
+async fn rows<C: ConnectionTrait>(db: &C, user_id: Uuid, room_id: Option<Uuid>) -> Result<Vec<Row>, DbErr> {
+    let backend = db.get_database_backend();
+    let only = room_id.map_or_else(String::new, |_| format!(" AND m.room_id = {}", parameter(backend, 2)));
+    let sql = ROWS.replace("{user}", &parameter(backend, 1)).replace("{only}", &only);
+    let values = std::iter::once(user_id).chain(room_id).map(sea_orm::Value::from);
+    Row::find_by_statement(Statement::from_sql_and_values(backend, sql, values)).all(db).await
+}
+
+/// What the policy asks about every room that the user is in, by rising id.
+pub(crate) async fn inside<C: ConnectionTrait>(db: &C, user_id: Uuid) -> Result<Vec<Inside>, DbErr> {
+    let backend = db.get_database_backend();
+    let sql = INSIDE.replace("{user}", &parameter(backend, 1));
+    let statement = Statement::from_sql_and_values(backend, sql, [user_id.into()]);
+    let one = |row: InsideRow| Inside {
+        room_id: row.room_id,
+        role: member::role_of(row.role),
+        rules: room::rules_of(row.kind, row.permissions, row.archived_at),
+    };
+    Ok(InsideRow::find_by_statement(statement).all(db).await?.into_iter().map(one).collect())
+}
+
+/// How a statement names its parameter of a number.
+fn parameter(backend: DbBackend, number: usize) -> String {
+    let sign = if backend == DbBackend::Postgres { '$' } else { '?' };
+    format!("{sign}{number}")
 }
 
 fn entered(row: Row) -> Option<Entered> {

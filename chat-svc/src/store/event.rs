@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use mesh::db::{Insert, Rows};
 use prost::Message as _;
-use proto::chat::v1::{Event, FileReady, LinksPreviewed, MessageEdited, Redacted, event::Body};
+use proto::chat::v1::{Event, FileReady, LinksPreviewed, MessageDeleted, MessageEdited, Redacted, event::Body};
 use sea_orm::{QueryOrder as _, QuerySelect as _, entity::prelude::*};
 use sha2::{Digest as _, Sha256};
 
@@ -178,11 +178,15 @@ async fn replace<C: ConnectionTrait>(db: &C, rows: impl Iterator<Item = Model>) 
     Ok(())
 }
 
-/// The number of the posting of the message that an event edits, or whose links it previews: who reads only from a higher number on may not read it.
+/// The number of the posting of the message that an event edits or deletes, or whose links it previews: for who reads only from a
+/// higher number on there is no such message, and so nothing that says whose it was and when.
 pub(crate) fn about(body: Option<&Body>) -> u64 {
     match body {
         Some(Body::MessageEdited(MessageEdited { message: Some(message) })) => message.seq,
-        Some(Body::LinksPreviewed(LinksPreviewed { message_seq, .. })) => *message_seq,
+        Some(
+            Body::LinksPreviewed(LinksPreviewed { message_seq, .. })
+            | Body::MessageDeleted(MessageDeleted { message_seq, .. }),
+        ) => *message_seq,
         _ => 0,
     }
 }
@@ -193,12 +197,12 @@ fn stub(event: Event, hash: Vec<u8>) -> Vec<u8> {
 }
 
 impl Model {
-    /// The bytes for somebody who reads the feed from a number on: an edit of a message from before it is a stub for them.
+    /// The bytes for somebody who reads the feed from a number on: what changes a message from before it is a stub for them.
     pub(crate) fn bytes_from(self, first: u64) -> Vec<u8> {
         // Only joinings with SINCE_JOINED begin later, and only their pages are looked into.
-        let edits_older = |event: &Event| (1..first).contains(&about(event.body.as_ref()));
+        let changes_older = |event: &Event| (1..first).contains(&about(event.body.as_ref()));
         match (first > 1).then(|| Event::decode(self.bytes.as_slice())) {
-            Some(Ok(event)) if edits_older(&event) => stub(event, self.hash),
+            Some(Ok(event)) if changes_older(&event) => stub(event, self.hash),
             _ => self.bytes,
         }
     }

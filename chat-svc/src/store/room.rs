@@ -39,7 +39,7 @@ impl ActiveModelBehavior for ActiveModel {}
 
 impl Model {
     pub(crate) fn kind(&self) -> RoomKind {
-        RoomKind::try_from(self.kind).unwrap_or(RoomKind::Private)
+        kind_of(self.kind)
     }
 
     pub(crate) fn history(&self) -> RoomHistory {
@@ -52,7 +52,7 @@ impl Model {
 
     /// What the policy asks about.
     pub(crate) fn rules(&self) -> Rules {
-        Rules { kind: self.kind(), permissions: self.permissions(), archived: self.archived_at != 0 }
+        rules_of(self.kind, self.permissions, self.archived_at)
     }
 
     /// Up to where messages are gone by retention.
@@ -75,6 +75,15 @@ impl Model {
             retention_days: u32::try_from(self.retention_days).unwrap_or(0),
         }
     }
+}
+
+fn kind_of(kind: i32) -> RoomKind {
+    RoomKind::try_from(kind).unwrap_or(RoomKind::Private)
+}
+
+/// What the policy asks about, of a room with these columns.
+pub(crate) fn rules_of(kind: i32, permissions: i64, archived_at: i64) -> Rules {
+    Rules { kind: kind_of(kind), permissions: Permissions::from_bits(permissions), archived: archived_at != 0 }
 }
 
 /// One room.

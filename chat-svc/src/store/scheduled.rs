@@ -9,7 +9,7 @@ pub(crate) struct Model {
     pub(crate) user_id: Uuid,
     #[sea_orm(primary_key, auto_increment = false)]
     pub(crate) op_id: Uuid,
-    /// The standing that the author had, by its name.
+    /// The standing that the author had then, by its name. What counts is what they are when it is due.
     pub(crate) rank: String,
     /// The encoded request.
     pub(crate) request: Vec<u8>,

@@ -80,9 +80,9 @@ impl Shared {
             return Err(FileError::invalid("header", "must be the first message"));
         };
         let check = stream_check(stream_checksum)?;
-        let upload = match target {
-            Some(Target::Create(create)) => self.open(user, &create).await?,
-            Some(Target::UploadId(id)) => self.own_upload(user, &id).await?,
+        let (upload, hidden) = match target {
+            Some(Target::Create(create)) => (self.open(user, &create).await?, FileError::RoomNotFound),
+            Some(Target::UploadId(id)) => (self.own_upload(user, &id).await?, FileError::UploadNotFound),
             None => return Err(FileError::invalid("header.target", "is required: upload_id or create")),
         };
         let chunks = stream.map(|message| {
@@ -91,7 +91,8 @@ impl Shared {
                 _ => Bytes::new(),
             })
         });
-        let upload = self.receiver.receive(upload, Sending { offset, last, sha256, check }, chunks).await?;
+        let allowed = self.check(user, upload.room_id, RoomAction::Post, hidden);
+        let upload = self.receiver.receive(upload, Sending { offset, last, sha256, check }, chunks, allowed).await?;
         self.wake.now();
         self.view(&upload).await
     }
@@ -162,7 +163,8 @@ impl Shared {
         if !self.direct {
             return Err(FileError::DirectUploadOff);
         }
-        let upload = direct::commit(&self.receiver, upload, &request.parts).await?;
+        let allowed = self.check(user, upload.room_id, RoomAction::Post, FileError::UploadNotFound);
+        let upload = direct::commit(&self.receiver, upload, &request.parts, allowed).await?;
         self.wake.now();
         self.view(&upload).await
     }

@@ -21,14 +21,17 @@ use crate::{limits::Class, state::State};
 pub(crate) async fn answer(state: &State, request: Request<Incoming>) -> Response<Body> {
     let id = request.uri().path().strip_prefix("/files/").filter(|id| !id.is_empty()).map(str::to_owned);
     let is_upload = request.headers().contains_key("tus-resumable");
+    let origin = state.origins.of(&request);
     match (request.method().clone(), id) {
-        (Method::OPTIONS, _) => upload::options(state, request.headers()).await,
-        (Method::POST, None) => upload::checked(upload::create(state, request).await),
-        (Method::PATCH, Some(id)) => upload::checked(upload::append(state, request, id).await),
-        (Method::DELETE, Some(id)) => upload::checked(upload::cancel(state, request.headers(), id).await),
-        (Method::HEAD, Some(id)) if is_upload => upload::checked(upload::offset(state, request.headers(), id).await),
+        (Method::OPTIONS, _) => upload::options(state, request.headers(), &origin).await,
+        (Method::POST, None) => upload::checked(upload::create(state, request, &origin).await),
+        (Method::PATCH, Some(id)) => upload::checked(upload::append(state, request, &origin, id).await),
+        (Method::DELETE, Some(id)) => upload::checked(upload::cancel(state, request.headers(), &origin, id).await),
+        (Method::HEAD, Some(id)) if is_upload => {
+            upload::checked(upload::offset(state, request.headers(), &origin, id).await)
+        }
         (Method::GET | Method::HEAD, Some(id)) => {
-            download::answer(state, &request, id).await.unwrap_or_else(|refused| download::refusal(&refused))
+            download::answer(state, &request, &origin, id).await.unwrap_or_else(|refused| download::refusal(&refused))
         }
         _ => error_response(&errors::plain(
             Code::Unimplemented,
@@ -42,20 +45,22 @@ pub(crate) async fn answer(state: &State, request: Request<Incoming>) -> Respons
 async fn client(
     state: &State,
     headers: &HeaderMap,
+    origin: &Origin,
     reading: bool,
 ) -> Result<(FileServiceClient<Upstream>, Token), Status> {
-    client_for(state, headers, reading, None).await
+    client_for(state, headers, origin, reading, None).await
 }
 
 /// The same for calls of a class.
 async fn client_for(
     state: &State,
     headers: &HeaderMap,
+    origin: &Origin,
     reading: bool,
     class: Option<Class>,
 ) -> Result<(FileServiceClient<Upstream>, Token), Status> {
     let token = match authn::bearer(headers)? {
-        Some(token) => state.programs.signed(token, &Origin::default()).await?.into_owned(),
+        Some(token) => state.programs.signed(token, origin).await?.into_owned(),
         None => from_cookie(state, headers, reading).await?,
     };
     state.counted(&token, class).await?;

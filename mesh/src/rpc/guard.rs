@@ -14,7 +14,7 @@ use tonic::{Code, Status, service::Routes};
 use tower::{ServiceExt, util::BoxCloneSyncService};
 use tracing::Instrument as _;
 
-use super::{Body, DEADLINE, DEFAULT_DEADLINE, TRACEPARENT, Upstream};
+use super::{Body, DEADLINE, DEFAULT_DEADLINE, TRACEPARENT, Upstream, lasting::Lasting};
 use crate::{
     authn::{Access, Authn, Principal, Rank},
     errors, ids,
@@ -100,7 +100,7 @@ impl Method {
         self
     }
 
-    /// A method with a stream, which may last.
+    /// A method with a stream, which may last: as long as its caller's session and rights do.
     #[must_use]
     pub const fn streaming(mut self) -> Self {
         self.deadline = None;
@@ -217,8 +217,21 @@ async fn guarded(inner: &Inner, path: &str, mut request: Request<Body>) -> Resul
     if let Some(origin) = inner.authn.origin(request.headers()) {
         request.extensions_mut().insert(origin);
     }
+    let lasting = match (&principal, method.deadline) {
+        (Principal::User(user), None) => Some(Lasting::of(&inner.authn, user.clone())),
+        _ => None,
+    };
     request.extensions_mut().insert(principal);
+    let Some(lasting) = lasting else {
+        return timed(inner, method, request).await;
+    };
+    let request = lasting.asks(request);
+    // Boxed, so that calls that do not last need not carry it.
+    Box::pin(lasting.answers(timed(inner, method, request))).await
+}
 
+/// Calls the method, for as long as it may take.
+async fn timed(inner: &Inner, method: &Method, request: Request<Body>) -> Result<Response<Body>, Status> {
     let Some(allowed) = shorter(timeout_of(request.headers()), method.deadline) else {
         return call(inner, request).await;
     };

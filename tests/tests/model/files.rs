@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::{
     people::People,
     reference::Room,
-    world::{Difference, agree, same},
+    world::{Difference, NOTHING, agree, same},
 };
 
 /// A small file is uploaded. There are few contents, so that most are known already and need not be looked at.
@@ -37,7 +37,7 @@ pub async fn upload(people: &People, room: &mut Room, by: usize, content: u8) ->
 }
 
 pub async fn read(people: &People, room: &Room, by: usize, file: usize) -> Result<(), Difference> {
-    let Some(file) = file.checked_rem(room.files.len()) else { return Ok(()) };
+    let file = file.checked_rem(room.files.len()).ok_or(NOTHING)?;
     let request = GetFileRequest { file_id: room.files[file].id.clone() };
     let answer = people.files(by).get_file(request).await;
     match agree(room.reads_file(by, file), answer)? {
@@ -54,7 +54,7 @@ pub async fn share(
     (from, file): (usize, usize),
     to: usize,
 ) -> Result<(), Difference> {
-    let Some(file) = file.checked_rem(rooms[from].files.len()) else { return Ok(()) };
+    let file = file.checked_rem(rooms[from].files.len()).ok_or(NOTHING)?;
     let (file_id, name) = (rooms[from].files[file].id.clone(), rooms[from].files[file].name.clone());
     let request = ShareFileRequest { op_id: op_id(), file_id, room_id: rooms[to].id.clone() };
     let expected = rooms[from].reads_file(by, file).and_then(|()| rooms[to].may_post(by));
@@ -67,7 +67,7 @@ pub async fn share(
 }
 
 pub async fn delete(people: &People, room: &mut Room, by: usize, file: usize) -> Result<(), Difference> {
-    let Some(file) = file.checked_rem(room.files.len()) else { return Ok(()) };
+    let file = file.checked_rem(room.files.len()).ok_or(NOTHING)?;
     let request = DeleteFileRequest { file_id: room.files[file].id.clone() };
     let answer = people.files(by).delete_file(request).await;
     if agree(room.delete_file(by, file), answer)?.is_some() {

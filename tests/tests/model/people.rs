@@ -33,6 +33,7 @@ use super::{
     kind_of,
     reference::Room,
     steps::{GUESTS, PEOPLE},
+    text_of,
     world::Difference,
 };
 
@@ -161,11 +162,12 @@ fn rank(who: usize) -> &'static str {
 }
 
 /// What somebody heard of a room.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 enum Heard {
     /// Begun at this number.
     From(u64),
-    Event(u64, &'static str),
+    /// The number, what it was, and the text that it brought.
+    Event(u64, &'static str, String),
 }
 
 type Notes = Arc<Mutex<HashMap<String, Vec<Heard>>>>;
@@ -191,7 +193,7 @@ impl Ears {
                     let (feed, note) = match frame {
                         Some(Frame::Snapshot(snapshot)) => (snapshot.feed_id, Heard::From(snapshot.head)),
                         Some(Frame::Event(event)) => {
-                            let note = Heard::Event(event.seq, kind_of(&event));
+                            let note = Heard::Event(event.seq, kind_of(&event), text_of(&event).to_owned());
                             (event.feed_id, note)
                         }
                         _ => continue,
@@ -213,14 +215,13 @@ impl Ears {
     pub async fn agree(&self, listener: usize, room: &Room) -> Result<(), Difference> {
         let (who, notes, heard) = &self.listening[listener];
         let so_far = || notes.lock().unwrap_or_else(PoisonError::into_inner).get(&room.id).cloned().unwrap_or_default();
+        let newest = || match notes.lock().unwrap_or_else(PoisonError::into_inner).get(&room.id)?.last()? {
+            Heard::From(seq) | Heard::Event(seq, ..) => Some(*seq),
+        };
         if room.in_it(*who) {
             let mut heard = heard.clone();
-            let there = |notes: &[Heard]| match notes.last() {
-                Some(Heard::From(seq) | Heard::Event(seq, _)) => *seq >= room.head(),
-                None => false,
-            };
             let wait = async {
-                while !there(&so_far()) {
+                while newest().is_none_or(|seq| seq < room.head()) {
                     if heard.changed().await.is_err() {
                         return Err(format!("person {who}'s stream has ended"));
                     }
@@ -228,7 +229,7 @@ impl Ears {
                 Ok(())
             };
             let waited = tokio::time::timeout(tests::DEADLINE, wait).await;
-            waited.map_err(|_| format!("person {who} heard {:?} of {} events", so_far().last(), room.head()))??;
+            waited.map_err(|_| format!("person {who} heard {:?} of {} events", newest(), room.head()))??;
         }
         let mut last = None;
         for note in so_far() {
@@ -239,21 +240,14 @@ impl Ears {
                     }
                     last = Some(seq);
                 }
-                Heard::Event(seq, kind) => {
+                Heard::Event(seq, kind, text) => {
                     if !room.may_hear(*who, seq) {
                         return Err(format!("person {who} heard {kind} at {seq}, when they were not in the room"));
                     }
                     if last.is_none_or(|last| last + 1 != seq) {
                         return Err(format!("person {who} heard {seq} after {last:?}"));
                     }
-                    // A message that was deleted since was heard as it was, but not an edit by who came in later.
-                    let entry = room.entry(seq).map(|entry| entry.kind);
-                    if kind == "edited" && room.is_stub_to(*who, seq) {
-                        return Err(format!("person {who} heard an edit at {seq} of what was before them"));
-                    }
-                    if entry != Some(kind) && entry != Some("redacted") && !room.is_stub_to(*who, seq) {
-                        return Err(format!("person {who} heard {kind} at {seq}, where {entry:?} is"));
-                    }
+                    room.heard(*who, seq, kind, &text).map_err(|why| format!("person {who} heard at {seq} {why}"))?;
                     last = Some(seq);
                 }
             }

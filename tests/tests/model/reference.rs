@@ -17,11 +17,20 @@ pub struct Member {
 }
 
 /// Of a room's log. The first one has the number 1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     pub kind: &'static str,
-    /// The message that it posted or edited.
+    /// The text that it brought, also when it was taken away since; empty for what brings none.
+    pub text: String,
+    /// The message that it posted, edited or deleted.
     message: Option<usize>,
+}
+
+impl Entry {
+    /// What is left of it in the log: its kind, and its text unless that was taken away.
+    pub fn shown(&self) -> (&'static str, &str) {
+        (self.kind, if self.kind == "redacted" { "" } else { &self.text })
+    }
 }
 
 pub struct Message {
@@ -80,7 +89,7 @@ impl Room {
         let (log, messages, files, markers) = (Vec::new(), Vec::new(), Vec::new(), BTreeMap::new());
         let mut room =
             Self { id, private, since_joined, archived: false, permits, members, log, messages, stays, files, markers };
-        room.happens("created", None);
+        room.happens("created");
         room.enters(owner, 4, 1);
         room
     }
@@ -89,13 +98,18 @@ impl Room {
         self.log.len() as u64
     }
 
-    fn happens(&mut self, kind: &'static str, message: Option<usize>) -> u64 {
-        self.log.push(Entry { kind, message });
+    fn happens(&mut self, kind: &'static str) -> u64 {
+        self.log.push(Entry { kind, text: String::new(), message: None });
+        self.head()
+    }
+
+    fn happens_to(&mut self, message: usize, kind: &'static str, text: String) -> u64 {
+        self.log.push(Entry { kind, text, message: Some(message) });
         self.head()
     }
 
     fn enters(&mut self, who: usize, level: u8, first: u64) {
-        let from = self.happens("joined", None);
+        let from = self.happens("joined");
         self.members.insert(who, Member { level, first });
         self.stays.push(Stay { who, from, to: None, first });
     }
@@ -177,7 +191,7 @@ impl Room {
     }
 
     fn parts(&mut self, who: usize) {
-        let seq = self.happens("left", None);
+        let seq = self.happens("left");
         self.members.remove(&who);
         for stay in self.stays.iter_mut().filter(|stay| stay.who == who && stay.to.is_none()) {
             stay.to = Some(seq);
@@ -219,7 +233,7 @@ impl Room {
             return Err("LAST_OWNER");
         }
         if before != level {
-            self.happens("promoted", None);
+            self.happens("promoted");
             self.members.entry(whom).and_modify(|member| member.level = level);
         }
         Ok(())
@@ -229,7 +243,7 @@ impl Room {
         self.managed_by(by)?;
         self.open()?;
         self.high(by, self.permits[3])?;
-        self.happens("updated", None);
+        self.happens("updated");
         Ok(())
     }
 
@@ -238,7 +252,7 @@ impl Room {
         self.open()?;
         self.high(by, 3)?;
         self.since_joined = since_joined;
-        self.happens("updated", None);
+        self.happens("updated");
         Ok(())
     }
 
@@ -247,7 +261,7 @@ impl Room {
         self.open()?;
         self.high(by, level.max(self.permits[permission]).max(3))?;
         self.permits[permission] = level;
-        self.happens("updated", None);
+        self.happens("updated");
         Ok(())
     }
 
@@ -256,7 +270,7 @@ impl Room {
         self.high(by, 3)?;
         if self.archived != on {
             self.archived = on;
-            self.happens(if on { "archived" } else { "unarchived" }, None);
+            self.happens(if on { "archived" } else { "unarchived" });
         }
         Ok(())
     }
@@ -269,7 +283,7 @@ impl Room {
 
     /// The id is known when it was posted.
     pub fn send(&mut self, by: usize, id: String, text: String) -> u64 {
-        let seq = self.happens("posted", Some(self.messages.len()));
+        let seq = self.happens_to(self.messages.len(), "posted", text.clone());
         self.messages.push(Message { id, seq, author: by, text: Some(text) });
         seq
     }
@@ -286,8 +300,8 @@ impl Room {
         if self.messages[message].author != by {
             return Err("NOT_THE_AUTHOR");
         }
-        self.messages[message].text = Some(text);
-        self.happens("edited", Some(message));
+        self.messages[message].text = Some(text.clone());
+        self.happens_to(message, "edited", text);
         Ok(())
     }
 
@@ -302,13 +316,13 @@ impl Room {
         for entry in self.log.iter_mut().filter(|entry| entry.message == Some(message)) {
             entry.kind = "redacted";
         }
-        self.happens("deleted", None);
+        self.happens_to(message, "deleted", String::new());
         Ok(())
     }
 
     /// A file arrives, from whoever may post.
     pub fn brings(&mut self, by: usize, id: String, name: String) {
-        let seq = self.happens("file_ready", None);
+        let seq = self.happens("file_ready");
         self.files.push(File { id, name, uploader: by, seq, gone: false });
     }
 
@@ -319,7 +333,7 @@ impl Room {
             self.high(by, self.permits[4])?;
         }
         self.files[file].gone = true;
-        self.happens("file_removed", None);
+        self.happens("file_removed");
         Ok(())
     }
 
@@ -363,19 +377,32 @@ impl Room {
     }
 
     /// What has a number.
-    pub fn entry(&self, seq: u64) -> Option<Entry> {
-        usize::try_from(seq).ok().and_then(|seq| self.log.get(seq.checked_sub(1)?)).copied()
+    pub fn entry(&self, seq: u64) -> Option<&Entry> {
+        usize::try_from(seq).ok().and_then(|seq| self.log.get(seq.checked_sub(1)?))
     }
 
-    /// Whether the event of a number edits a message from before another.
-    pub fn edits_older(&self, seq: u64, first: u64) -> bool {
+    /// Whether the event of a number edits or deletes a message from before another, and so tells who reads from there nothing.
+    pub fn changes_older(&self, seq: u64, first: u64) -> bool {
         let message = self.entry(seq).and_then(|entry| entry.message).map(|message| &self.messages[message]);
         message.is_some_and(|message| message.seq != seq && message.seq < first)
     }
 
-    /// Whether who got the event of a number as it happened got a stub, because it edits what was before them.
+    /// Whether who got the event of a number as it happened got a stub, because it edits or deletes what was before them.
     pub fn is_stub_to(&self, who: usize, seq: u64) -> bool {
-        self.stay(who, seq).is_some_and(|stay| self.edits_older(seq, stay.first))
+        self.stay(who, seq).is_some_and(|stay| self.changes_older(seq, stay.first))
+    }
+
+    /// Whether what somebody got as the event of a number is what they might get; otherwise what is wrong with it.
+    pub fn heard(&self, who: usize, seq: u64, kind: &str, text: &str) -> Result<(), String> {
+        let entry = self.entry(seq).ok_or("what never happened")?;
+        if self.is_stub_to(who, seq) {
+            let hidden = kind == "redacted" && text.is_empty();
+            return if hidden { Ok(()) } else { Err(format!("{kind} {text:?}, about what was before them")) };
+        }
+        // A message that was deleted since was heard as it was, or as what is left of it.
+        let as_it_was = kind == entry.kind || (entry.kind == "redacted" && matches!(kind, "posted" | "edited"));
+        let said = if kind == "redacted" { "" } else { entry.text.as_str() };
+        if as_it_was && text == said { Ok(()) } else { Err(format!("{kind} {text:?}, where {entry:?} is")) }
     }
 
     fn stay(&self, who: usize, seq: u64) -> Option<&Stay> {

@@ -1,5 +1,5 @@
 //! What can happen in a world, as data. Numbers stand for people, rooms and messages, taken modulo how many there are, so that
-//! any part of a story is a story.
+//! any part of a story is a story; a step that finds nothing to act on is none.
 
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 
@@ -8,7 +8,7 @@ pub const PEOPLE: usize = 10;
 /// How many of them are guests.
 pub const GUESTS: usize = 2;
 /// How many rooms a world has at most.
-const ROOMS: usize = 4;
+pub const ROOMS: usize = 4;
 
 /// Somebody does something in a room.
 #[derive(Clone, Copy, Debug)]
@@ -52,10 +52,10 @@ pub enum Does {
     SearchPeople { whom: usize },
 }
 
-/// A story of so many steps; the same seed tells the same one.
-pub fn story(seed: u64, steps: usize) -> Vec<Step> {
+/// A story without an end; the same seed tells the same one.
+pub fn story(seed: u64) -> impl Iterator<Item = Step> {
     let mut random = StdRng::seed_from_u64(seed);
-    (0..steps).map(|_| step(&mut random)).collect()
+    std::iter::repeat_with(move || step(&mut random))
 }
 
 fn step(random: &mut StdRng) -> Step {

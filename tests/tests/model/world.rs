@@ -26,7 +26,8 @@ use super::{
     files, kind_of,
     people::{Ears, People},
     reference::{Entry, Refusal, Room},
-    steps::{Does, Step},
+    steps::{Does, ROOMS, Step},
+    text_of,
 };
 
 /// A page of messages has so many.
@@ -40,6 +41,12 @@ pub struct World<'p> {
 
 /// The difference between the server and the reference, in words.
 pub type Difference = String;
+
+/// That a step was played that has nothing to act on: [`World::asks`] should have said so.
+pub const NOTHING: &str = "there is nothing to act on, and so nothing was asked";
+
+/// What an event of a log is, by its number: its kind and its text.
+type Told = (u64, &'static str, String);
 
 fn role(level: u8) -> i32 {
     match level {
@@ -75,7 +82,21 @@ impl<'p> World<'p> {
         Self { people, rooms: Vec::new() }
     }
 
-    /// Plays a step. Without a room, or without a message to speak of, nothing happens.
+    /// Whether a step asks the server something: not without a room, a message or a file to act on, or when there are rooms enough.
+    pub fn asks(&self, step: Step) -> bool {
+        let room = step.room.checked_rem(self.rooms.len()).map(|room| &self.rooms[room]);
+        match step.does {
+            Does::Create { .. } => self.rooms.len() < ROOMS,
+            Does::SeeRooms { .. } | Does::SearchPeople { .. } => true,
+            Does::Edit { .. } | Does::Delete { .. } => room.is_some_and(|room| !room.messages.is_empty()),
+            Does::ReadFile { .. } | Does::ShareFile { .. } | Does::DeleteFile { .. } => {
+                room.is_some_and(|room| !room.files.is_empty())
+            }
+            _ => room.is_some(),
+        }
+    }
+
+    /// Plays a step that asks something.
     pub async fn play(&mut self, step: Step) -> Result<(), Difference> {
         let Step { by, does, .. } = step;
         if let Does::Create { private, since_joined } = does {
@@ -87,17 +108,19 @@ impl<'p> World<'p> {
         if let Does::SearchPeople { whom } = does {
             return search(self.people, &self.rooms, by, whom).await;
         }
-        if self.rooms.is_empty() {
-            return Ok(());
-        }
         let people = self.people;
         let count = self.rooms.len();
+        if count == 0 {
+            return Err(NOTHING.into());
+        }
         if let Does::ShareFile { file, to } = does {
             return files::share(people, &mut self.rooms, by, (step.room % count, file), to % count).await;
         }
         let room = &mut self.rooms[step.room % count];
         match does {
-            Does::Create { .. } | Does::SeeRooms { .. } | Does::SearchPeople { .. } | Does::ShareFile { .. } => Ok(()),
+            Does::Create { .. } | Does::SeeRooms { .. } | Does::SearchPeople { .. } | Does::ShareFile { .. } => {
+                Err(NOTHING.into())
+            }
             Does::Upload { content } => files::upload(people, room, by, content).await,
             Does::ReadFile { file } => files::read(people, room, by, file).await,
             Does::DeleteFile { file } => files::delete(people, room, by, file).await,
@@ -122,9 +145,6 @@ impl<'p> World<'p> {
     }
 
     async fn create(&mut self, by: usize, private: bool, since_joined: bool) -> Result<(), Difference> {
-        if self.rooms.len() >= 4 {
-            return Ok(());
-        }
         let request = chat::CreateRoomRequest {
             name: "a room".into(),
             kind: if private { RoomKind::Private } else { RoomKind::Public }.into(),
@@ -173,7 +193,7 @@ impl<'p> World<'p> {
         let cursors = self.rooms.iter().map(|room| Cursor { feed_id: room.id.clone(), seq: 0 }).collect();
         let request = SubscribeRequest { cursors, only_listed: true, ..Default::default() };
         let mut stream = self.people.subscribes(who, request).await?;
-        let (mut events, mut hidden) = (BTreeMap::<String, Vec<(u64, &str)>>::new(), Vec::new());
+        let (mut events, mut hidden) = (BTreeMap::<String, Vec<Told>>::new(), Vec::new());
         loop {
             match stream
                 .message()
@@ -182,7 +202,7 @@ impl<'p> World<'p> {
                 .and_then(|it| it.frame)
             {
                 Some(Frame::Event(event)) => {
-                    events.entry(event.feed_id.clone()).or_default().push((event.seq, kind_of(&event)));
+                    events.entry(event.feed_id.clone()).or_default().push(told(&event));
                 }
                 Some(Frame::Reset(reset)) if reset.reason() == ResetReason::NotFound => hidden.push(reset.feed_id),
                 Some(Frame::CaughtUp(_)) => break,
@@ -199,13 +219,17 @@ impl<'p> World<'p> {
     }
 }
 
+fn told(event: &Event) -> Told {
+    (event.seq, kind_of(event), text_of(event).to_owned())
+}
+
 /// What of a room's log comes after a number, for somebody who reads it from another on.
-fn log_from(room: &Room, after: u64, first: u64) -> Vec<(u64, &'static str)> {
-    let kind = |(seq, entry): (u64, &Entry)| {
-        let stub = entry.kind == "edited" && room.edits_older(seq, first);
-        (seq, if stub { "redacted" } else { entry.kind })
+fn log_from(room: &Room, after: u64, first: u64) -> Vec<Told> {
+    let told = |(seq, entry): (u64, &Entry)| {
+        let (kind, text) = if room.changes_older(seq, first) { ("redacted", "") } else { entry.shown() };
+        (seq, kind, text.to_owned())
     };
-    (1..).zip(&room.log).filter(|(seq, _)| *seq > after).map(kind).collect()
+    (1..).zip(&room.log).filter(|(seq, _)| *seq > after).map(told).collect()
 }
 
 /// Members of the workspace find everybody; guests find nobody, and know those whom they share a room with.
@@ -318,7 +342,7 @@ async fn messages(people: &People, room: &mut Room, by: usize, does: Does) -> Re
                 same("a number", (seq, room.messages.len() as u64), (sent.seq, sent.ordinal))?;
             }
         }
-        _ => {}
+        _ => return Err(NOTHING.into()),
     }
     Ok(())
 }
@@ -417,7 +441,8 @@ async fn read_log(people: &People, room: &Room, by: usize, after: u64) -> Result
     let mut found = Vec::new();
     for stored in page.events {
         let event = Event::decode(stored.event).map_err(|cause| format!("an event: {cause}"))?;
-        found.push((stored.seq, kind_of(&event)));
+        same("a number in the log", stored.seq, event.seq)?;
+        found.push(told(&event));
     }
     same("the log", log_from(room, after.max(first - 1), first), found)
 }

@@ -7,7 +7,8 @@ use proto::{
     },
     chat::v1::{
         self as chat, Event, RoomHistory, RoomKind, RoomPermissions, RoomRole,
-        audit_service_client::AuditServiceClient, event::Body, people_service_client::PeopleServiceClient,
+        audit_service_client::AuditServiceClient, event::Body, feed_service_client::FeedServiceClient,
+        people_service_client::PeopleServiceClient,
     },
     edge::v1::{SubscribeRequest, edge_service_client::EdgeServiceClient},
     file::v1::{
@@ -48,6 +49,7 @@ tests::stories!(
     nobody_changes_permissions_above_their_own,
     an_archived_room_can_be_read_and_left,
     what_was_before_joining_does_not_exist,
+    a_deletion_of_what_was_before_joining_tells_nothing,
     what_those_do_who_manage_rooms_is_audited,
 );
 
@@ -230,15 +232,66 @@ async fn an_archived_room_can_be_read_and_left(town: Town) {
     says(&carol, &room, "again").await.unwrap();
 }
 
-async fn what_was_before_joining_does_not_exist(town: Town) {
-    let (alice, bob) = (town.registers("alice").await, town.registers("bob").await);
+/// A room that is read from one's joining on.
+async fn creates_quiet_room(person: &Person) -> chat::Room {
     let request = chat::CreateRoomRequest {
         name: "quiet".into(),
         kind: RoomKind::Public.into(),
         history: RoomHistory::SinceJoined.into(),
         ..Default::default()
     };
-    let room = alice.rooms().create_room(request).await.unwrap().into_inner().room.unwrap();
+    person.rooms().create_room(request).await.unwrap().into_inner().room.unwrap()
+}
+
+async fn a_deletion_of_what_was_before_joining_tells_nothing(town: Town) {
+    let (alice, bob, carol) =
+        (town.registers("alice").await, town.registers("bob").await, town.registers("carol").await);
+    let room = creates_quiet_room(&alice).await;
+    carol.joins(&room).await;
+    let early = carol.says(&room, "early").await;
+    bob.joins(&room).await;
+    let late = carol.says(&room, "late").await;
+    let (mut carols, mut bobs) = (carol.listens().await, bob.listens().await);
+    // By somebody else than the author, who must not be told of.
+    deletes(&alice, &early).await.unwrap();
+    deletes(&alice, &late).await.unwrap();
+    let last = alice.says(&room, "last").await;
+    let (hidden, open) = (last.seq - 2, last.seq - 1);
+    let body = |seq: u64| {
+        let room_id = room.id.clone();
+        move |event: &Event| (event.feed_id == room_id && event.seq == seq).then(|| event.clone())
+    };
+    // Live, and from the log.
+    let after = |seq: u64| std::collections::BTreeMap::from([(room.id.clone(), seq)]);
+    let (mut carol_reads, mut bob_reads) =
+        (carol.resumes(after(late.seq), "").await, bob.resumes(after(late.seq), "").await);
+    for (carols, bobs) in [(&mut carols, &mut bobs), (&mut carol_reads, &mut bob_reads)] {
+        for (seq, message) in [(hidden, &early), (open, &late)] {
+            let Some(Body::MessageDeleted(told)) = carols.waits_for("the deletion", body(seq)).await.body else {
+                panic!("carol was there when {message:?} was posted");
+            };
+            assert_eq!((told.message_seq, told.author_id), (message.seq, carol.user.id.clone()));
+        }
+        let stub = bobs.waits_for("a stub", body(hidden)).await;
+        let Some(Body::Redacted(redacted)) = &stub.body else { panic!("it tells of what bob may not know: {stub:?}") };
+        let whole = carols.waits_for("the deletion", body(hidden)).await;
+        let hash = <sha2::Sha256 as sha2::Digest>::digest(prost::Message::encode_to_vec(&whole));
+        assert_eq!(redacted.hash, hash.to_vec(), "the hash of what stands in the log");
+        let told = bobs.waits_for("the deletion", body(open)).await;
+        assert!(matches!(told.body, Some(Body::MessageDeleted(_))), "what bob could read is told: {told:?}");
+        assert_eq!(bobs.sees("last").await.seq, last.seq, "and it goes on");
+    }
+    // Both can prove that they hold the same.
+    let range = chat::VerifyRangeRequest { feed_id: room.id.clone(), from_seq: late.seq, to_seq: last.seq };
+    let proof = async |person: &Person| {
+        FeedServiceClient::new(person.channel()).verify_range(range.clone()).await.unwrap().into_inner().digest
+    };
+    assert_eq!(proof(&bob).await, proof(&carol).await);
+}
+
+async fn what_was_before_joining_does_not_exist(town: Town) {
+    let (alice, bob) = (town.registers("alice").await, town.registers("bob").await);
+    let room = creates_quiet_room(&alice).await;
     bob.joins(&room).await;
     let early = bob.says(&room, "early").await;
     let leave = chat::LeaveRoomRequest { room_id: room.id.clone(), op_id: String::new() };

@@ -14,7 +14,7 @@ use proto::{
 use serde_json::{Value, json};
 use tests::{
     Person, Town, op_id,
-    person::PASSWORD,
+    person::{PASSWORD, SETUP_TOKEN},
     socket::{Closed, Socket},
     stories, within,
 };
@@ -122,7 +122,8 @@ fn document(response: &Response<Bytes>) -> Value {
 
 async fn a_browser_keeps_its_session_in_a_cookie(town: Town) {
     let account = json!({"username": "alice", "password": PASSWORD}).to_string();
-    let made = http(&town, post(), "/session/register", account.clone()).await;
+    let first = json!({"username": "alice", "password": PASSWORD, "setup_token": SETUP_TOKEN}).to_string();
+    let made = http(&town, post(), "/session/register", first).await;
     assert_eq!(made.status(), StatusCode::OK);
     let set = made.headers()[header::SET_COOKIE].to_str().unwrap().to_owned();
     assert!(set.contains("HttpOnly") && set.contains("SameSite=Lax"), "{set}");

@@ -17,7 +17,10 @@ use self::{
         a_stream_proves_what_it_brings, an_upload_goes_on_where_it_broke, streams_are_cut_and_resumed,
         the_usual_client_is_cut_fifty_times,
     },
-    rights::{files_are_for_the_room, only_the_uploader_sees_what_is_not_checked},
+    rights::{
+        files_are_for_the_room, only_the_uploader_sees_what_is_not_checked,
+        who_is_removed_while_sending_brings_nothing_in,
+    },
 };
 
 stories!(
@@ -30,6 +33,7 @@ stories!(
     a_stream_proves_what_it_brings,
     files_are_for_the_room,
     only_the_uploader_sees_what_is_not_checked,
+    who_is_removed_while_sending_brings_nothing_in,
     a_file_goes_to_another_room_and_away,
     several_messages_hold_a_file,
     limits_and_usage_are_told,

@@ -11,6 +11,7 @@ mod programs;
 mod races;
 mod revocation;
 mod sessions;
+mod strangers;
 
 use proto::auth::v1::{
     admin_service_client::AdminServiceClient, audit_service_client::AuditServiceClient,
@@ -39,10 +40,11 @@ stories!(
     what_was_done_is_written_down,
     an_invitation_leads_into_rooms,
     an_invitation_is_used_as_often_as_it_may,
+    an_invitation_is_as_good_as_the_rights_of_who_made_it,
 );
 
 /// The clients of auth-svc's services, as somebody.
-trait Accounts {
+pub(super) trait Accounts {
     fn auth(&self) -> AuthServiceClient<Signed>;
     fn sessions(&self) -> SessionServiceClient<Signed>;
     fn tokens(&self) -> TokenServiceClient<Signed>;

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { openWorld, PASSWORD, unique } from '../people.mjs';
+import { png } from '../png.mjs';
 import { asksWhoItIs, OK, UNAUTHENTICATED } from '../program.mjs';
 import { startServer } from '../server.mjs';
 import { world } from '../story.mjs';
@@ -46,6 +47,35 @@ test('a name that is too long is told at its field', async () => {
   );
   const note = await alice.get('profile-title').getAttribute('aria-describedby');
   assert.match(await alice.page.locator(`[id="${note}"]`).textContent(), /64/);
+});
+
+test('a picture is chosen, is seen beside what one says, and is taken away', async () => {
+  const [alice, bob] = [await here.person('Alice'), await here.person('Bob')];
+  const room = unique('portraits');
+  await alice.createsRoom(room);
+  await alice.says('Guess how I look');
+  await opens(alice, 'profile');
+  const mine = alice.get('page').locator('img[src^="/files/"]');
+  const seen = (what, image) => eventually(what, () => image.evaluate((element) => element.naturalWidth > 0));
+  assert.equal(await mine.count(), 0);
+  const notes = { name: 'notes.txt', mimeType: 'text/plain', buffer: Buffer.from('no picture') };
+  await alice.get('picture-input').setInputFiles(notes);
+  await alice.get('toast', { hasText: 'not a picture' }).waitFor();
+  const portrait = { name: 'me.png', mimeType: 'image/png', buffer: png(400, 400) };
+  await alice.get('picture-input').setInputFiles(portrait);
+  await alice.get('toast', { hasText: 'picture is changed' }).waitFor();
+  await seen('alice sees it in her profile', mine);
+  // Others see it once it was looked at and made smaller.
+  const small = (await mine.getAttribute('src')).replace(/(\?.*)?$/, '?variant=w320');
+  const isThere = async (path) => (await fetch(path, { cache: 'no-store' })).ok;
+  await eventually('there is a smaller one', () => alice.page.evaluate(isThere, small));
+  await bob.joins(room);
+  await seen('bob sees it beside her message', bob.message('Guess how I look').locator('img[src^="/files/"]'));
+  await alice.page.reload();
+  await seen('it is still there', mine);
+  await alice.get('picture-remove').click();
+  await mine.waitFor({ state: 'detached' });
+  assert.equal(await alice.get('picture-remove').count(), 0);
 });
 
 test('a changed password ends the other sessions, and only the new one is good', async () => {

@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header
 use http_body_util::StreamBody;
 use hyper::body::{Frame, Incoming};
 use mesh::{
+    authn::Origin,
     errors,
     rpc::{Body, BoxError, Upstream},
 };
@@ -32,9 +33,14 @@ enum Range {
 }
 
 /// Answers GET and HEAD of a file.
-pub(super) async fn answer(state: &State, request: &Request<Incoming>, id: String) -> Result<Response<Body>, Status> {
+pub(super) async fn answer(
+    state: &State,
+    request: &Request<Incoming>,
+    origin: &Origin,
+    id: String,
+) -> Result<Response<Body>, Status> {
     let headers = request.headers();
-    let (files, token) = client(state, headers, true).await?;
+    let (files, token) = client(state, headers, origin, true).await?;
     let query = request.uri().query().unwrap_or_default();
     let variant = query.split('&').find_map(|pair| pair.strip_prefix("variant=")).unwrap_or_default().to_owned();
     let is_get = request.method() == Method::GET;

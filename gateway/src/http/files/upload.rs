@@ -6,7 +6,7 @@ use futures::{Stream, StreamExt as _, stream};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
-use mesh::{errors, rpc::Body};
+use mesh::{authn::Origin, errors, rpc::Body};
 use proto::file::v1::{
     CancelUploadRequest, CreateUploadRequest, FileMetadata, GetUploadLimitsRequest, GetUploadRequest, Upload,
     UploadFileRequest, UploadHeader, get_upload_request,
@@ -27,8 +27,8 @@ const OFFSET_STREAM: &str = "application/offset+octet-stream";
 const CHUNK: usize = 256 * 1024;
 
 /// What this server can do. How large a file may be is told to whoever is signed in.
-pub(super) async fn options(state: &State, headers: &HeaderMap) -> Response<Body> {
-    let limits = match client(state, headers, true).await {
+pub(super) async fn options(state: &State, headers: &HeaderMap, origin: &Origin) -> Response<Body> {
+    let limits = match client(state, headers, origin, true).await {
         Ok((mut files, token)) => {
             files.get_upload_limits(token.with(GetUploadLimitsRequest {})).await.ok().map(tonic::Response::into_inner)
         }
@@ -66,12 +66,16 @@ pub(super) fn checked(result: Result<Response<Body>, Status>) -> Response<Body> 
 }
 
 /// `POST /files`: opens an upload, and takes its first bytes if they come along.
-pub(super) async fn create(state: &State, request: Request<Incoming>) -> Result<Response<Body>, Status> {
+pub(super) async fn create(
+    state: &State,
+    request: Request<Incoming>,
+    origin: &Origin,
+) -> Result<Response<Body>, Status> {
     let (parts, body) = request.into_parts();
     check_version(&parts.headers)?;
     let create = decode_create(&parts.headers)?;
     let checksum = checksum(&parts.headers)?;
-    let (mut files, token) = client_for(state, &parts.headers, false, Some(Class::UPLOADS)).await?;
+    let (mut files, token) = client_for(state, &parts.headers, origin, false, Some(Class::UPLOADS)).await?;
     let upload = files.create_upload(token.with(create)).await?.into_inner().upload.unwrap_or_default();
     let brings_bytes = parts.headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind == OFFSET_STREAM);
     let upload = if brings_bytes {
@@ -87,7 +91,12 @@ pub(super) async fn create(state: &State, request: Request<Incoming>) -> Result<
 }
 
 /// `PATCH /files/{id}`: takes bytes at an offset.
-pub(super) async fn append(state: &State, request: Request<Incoming>, id: String) -> Result<Response<Body>, Status> {
+pub(super) async fn append(
+    state: &State,
+    request: Request<Incoming>,
+    origin: &Origin,
+    id: String,
+) -> Result<Response<Body>, Status> {
     let (parts, body) = request.into_parts();
     check_version(&parts.headers)?;
     if parts.headers.get(header::CONTENT_TYPE).is_none_or(|kind| kind != OFFSET_STREAM) {
@@ -95,7 +104,7 @@ pub(super) async fn append(state: &State, request: Request<Incoming>, id: String
     }
     let offset = number(&parts.headers, "upload-offset")?.ok_or_else(|| invalid("Upload-Offset is missing."))?;
     let checksum = checksum(&parts.headers)?;
-    let (mut files, token) = client(state, &parts.headers, false).await?;
+    let (mut files, token) = client(state, &parts.headers, origin, false).await?;
     let sent = files.upload_file(token.with(parts_of(id, offset, checksum, body))).await?;
     let mut response = empty(StatusCode::NO_CONTENT);
     describe(&mut response, &sent.into_inner().upload.unwrap_or_default());
@@ -103,9 +112,14 @@ pub(super) async fn append(state: &State, request: Request<Incoming>, id: String
 }
 
 /// `HEAD /files/{id}` with `Tus-Resumable`: the offset to go on from.
-pub(super) async fn offset(state: &State, headers: &HeaderMap, id: String) -> Result<Response<Body>, Status> {
+pub(super) async fn offset(
+    state: &State,
+    headers: &HeaderMap,
+    origin: &Origin,
+    id: String,
+) -> Result<Response<Body>, Status> {
     check_version(headers)?;
-    let (mut files, token) = client(state, headers, true).await?;
+    let (mut files, token) = client(state, headers, origin, true).await?;
     let asked = GetUploadRequest { target: Some(get_upload_request::Target::UploadId(id)) };
     let upload = files.get_upload(token.with(asked)).await?.into_inner().upload.unwrap_or_default();
     let mut response = empty(StatusCode::OK);
@@ -115,9 +129,14 @@ pub(super) async fn offset(state: &State, headers: &HeaderMap, id: String) -> Re
 }
 
 /// `DELETE /files/{id}`: gives an upload up.
-pub(super) async fn cancel(state: &State, headers: &HeaderMap, id: String) -> Result<Response<Body>, Status> {
+pub(super) async fn cancel(
+    state: &State,
+    headers: &HeaderMap,
+    origin: &Origin,
+    id: String,
+) -> Result<Response<Body>, Status> {
     check_version(headers)?;
-    let (mut files, token) = client(state, headers, false).await?;
+    let (mut files, token) = client(state, headers, origin, false).await?;
     files.cancel_upload(token.with(CancelUploadRequest { upload_id: id })).await?;
     Ok(empty(StatusCode::NO_CONTENT))
 }

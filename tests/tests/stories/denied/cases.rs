@@ -60,7 +60,12 @@ pub struct Scene {
     shared: chat::Room,
     said: chat::Message,
     said_there: chat::Message,
+    /// Not finished.
     upload: file::Upload,
+    /// Finished and looked at, of the private room.
+    file: file::File,
+    /// The same of the shared room.
+    file_there: file::File,
     scheduled: chat::ScheduledMessage,
     /// Of the private room.
     webhook: chat::IncomingWebhook,
@@ -92,6 +97,9 @@ impl Scene {
             metadata: Some(file::FileMetadata { name: "secret.txt".into(), ..Default::default() }),
         };
         let upload = alice.files().create_upload(create).await.unwrap().into_inner().upload.unwrap();
+        // They are there, so that what eve is told of them is said by the policy and not by an empty table.
+        let file = alice.brings(&private, "private.txt", b"secret").await;
+        let file_there = alice.brings(&shared, "shared.txt", b"for all").await;
         let me = UserServiceClient::new(alice.channel()).get_me(auth::GetMeRequest {}).await.unwrap().into_inner();
         let new = auth::CreateTokenRequest {
             name: "alice's".into(),
@@ -125,6 +133,8 @@ impl Scene {
             said,
             said_there,
             upload,
+            file,
+            file_there,
             scheduled,
             webhook,
             own,
@@ -383,6 +393,7 @@ impl Scene {
             let expected = Expected::Refused(Code::NotFound, "UPLOAD_NOT_FOUND");
             vec![Case { what: "alice's upload", request, expected }]
         };
+        let file_id = || self.file.id.clone();
         let no_file = |request: Vec<u8>| {
             let expected = Expected::Refused(Code::NotFound, "FILE_NOT_FOUND");
             vec![Case { what: "alice's file", request, expected }]
@@ -420,13 +431,25 @@ impl Scene {
                 no_upload(file::CommitPartsRequest { upload_id: upload_id(), parts: Vec::new() }.encode_to_vec())
             }
             "FileService/ShareFile" => {
-                let (file_id, room_id) = (upload_id(), self.shared.id.clone());
-                no_file(file::ShareFileRequest { op_id: op_id(), file_id, room_id }.encode_to_vec())
+                let share = |file_id: &str, room: &chat::Room| {
+                    let (file_id, room_id) = (file_id.to_owned(), room.id.clone());
+                    file::ShareFileRequest { op_id: op_id(), file_id, room_id }
+                };
+                let there = &self.file_there.id;
+                let mut cases = no_file(share(&self.file.id, &self.own).encode_to_vec());
+                cases.push(refused(PRIVATE, &share(there, &self.private), Code::NotFound, "ROOM_NOT_FOUND"));
+                cases.push(refused(MANAGED, &share(there, &self.shared), Code::PermissionDenied, "ROLE_TOO_LOW"));
+                cases
             }
-            "FileService/DeleteFile" => no_file(file::DeleteFileRequest { file_id: upload_id() }.encode_to_vec()),
-            "FileService/GetFile" => no_file(file::GetFileRequest { file_id: upload_id() }.encode_to_vec()),
+            "FileService/DeleteFile" => {
+                let there = file::DeleteFileRequest { file_id: self.file_there.id.clone() };
+                let mut cases = no_file(file::DeleteFileRequest { file_id: file_id() }.encode_to_vec());
+                cases.push(refused(MANAGED, &there, Code::PermissionDenied, "ROLE_TOO_LOW"));
+                cases
+            }
+            "FileService/GetFile" => no_file(file::GetFileRequest { file_id: file_id() }.encode_to_vec()),
             "FileService/DownloadFile" => {
-                no_file(file::DownloadFileRequest { file_id: upload_id(), ..Default::default() }.encode_to_vec())
+                no_file(file::DownloadFileRequest { file_id: file_id(), ..Default::default() }.encode_to_vec())
             }
             "FileService/ListFiles" => {
                 let room_id = self.private.id.clone();

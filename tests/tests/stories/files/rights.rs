@@ -1,18 +1,32 @@
 //! Who gets files, and who does not.
 
-use http::{Request, StatusCode, header};
+use std::convert::Infallible;
+
+use bytes::Bytes;
+use futures::{StreamExt as _, stream};
+use http::{Method, Request, StatusCode, header};
+use http_body_util::{BodyExt as _, StreamBody};
+use hyper::body::Frame;
+use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use proto::{
     chat::v1 as chat,
-    file::v1::{self as file, CreateUploadRequest, upload_header::Target},
+    file::v1::{
+        self as file, CreateUploadRequest, UploadFileRequest, UploadHeader, upload_file_request::Part,
+        upload_header::Target,
+    },
 };
 use tests::{
     Person, Shape, Town,
-    files::{create, http},
-    op_id,
+    files::{create, http, ready},
+    op_id, within,
 };
+use tokio::{sync::mpsc, task::JoinSet};
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::Code;
 
 use super::photo;
+
+const MIB: usize = 1024 * 1024;
 
 pub async fn files_are_for_the_room(town: Town) {
     let (alice, eve) = (town.registers("alice").await, town.registers("eve").await);
@@ -66,6 +80,103 @@ pub async fn only_the_uploader_sees_what_is_not_checked(town: Town) {
     assert!(early.headers()[header::CONTENT_DISPOSITION].to_str().unwrap().starts_with("attachment;"));
     alice.settled(&file.id).await;
     assert_eq!(bob.downloads(&file.id, "").await.unwrap(), b"<script>alert(1)</script>");
+}
+
+/// An upload that goes on for as long as chunks are given to it, and why it is refused in the end.
+struct Sending {
+    chunks: mpsc::Sender<Vec<u8>>,
+    refused: JoinSet<String>,
+}
+
+impl Sending {
+    fn over_grpc(person: &Person, target: Target) -> Self {
+        let (sender, chunks) = mpsc::channel::<Vec<u8>>(4);
+        let header = Part::Header(UploadHeader { target: Some(target), ..UploadHeader::default() });
+        let parts = stream::iter([header]).chain(ReceiverStream::new(chunks).map(|chunk| Part::Chunk(chunk.into())));
+        let mut files = person.files();
+        let mut refused = JoinSet::new();
+        refused.spawn(async move {
+            let parts = parts.map(|part| UploadFileRequest { part: Some(part) });
+            mesh::errors::reason(&files.upload_file(parts).await.expect_err("the upload is refused"))
+        });
+        Self { chunks: sender, refused }
+    }
+
+    fn over_tus(person: &Person, upload: &file::Upload) -> Self {
+        let (sender, chunks) = mpsc::channel::<Vec<u8>>(4);
+        let frames = ReceiverStream::new(chunks).map(|chunk| Ok::<_, Infallible>(Frame::data(Bytes::from(chunk))));
+        let request = Request::builder()
+            .method(Method::PATCH)
+            .uri(format!("http://{}/files/{}", person.address, upload.id))
+            .header("tus-resumable", "1.0.0")
+            .header("upload-offset", 0)
+            .header(header::CONTENT_TYPE, "application/offset+octet-stream")
+            .header(header::AUTHORIZATION, format!("Bearer {}", person.token))
+            .body(StreamBody::new(frames))
+            .unwrap();
+        let mut refused = JoinSet::new();
+        refused.spawn(async move {
+            let client = Client::builder(TokioExecutor::new()).build_http();
+            let answer = client.request(request).await.unwrap();
+            assert_eq!(answer.status(), StatusCode::NOT_FOUND);
+            let problem = answer.into_body().collect().await.unwrap().to_bytes();
+            let problem: serde_json::Value = serde_json::from_slice(&problem).unwrap();
+            problem["reason"].as_str().unwrap_or_default().to_owned()
+        });
+        Self { chunks: sender, refused }
+    }
+
+    async fn gives(&self, megabytes: usize) {
+        for _ in 0..megabytes {
+            within("it is taken", self.chunks.send(vec![7; MIB])).await.expect("the upload goes on");
+        }
+    }
+
+    async fn ends(self) -> String {
+        let Self { chunks, mut refused } = self;
+        drop(chunks);
+        within("it is answered", refused.join_next()).await.unwrap().unwrap()
+    }
+}
+
+/// Who may post when a file begins to come in, and is put out of the room while it does, has brought nothing into it in the end.
+pub async fn who_is_removed_while_sending_brings_nothing_in(town: Town) {
+    let (alice, bob) = (town.registers("alice").await, town.registers("bob").await);
+    let room = alice.creates_private_room("private").await;
+    let mut listens = alice.listens().await;
+    for way in ["one stream", "another stream", "tus"] {
+        alice.adds(&room, &bob).await;
+        let opening = create(&room, 6 * MIB, Some("late.bin"));
+        let (sending, expected) = if way == "one stream" {
+            (Sending::over_grpc(&bob, Target::Create(opening.clone())), "ROOM_NOT_FOUND")
+        } else {
+            let upload = bob.files().create_upload(opening.clone()).await.unwrap().into_inner().upload.unwrap();
+            let sending = match way {
+                "tus" => Sending::over_tus(&bob, &upload),
+                _ => Sending::over_grpc(&bob, Target::UploadId(upload.id)),
+            };
+            (sending, "UPLOAD_NOT_FOUND")
+        };
+        // As much as is put on disk in one piece: when it is there, he was allowed to send it.
+        sending.gives(5).await;
+        let stored = async {
+            while !bob.asks(&opening.op_id).await.is_ok_and(|upload| upload.offset > 0) {
+                tokio::task::yield_now().await;
+            }
+        };
+        within("the first bytes are stored", stored).await;
+        alice.removes(&room, &bob).await;
+        sending.gives(1).await;
+        assert_eq!(sending.ends().await, expected, "by {way}: as if he had begun now");
+        let gone = bob.asks(&opening.op_id).await.expect_err("the upload is gone");
+        assert_eq!(mesh::errors::reason(&gone), "UPLOAD_NOT_FOUND", "by {way}");
+        let usage = bob.files().get_usage(file::GetUsageRequest {}).await.unwrap().into_inner().usage.unwrap();
+        assert_eq!(usage.user_bytes, 0, "by {way}: what came counts for nobody");
+    }
+    assert!(alice.finds(&room, "").await.is_empty());
+    let after = alice.says(&room, "what was it?").await;
+    listens.reaches(&room.id, after.seq).await;
+    assert!(!listens.log.iter().any(|event| ready(event).is_some()), "nothing was announced");
 }
 
 /// Who may do what with a file of a private room: everybody who is not in it gets the same answer as for a file that does not

@@ -1,7 +1,8 @@
 use proto::{
     auth::v1::{
-        AcceptInviteRequest, CreateInviteRequest, Invite, InvitedRoom, ListInvitesRequest, PreviewInviteRequest,
-        RegisterRequest, RegisterResponse, RevokeInviteRequest, WorkspaceRole, auth_service_client::AuthServiceClient,
+        AcceptInviteRequest, CreateInviteRequest, DisableUserRequest, EnableUserRequest, Invite, InvitedRoom,
+        ListInvitesRequest, PreviewInviteRequest, RegisterRequest, RegisterResponse, RevokeInviteRequest,
+        SetUserRoleRequest, WorkspaceRole, auth_service_client::AuthServiceClient,
     },
     chat::v1::{Room, RoomRole, event::Body},
 };
@@ -128,6 +129,52 @@ pub async fn an_invitation_is_used_as_often_as_it_may(town: Town) {
     assert_eq!(refusal(registers(&town, "late", "guessed").await), denied("INVITE_INVALID"));
     let unknown = RevokeInviteRequest { invite_id: tests::op_id() };
     assert_eq!(refusal(owner.invites().revoke_invite(unknown).await), missing("INVITE_NOT_FOUND"));
+}
+
+async fn sets_role(owner: &Person, person: &Person, role: WorkspaceRole) {
+    let request = SetUserRoleRequest { user_id: person.user.id.clone(), role: role.into() };
+    owner.admin().set_user_role(request).await.unwrap();
+}
+
+async fn is_refused(town: &Town, member: &Person, token: &str, why: &str) {
+    let preview = PreviewInviteRequest { invite_token: token.into() };
+    let accept = AcceptInviteRequest { invite_token: token.into() };
+    assert_eq!(refusal(member.invites().preview_invite(preview).await), denied("INVITE_INVALID"), "shown: {why}");
+    assert_eq!(refusal(member.invites().accept_invite(accept).await), denied("INVITE_INVALID"), "accepted: {why}");
+    assert_eq!(refusal(registers(town, "late", token).await), denied("INVITE_INVALID"), "registered with: {why}");
+}
+
+pub async fn an_invitation_is_as_good_as_the_rights_of_who_made_it(town: Town) {
+    let (owner, member) = (town.registers("owner").await, town.registers("member").await);
+    let second = town.registers("second").await;
+    sets_role(&owner, &second, WorkspaceRole::Owner).await;
+    let second = Person::signs_in(town.public, "second").await;
+    let of_role = |role: WorkspaceRole| CreateInviteRequest { role: role.into(), ..Default::default() };
+    let (_, for_admins) = invites(&second, of_role(WorkspaceRole::Admin)).await.unwrap();
+    let (_, for_members) = invites(&second, of_role(WorkspaceRole::Member)).await.unwrap();
+    let preview = async |token: &str| {
+        let request = PreviewInviteRequest { invite_token: token.into() };
+        member.invites().preview_invite(request).await.map(|shown| shown.into_inner().role())
+    };
+    assert_eq!(preview(&for_admins).await.unwrap(), WorkspaceRole::Admin);
+    let joined = registers(&town, "first", &for_admins).await.unwrap();
+    assert_eq!(joined.user.unwrap().role(), WorkspaceRole::Admin);
+
+    sets_role(&owner, &second, WorkspaceRole::Admin).await;
+    is_refused(&town, &member, &for_admins, "administrators do not make administrators").await;
+    assert_eq!(preview(&for_members).await.unwrap(), WorkspaceRole::Member, "they invite members");
+    registers(&town, "second_joined", &for_members).await.unwrap();
+
+    sets_role(&owner, &second, WorkspaceRole::Member).await;
+    is_refused(&town, &member, &for_members, "members invite nobody").await;
+    sets_role(&owner, &second, WorkspaceRole::Admin).await;
+    assert_eq!(preview(&for_members).await.unwrap(), WorkspaceRole::Member, "they may again");
+
+    let user_id = second.user.id.clone();
+    owner.admin().disable_user(DisableUserRequest { user_id: user_id.clone() }).await.unwrap();
+    is_refused(&town, &member, &for_members, "who is disabled invites nobody").await;
+    owner.admin().enable_user(EnableUserRequest { user_id }).await.unwrap();
+    registers(&town, "third_joined", &for_members).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD as BASE64};
 use proto::auth::v1::{
     GetMeRequest, ListSessionsRequest, RefreshRequest, RefreshResponse, auth_service_client::AuthServiceClient,
 };
@@ -59,4 +60,26 @@ async fn an_older_generation_ends_the_family_within_a_second() {
     assert!(replayed.elapsed() < Duration::from_secs(1), "{:?}", replayed.elapsed());
     assert_eq!(refusal(refresh(&town, &third.refresh_token).await), nobody("SESSION_ENDED"));
     assert_eq!(refusal(alice.users().get_me(GetMeRequest {}).await), nobody("SESSION_ENDED"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_knows_which_session_it_is_ends_nothing() {
+    let town = Town::start(Shape::Split).await;
+    let (alice, eve) = (town.registers("alice").await, town.registers("eve").await);
+    let listed = alice.sessions().list_sessions(ListSessionsRequest {}).await.unwrap().into_inner().sessions;
+    // It stands in the audit log, among other places.
+    let id = uuid::Uuid::parse_str(&listed[0].id).unwrap();
+    let of_eve = BASE64.decode(&eve.refresh_token).unwrap();
+    let secrets = [vec![0_u8; 32], vec![7; 32], of_eve[16..].to_vec()];
+    for secret in secrets {
+        let made_up = BASE64.encode([id.as_bytes().as_slice(), secret.as_slice()].concat());
+        assert_eq!(refusal(refresh(&town, &made_up).await), nobody("REFRESH_TOKEN_INVALID"));
+    }
+    alice.users().get_me(GetMeRequest {}).await.unwrap();
+    let second = refresh(&town, &alice.refresh_token).await.unwrap();
+    // Neither does it when a token was spent.
+    let made_up = BASE64.encode([id.as_bytes().as_slice(), [9_u8; 32].as_slice()].concat());
+    assert_eq!(refusal(refresh(&town, &made_up).await), nobody("REFRESH_TOKEN_INVALID"));
+    let third = refresh(&town, &second.refresh_token).await.unwrap();
+    with(&alice, &third.access_token).users().get_me(GetMeRequest {}).await.unwrap();
 }

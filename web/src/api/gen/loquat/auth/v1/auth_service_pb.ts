@@ -579,8 +579,8 @@ export const AuthService: GenService<{
    *
    * The first account becomes the workspace's owner. Errors: ALREADY_EXISTS `USERNAME_TAKEN`; PERMISSION_DENIED
    * `REGISTRATION_CLOSED` when `auth.registration` is `closed`, or is `invite` and no invitation is brought; PERMISSION_DENIED
-   * `INVITE_INVALID` when the invitation is unknown, revoked, over, or used up; PERMISSION_DENIED `SETUP_TOKEN_REQUIRED` when
-   * the first account is made over a public address without the setup token.
+   * `INVITE_INVALID` when the invitation is unknown, revoked, over, or used up, or its maker may not make it any more;
+   * PERMISSION_DENIED `SETUP_TOKEN_REQUIRED` when the first account is made without the setup token where one is needed.
    *
    * @generated from rpc loquat.auth.v1.AuthService.Register
    */

@@ -430,7 +430,7 @@ export const InviteService: GenService<{
   /**
    * What an invitation offers: for the page behind the link. Needs no token.
    *
-   * Errors: PERMISSION_DENIED `INVITE_INVALID` when it is unknown, revoked, over, or used up.
+   * Errors: PERMISSION_DENIED `INVITE_INVALID` when it is unknown, revoked, over, or used up, or its maker may not make it any more.
    *
    * @generated from rpc loquat.auth.v1.InviteService.PreviewInvite
    */

@@ -804,7 +804,7 @@ export const ReadSchema: GenMessage<Read> = /*@__PURE__*/
 
 /**
  * Stands where an event's content was taken away by deletion or retention, and for those who read a room only from a number on in
- * place of an edit of a message from before it.
+ * place of what edits, deletes or previews a message from before it.
  *
  * @generated from message loquat.chat.v1.Redacted
  */

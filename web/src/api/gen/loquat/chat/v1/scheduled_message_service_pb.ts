@@ -181,8 +181,9 @@ export const CancelScheduledMessageResponseSchema: GenMessage<CancelScheduledMes
 
 /**
  * Messages that are sent later, as their author would send them then. Every call needs membership in the room; without it, or
- * without such a room, the answer is NOT_FOUND `ROOM_NOT_FOUND`. What is scheduled survives restarts and needs nothing but the database; an author who may no
- * longer post when the time comes finds the reason in `error`.
+ * without such a room, the answer is NOT_FOUND `ROOM_NOT_FOUND`. What is scheduled survives restarts. When the time comes it counts what
+ * the author is by then, in the workspace as in the room: who may no longer post, or whose account is disabled, finds the reason in
+ * `error`. While it cannot be found out what the author is, the message waits on.
  *
  * @generated from service loquat.chat.v1.ScheduledMessageService
  */

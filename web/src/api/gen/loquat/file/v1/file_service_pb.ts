@@ -1315,7 +1315,8 @@ export const FileService: GenService<{
    * Errors: ABORTED `OFFSET_MISMATCH` (the details tell the offset), `UPLOAD_BUSY` or `BROKEN_OFF`; INVALID_ARGUMENT
    * `SIZE_EXCEEDED`; RESOURCE_EXHAUSTED as CreateUpload; FAILED_PRECONDITION `CHECKSUM_MISMATCH` when `sha256` was given and
    * differs, and the upload is dropped; FAILED_PRECONDITION `STREAM_CHECKSUM_MISMATCH` when that of the stream differs, and
-   * nothing of the stream is kept.
+   * nothing of the stream is kept. What the room refuses by the time the last byte is there is refused as at the beginning, and
+   * the upload is dropped.
    *
    * @generated from rpc loquat.file.v1.FileService.UploadFile
    */
