@@ -60,6 +60,11 @@ impl Programs {
         if !is_one(token) {
             return Ok(Cow::Borrowed(token));
         }
+        // Boxed: every call of everybody's would have room for it.
+        Box::pin(self.known_or_traded(token, origin)).await.map(Cow::Owned)
+    }
+
+    async fn known_or_traded(&self, token: &str, origin: &Origin) -> Result<String, Status> {
         if token.len() > MAX_BYTES {
             return Err(mesh::authn::invalid_token());
         }
@@ -67,14 +72,14 @@ impl Programs {
         if let Some(kept) = self.kept.get(&key).await {
             // Not one that was taken away, or whose owner's rights have changed, since it was made.
             if Instant::now() < kept.until && self.authn.verify(&kept.signed).await.is_ok() {
-                return Ok(Cow::Owned(kept.signed.to_string()));
+                return Ok(kept.signed.to_string());
             }
             self.kept.invalidate(&key).await;
         }
         // However many calls come at once, one trades for all.
         let traded = self.kept.try_get_with(key, self.trade(token, origin)).await;
         let traded = traded.map_err(|refused: Arc<Status>| Status::clone(&refused))?;
-        Ok(Cow::Owned(traded.signed.to_string()))
+        Ok(traded.signed.to_string())
     }
 
     async fn trade(&self, token: &str, origin: &Origin) -> Result<Kept, Status> {

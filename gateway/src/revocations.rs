@@ -15,8 +15,11 @@ use uuid::Uuid;
 
 use crate::{hub::Hub, programs::Programs};
 
-/// How often every session with an open stream is asked for.
+/// How often a part of the sessions with open streams is asked for.
 const CHECK_EVERY: Duration = Duration::from_secs(5);
+/// How many parts there are. What was taken away is heard of in seconds without this (`mesh::authn` asks for it as well); here it
+/// shows what nobody took away, such as a program's token that has come to its end.
+const PARTS: u128 = 12;
 /// Sessions of one question.
 const AT_ONCE: usize = 5000;
 
@@ -32,21 +35,25 @@ pub(crate) async fn watch(streams: Streams, authn: Authn, auth: Upstream, stop: 
     let mut told = authn.revocations().listen();
     let mut check = tokio::time::interval(CHECK_EVERY);
     check.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let (mut turn, mut all) = (0, false);
     loop {
-        let ask = tokio::select! {
+        tokio::select! {
             heard = told.recv() => match heard {
                 Ok(revocation) => {
                     streams.end(&revocation).await;
-                    false
+                    continue;
                 }
-                Err(RecvError::Lagged(_)) => true,
+                Err(RecvError::Lagged(_)) => all = true,
                 Err(RecvError::Closed) => return,
             },
-            _ = check.tick() => true,
+            _ = check.tick() => turn = (turn + 1) % PARTS,
             () = stop.cancelled() => return,
-        };
-        if ask && let Err(cause) = streams.check(&mut sessions).await {
-            tracing::debug!(code = ?cause.code(), "sessions cannot be checked: {}", cause.message());
+        }
+        match streams.check(&mut sessions, (!all).then_some(turn)).await {
+            Ok(()) => all = false,
+            Err(cause) => {
+                tracing::debug!(code = ?cause.code(), "sessions cannot be checked: {}", cause.message());
+            }
         }
     }
 }
@@ -58,8 +65,11 @@ impl Streams {
         self.hub.revoke(revocation.sessions.clone(), users).await;
     }
 
-    async fn check(&self, sessions: &mut SessionServiceClient<Upstream>) -> Result<(), Status> {
-        for some in self.hub.sessions().await.chunks(AT_ONCE) {
+    /// Asks for one part of the sessions, or for all.
+    async fn check(&self, sessions: &mut SessionServiceClient<Upstream>, part: Option<u128>) -> Result<(), Status> {
+        let mut ids = self.hub.sessions().await;
+        ids.retain(|id| part.is_none_or(|part| id.as_u128() % PARTS == part));
+        for some in ids.chunks(AT_ONCE) {
             let session_ids = some.iter().map(Uuid::to_string).collect();
             let answer = sessions.check_sessions(CheckSessionsRequest { session_ids }).await?.into_inner();
             let ended: Vec<Uuid> = answer.ended_session_ids.iter().filter_map(|id| Uuid::try_parse(id).ok()).collect();

@@ -155,8 +155,8 @@ impl Db {
     /// Connects when it is first used, so that a database that is away for the moment does not keep a process from starting.
     async fn open_postgres(config: &DbConfig) -> Result<Self, DbError> {
         // A transaction that finds its connection broken gets another one, so a check of each would be wasted.
-        let writer = Database::connect(postgres_options(config, false)).await?;
-        let reader = Database::connect(postgres_options(config, true)).await?;
+        let writer = Box::pin(Database::connect(postgres_options(config, false))).await?;
+        let reader = Box::pin(Database::connect(postgres_options(config, true))).await?;
         Ok(Self {
             writer: Arc::new(Mutex::new(writer)),
             url: Some(Arc::new(config.clone())),
@@ -175,7 +175,8 @@ impl Db {
     /// whether they were committed, only the database knows.
     pub async fn renew(&self) {
         let Some(config) = &self.url else { return };
-        match Database::connect(postgres_options(config, false)).await {
+        // Boxed, like whatever else is seldom and large: every transaction's future would have room for it.
+        match Box::pin(Database::connect(postgres_options(config, false))).await {
             Ok(fresh) => *self.writer.lock().unwrap_or_else(PoisonError::into_inner) = fresh,
             Err(cause) => tracing::warn!(%cause, "the connections to the database cannot be made anew"),
         }
@@ -286,7 +287,7 @@ impl Db {
     /// # Errors
     /// When it does not.
     pub async fn ping(&self) -> Result<(), DbErr> {
-        self.within(self.reader.ping()).await
+        Box::pin(self.within(self.reader.ping())).await
     }
 
     /// Closes every connection, once the transactions that hold them are done.
@@ -310,7 +311,7 @@ impl Db {
 async fn connect(options: ConnectOptions) -> Result<DatabaseConnection, DbErr> {
     let deadline = tokio::time::Instant::now() + OPEN_TIMEOUT;
     loop {
-        match Database::connect(options.clone()).await {
+        match Box::pin(Database::connect(options.clone())).await {
             Err(DbErr::Conn(RuntimeErr::SqlxError(cause)))
                 if matches!(*cause, sqlx::Error::PoolTimedOut) && tokio::time::Instant::now() < deadline => {}
             connected => return connected,

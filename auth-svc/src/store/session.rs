@@ -169,9 +169,9 @@ pub(crate) async fn activity<C: ConnectionTrait>(
 pub(crate) async fn alive<C: ConnectionTrait>(db: &C, ids: &[Uuid]) -> Result<Vec<Uuid>, DbErr> {
     let mut alive = Vec::new();
     for some in ids.chunks(500) {
-        let rows =
-            Entity::find().filter(Column::Id.is_in(some.iter().copied())).filter(Column::EndedAt.eq(0)).all(db).await?;
-        alive.extend(rows.into_iter().map(|row| row.id));
+        let these = Entity::find().filter(Column::Id.is_in(some.iter().copied())).filter(Column::EndedAt.eq(0));
+        let rows: Vec<Uuid> = these.select_only().column(Column::Id).into_tuple().all(db).await?;
+        alive.extend(rows);
     }
     Ok(alive)
 }

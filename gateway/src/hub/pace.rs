@@ -1,34 +1,38 @@
-//! When sockets are written to: at once, unless writing already takes more than half of the time. Then what comes in the meantime
-//! is written together: a system call for each of two events costs almost twice as much as one for both.
+//! When sockets are written to: at once, unless writing takes more than its share of the time. Then what comes in the meantime is
+//! written together: a system call for each of two events costs almost twice as much as one for both.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Writing that took less is not worth waiting for: a timer is not that exact.
+/// The part of the time that writing may take for long: one out of so many. What is left is for what brings the events.
+const SHARE: u32 = 3;
+/// How much more than its share it may have taken at a time: a burst goes out at once.
+const BURST: Duration = Duration::from_millis(2);
+/// A shorter rest is not worth it: a timer is not that exact.
 const WORTH_WAITING: Duration = Duration::from_micros(200);
 
-/// How the last round of writing went.
+/// How much was written lately.
 pub(super) struct Pace {
-    ended: Instant,
-    took: Duration,
+    /// When writing will have had no more than its share.
+    even: Instant,
 }
 
 impl Pace {
     /// Nothing was written yet.
     pub(super) fn new() -> Self {
-        Self { ended: Instant::now(), took: Duration::ZERO }
+        Self { even: Instant::now() }
     }
 
     /// Notes a round.
     pub(super) fn wrote(&mut self, began: Instant, ended: Instant) {
-        *self = Self { ended, took: ended - began };
+        self.even = self.even.max(began) + (ended - began) * SHARE;
     }
 
     /// When the next round may begin; nothing when that is now.
     pub(super) fn rests_until(&self, now: Instant) -> Option<Instant> {
-        let until = self.ended + self.took;
-        (self.took >= WORTH_WAITING && now < until).then_some(until)
+        let until = self.even.checked_sub(BURST)?;
+        (until > now + WORTH_WAITING).then_some(until)
     }
 }
 
@@ -36,16 +40,46 @@ impl Pace {
 mod tests {
     use super::*;
 
+    /// Rounds of so many microseconds, each as soon as it may begin and there is something, for a second: how many there were.
+    fn rounds(took: u64, every: u64) -> u32 {
+        let mut pace = Pace::new();
+        let began = Instant::now();
+        let (mut now, mut rounds) = (began, 0);
+        while now < began + Duration::from_secs(1) {
+            if let Some(until) = pace.rests_until(now) {
+                assert!(until < now + Duration::from_micros(took) * SHARE, "no rest is longer than what it is for");
+                now = until;
+            }
+            let ended = now + Duration::from_micros(took);
+            pace.wrote(now, ended);
+            now = ended.max(now + Duration::from_micros(every));
+            rounds += 1;
+        }
+        rounds
+    }
+
     #[test]
-    fn who_writes_for_long_rests_as_long_before_the_next_round() {
+    fn who_writes_little_never_rests() {
+        // 400 rounds of 0.8 ms are a little less than a third of the time.
+        assert_eq!(rounds(800, 2500), 400);
+        assert_eq!(rounds(50, 200), 5000);
+    }
+
+    #[test]
+    fn writing_takes_its_share_of_the_time_and_no_more() {
+        // However much there is to write: of a second, a third, and what a burst may have taken in advance.
+        for took in [300, 1000, 4000] {
+            let written = u64::from(rounds(took, 0)) * took;
+            assert!((320_000..345_000).contains(&written), "{written} us in rounds of {took}");
+        }
+    }
+
+    #[test]
+    fn a_burst_goes_out_at_once() {
         let mut pace = Pace::new();
         let began = Instant::now();
         assert_eq!(pace.rests_until(began), None, "the first round begins at once");
-        let millis = Duration::from_millis;
-        pace.wrote(began, began + millis(3));
-        assert_eq!(pace.rests_until(began + millis(4)), Some(began + millis(6)));
-        assert_eq!(pace.rests_until(began + millis(6)), None, "by then it was quiet for half of the time");
-        pace.wrote(began, began + Duration::from_micros(50));
-        assert_eq!(pace.rests_until(began + Duration::from_micros(60)), None, "a short round is soon over");
+        pace.wrote(began, began + Duration::from_micros(600));
+        assert_eq!(pace.rests_until(began + Duration::from_micros(600)), None, "nor is a single one worth a rest");
     }
 }

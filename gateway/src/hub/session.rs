@@ -52,6 +52,8 @@ pub(crate) struct Session {
     /// Nothing more is sent, and why. Not a word among others, so that nothing that takes long delays it.
     ended: SetOnce<End>,
     gone: AtomicBool,
+    /// Something waits and was not taken at once: for who looks at thousands of clients each second.
+    waits: AtomicBool,
     /// When something was heard of the client, in the hub's seconds.
     heard: AtomicU32,
 }
@@ -91,6 +93,7 @@ impl Session {
             emptied: Notify::new(),
             ended: SetOnce::new(),
             gone: AtomicBool::new(false),
+            waits: AtomicBool::new(false),
             heard: AtomicU32::new(now),
         }
     }
@@ -139,6 +142,7 @@ impl Session {
     /// A client without a socket takes its frames itself and is only told.
     fn dirty(&self, inner: &mut Inner) -> bool {
         if self.socket.is_none() {
+            self.waits.store(true, Ordering::Relaxed);
             self.filled.notify_one();
             return false;
         }
@@ -199,6 +203,11 @@ impl Session {
     }
 
     fn write(&self, inner: &mut Inner) {
+        self.write_out(inner);
+        self.waits.store(!inner.out.is_empty(), Ordering::Relaxed);
+    }
+
+    fn write_out(&self, inner: &mut Inner) {
         let Some(socket) = self.socket.as_ref().filter(|_| !inner.blocked) else {
             return;
         };
@@ -244,7 +253,9 @@ impl Session {
         let mut inner = self.inner();
         inner.progress = 0;
         self.emptied.notify_one();
-        inner.out.take()
+        let taken = inner.out.take();
+        self.waits.store(!inner.out.is_empty(), Ordering::Relaxed);
+        taken
     }
 
     /// What its task has to do now.
@@ -383,6 +394,9 @@ impl Session {
 
     /// How many seconds the client has taken nothing although something waits; called once a second.
     pub(super) fn stuck(&self) -> u32 {
+        if !self.waits.load(Ordering::Relaxed) {
+            return 0;
+        }
         let mut inner = self.inner();
         inner.progress = if inner.out.is_empty() { 0 } else { inner.progress + 1 };
         inner.progress
