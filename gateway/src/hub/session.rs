@@ -392,7 +392,7 @@ impl Session {
         self.write(&mut inner);
     }
 
-    /// How many seconds the client has taken nothing although something waits; called once a second.
+    /// How often it was asked while the client has taken nothing although something waits.
     pub(super) fn stuck(&self) -> u32 {
         if !self.waits.load(Ordering::Relaxed) {
             return 0;

@@ -27,8 +27,10 @@ use super::{Asks, End, Order, Session, Word, frame, looking::Looking, pace::Pace
 /// How many feeds one request to chat-svc names.
 const FEEDS_AT_ONCE: usize = 500;
 
-/// In how many parts clients are looked at.
+/// In how many parts clients are looked at within a second.
 pub(super) const PARTS: u32 = 16;
+/// Each client is looked at once in so many seconds at most: with thousands, to look costs more than what is done then.
+const MOST_SECONDS: u32 = 5;
 
 /// How long clients may be quiet, in seconds.
 #[derive(Clone, Copy, Debug)]
@@ -44,6 +46,13 @@ impl Patience {
     const fn silence(self) -> u32 {
         self.heartbeat.saturating_mul(5) / 2
     }
+
+    /// In how many seconds each client is looked at once: often enough to have its heartbeat in its second, and to be found stuck
+    /// not much later than it is.
+    fn seconds(self) -> u32 {
+        let fits = |seconds: &u32| self.heartbeat.is_multiple_of(*seconds) && seconds * MOST_SECONDS <= self.stuck;
+        (1..=MOST_SECONDS).rev().find(fits).unwrap_or(1)
+    }
 }
 
 pub(super) struct State {
@@ -51,8 +60,8 @@ pub(super) struct State {
     looking: Looking,
     feeds: HashMap<Uuid, Feed>,
     clients: HashMap<u64, Client>,
-    /// The same by part, for looking at them; who has gone stays until it is their turn.
-    parts: [Vec<Arc<Session>>; PARTS as usize],
+    /// The same by when they are looked at: the parts of one second after those of another. Who has gone stays until it is their turn.
+    parts: Vec<Vec<Arc<Session>>>,
     users: HashMap<Uuid, Vec<u64>>,
     asks: Option<Asks>,
     /// Feeds to ask for and to give back, gathered so that many become one request.
@@ -74,7 +83,7 @@ impl State {
             looking: Looking::default(),
             feeds: HashMap::new(),
             clients: HashMap::new(),
-            parts: [const { Vec::new() }; PARTS as usize],
+            parts: vec![Vec::new(); (PARTS * patience.seconds()) as usize],
             users: HashMap::new(),
             asks: None,
             wanted: HashSet::new(),
@@ -176,18 +185,20 @@ impl State {
         }
     }
 
-    /// Looks at a part of the clients (below [`PARTS`]), each once a second. `now` is the hub's second, the same for all parts from 0 on.
+    /// Looks at a part of the clients (below [`PARTS`]), each once in some seconds. `now` is the hub's second, the same for all parts
+    /// from 0 on.
     pub(super) fn tick(&mut self, now: u32, part: u32) {
         let Patience { heartbeat, stuck } = self.patience;
-        let silence = self.patience.silence();
-        let mut sessions = std::mem::take(&mut self.parts[part as usize]);
+        let (silence, seconds) = (self.patience.silence(), self.patience.seconds());
+        let place = (now % seconds * PARTS + part) as usize;
+        let mut sessions = std::mem::take(&mut self.parts[place]);
         sessions.retain(|session| {
             if session.is_gone() {
                 self.unregister(session);
                 return false;
             }
-            // The first of these seconds was not a whole one.
-            let too_slow = session.stuck() > stuck;
+            // The first of these times was not a whole one.
+            let too_slow = session.stuck().saturating_mul(seconds) > stuck;
             if too_slow || session.silence(now) >= silence {
                 // Its transport may never find out, so that it is gone from here at once.
                 session.give_up(if too_slow { End::TooSlow } else { End::Silent });
@@ -199,10 +210,20 @@ impl State {
             }
             true
         });
-        self.parts[part as usize] = sessions;
+        self.parts[place] = sessions;
         if part == 0 {
+            self.sweep_while_draining();
             report_writes();
             self.looking.tick(&mut self.dirty);
+        }
+    }
+
+    /// Whoever drains waits for the last one: who has gone is not waited for until it is their turn.
+    fn sweep_while_draining(&mut self) {
+        if self.drain.is_some() {
+            let sessions = self.clients.values().map(|client| &client.session);
+            let gone: Vec<Arc<Session>> = sessions.filter(|session| session.is_gone()).cloned().collect();
+            gone.iter().for_each(|session| self.unregister(session));
         }
     }
 
@@ -217,7 +238,8 @@ impl State {
         }
         let client = Client::new(session.clone());
         self.clients.insert(session.id, client);
-        self.parts[(session.id % u64::from(PARTS)) as usize].push(session.clone());
+        let place = (session.id % self.parts.len() as u64) as usize;
+        self.parts[place].push(session.clone());
         metrics::gauge!("loquat_gateway_sessions").set(count(self.clients.len()));
     }
 

@@ -18,6 +18,8 @@ use super::{
 
 /// How often.
 const EVERY: Duration = Duration::from_secs(1);
+/// The same when there are no others, and some are only to be forgotten.
+const EVERY_ALONE: Duration = Duration::from_secs(10);
 /// How many questions to the cache are under way.
 const AT_ONCE: usize = 32;
 
@@ -30,7 +32,7 @@ enum Of {
 
 /// Runs until `stop`.
 pub(crate) async fn run(limits: Arc<Limits>, stop: CancellationToken) {
-    let mut tick = tokio::time::interval(EVERY);
+    let mut tick = tokio::time::interval(if limits.shared.is_some() { EVERY } else { EVERY_ALONE });
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {

@@ -142,7 +142,7 @@ fn clients_that_vanish_are_swept() {
     let session = client(&mut state, 1, mesh::ids::new_id());
     drop(follow(&mut state, &session, vec![mesh::ids::new_id()]));
     session.leave();
-    second(&mut state, 1);
+    (1..=MOST_SECONDS).for_each(|now| second(&mut state, now));
     assert!(state.clients.is_empty() && state.feeds.is_empty() && state.users.is_empty());
 }
 
@@ -189,13 +189,31 @@ fn a_client_that_takes_nothing_is_ended_and_what_waits_is_given_back() {
         second(&mut state, now);
     });
     assert_eq!(session.ended(), None);
-    second(&mut state, STUCK + 1);
+    (STUCK + 1..=STUCK + MOST_SECONDS).for_each(|now| second(&mut state, now));
     assert_eq!((session.ended(), session.take_frames().len()), (Some(End::TooSlow), 0));
     assert_eq!((state.clients.len(), state.feeds[&room].sessions.len()), (1, 1), "it is gone from here");
     // Its heartbeat.
     other.take_frames();
     state.item(event(room, 2, &[], &[]));
     assert_eq!((other.ended(), other.take_frames().len()), (None, 1), "others notice nothing");
+}
+
+#[test]
+fn everybody_is_looked_at_often_enough() {
+    let seconds = |heartbeat, stuck| Patience { heartbeat, stuck }.seconds();
+    assert_eq!([seconds(30, 30), seconds(30, 10), seconds(4, 30), seconds(7, 30), seconds(1, 1)], [5, 2, 4, 1, 1]);
+    let mut state = state();
+    let room = mesh::ids::new_id();
+    // More than have places of their own.
+    let clients: Vec<_> = (0..200).map(|id| client(&mut state, id, mesh::ids::new_id())).collect();
+    for client in &clients {
+        drop(follow(&mut state, client, vec![room]));
+        client.begins(room, 0, 0, 1);
+    }
+    state.item(event(room, 1, &[], &[]));
+    clients.iter().for_each(|client| assert_eq!(client.take_frames().len(), 1));
+    (1..=30).for_each(|now| second(&mut state, now));
+    clients.iter().for_each(|client| assert_eq!(client.take_frames().len(), 1, "its heartbeat, with what has moved"));
 }
 
 #[test]
@@ -206,8 +224,12 @@ fn a_socket_of_which_nothing_is_heard_is_ended() {
     session.heard(9);
     (10..19).for_each(|now| second(&mut state, now));
     assert_eq!(session.ended(), None);
-    second(&mut state, 19);
-    assert_eq!(session.ended(), Some(End::Silent), "two and a half heartbeats after the last word");
+    (19..23).for_each(|now| second(&mut state, now));
+    assert_eq!(
+        session.ended(),
+        Some(End::Silent),
+        "two and a half heartbeats after the last word, when it is looked at"
+    );
 }
 
 /// A socket that is not written to.
