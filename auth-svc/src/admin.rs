@@ -14,7 +14,7 @@ use crate::{
     errors::AuthError,
     rpc::{Call, Shared},
     sessions,
-    store::{self, account},
+    store::{self, account, reset},
 };
 
 /// The caller as they are now, if they run the workspace. What their token says may be older.
@@ -106,7 +106,12 @@ pub(crate) async fn set_disabled(
         return Err(AuthError::LastOwner);
     }
     account.disabled = disabled;
-    let ended = if disabled { sessions::end_all(&tx, user_id, None, now).await? } else { Vec::new() };
+    let mut ended = Vec::new();
+    if disabled {
+        ended = sessions::end_all(&tx, user_id, None, now).await?;
+        // Nor is a link good again when the account is.
+        reset::forget(&tx, user_id, store::micros(now)).await?;
+    }
     changed(&tx, &mut account, now).await?;
     let action = if disabled { "user.disabled" } else { "user.enabled" };
     audit::append(&tx, &[call.entry(action, user_id).with("ended_sessions", ended.len())], now).await?;

@@ -2,8 +2,10 @@
 //! how fast what is taken away is gone.
 
 mod apart;
+mod crowds;
 mod forged;
 mod invites;
+mod links;
 mod logins;
 mod mail;
 mod people;
@@ -11,7 +13,9 @@ mod programs;
 mod races;
 mod revocation;
 mod sessions;
+mod smuggled;
 mod strangers;
+mod wire;
 
 use proto::auth::v1::{
     admin_service_client::AdminServiceClient, audit_service_client::AuditServiceClient,

@@ -5,13 +5,29 @@ use std::collections::BTreeSet;
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD as BASE64};
 use ed25519_dalek::{Signer as _, SigningKey};
+use futures::{SinkExt as _, StreamExt as _};
 use hmac::{Hmac, Mac as _};
-use proto::auth::v1::{GetMeRequest, user_service_client::UserServiceClient};
+use prost::Message as _;
+use proto::{
+    auth::v1::{GetMeRequest, user_service_client::UserServiceClient},
+    chat::v1::{ListRoomsRequest, room_service_client::RoomServiceClient},
+    edge::v1::{ClientFrame, Hello, client_frame},
+};
 use serde_json::{Value, json};
+use server::config::Role;
 use sha2::Sha256;
-use tests::{Forge, Shape, Town};
-use tonic::{Code, Request, Status};
+use tests::{
+    Forge, Person, Shape, Town,
+    files::http,
+    socket::{Closed, Socket},
+    town, within,
+};
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::{self, Message};
+use tonic::{Code, Request, Status, transport::Channel};
 use tonic_types::StatusExt as _;
+
+use super::wire;
 
 /// A good token's parts, and the key it was signed with.
 struct Good {
@@ -71,7 +87,7 @@ fn shape(good: &Good) -> Vec<Row> {
     let rfc7515 = "RFC 7515 section 7.1";
     vec![
         row("nothing", rfc7515, String::new(), "it is empty"),
-        row("a megabyte", "CWE-400", "x".repeat(9000), "it is longer than 8 KiB"),
+        row("nine thousand bytes", "CWE-400", "x".repeat(9000), "it is longer than 8 KiB"),
         row("one part", rfc7515, "nonsense".into(), "it has 1 parts instead of 3"),
         row("no signature part", rfc7515, format!("{header}.{claims}"), "it has 2 parts instead of 3"),
         row("a part too many", rfc7515, format!("{token}.x"), "it has 4 parts instead of 3"),
@@ -255,10 +271,20 @@ fn others(good: &Good) -> Vec<Row> {
     vec![row("a personal token that is guessed", "OWASP ASVS 6.5", guessed, "TOKEN_INVALID")]
 }
 
-async fn get_me(town: &Town, authorization: &str) -> Result<(), Status> {
-    let mut request = Request::new(GetMeRequest {});
+/// A call with an `authorization` header.
+fn authorized<T>(message: T, authorization: &str) -> Request<T> {
+    let mut request = Request::new(message);
     request.metadata_mut().insert("authorization", authorization.parse().unwrap());
-    UserServiceClient::new(town.channel()).get_me(request).await.map(drop)
+    request
+}
+
+async fn get_me(channel: Channel, authorization: &str) -> Result<(), Status> {
+    UserServiceClient::new(channel).get_me(authorized(GetMeRequest {}, authorization)).await.map(drop)
+}
+
+async fn list_rooms(channel: Channel, authorization: &str) -> Result<(), Status> {
+    let request = authorized(ListRoomsRequest::default(), authorization);
+    RoomServiceClient::new(channel).list_rooms(request).await.map(drop)
 }
 
 /// What a refusal says: the flaw of the token, or the reason where no more is told.
@@ -267,8 +293,8 @@ fn told(refused: &Status) -> String {
     info.metadata.get("flaw").cloned().unwrap_or(info.reason)
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn forged_tokens_are_refused_each_for_its_own_reason() {
+/// A server whose roles are apart, a good token of somebody's there, and every forgery of it.
+async fn forged() -> (Town, Person, Good, Vec<Row>) {
     let town = Town::start(Shape::Split).await;
     let alice = town.registers("alice").await;
     let forge = Forge::of(&town);
@@ -280,14 +306,20 @@ async fn forged_tokens_are_refused_each_for_its_own_reason() {
         claims: decode(parts[1]),
         personal_token: format!("loquat_pat_{}", "A".repeat(64)),
     };
-    get_me(&town, &format!("Bearer {}", good.good())).await.expect("the forge makes good tokens");
-    let rows: Vec<Row> = [shape(&good), header(&good), claims(&good), others(&good)].concat();
+    let rows = [shape(&good), header(&good), claims(&good), others(&good)].concat();
+    (town, alice, good, rows)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn forged_tokens_are_refused_each_for_its_own_reason() {
+    let (town, alice, good, rows) = forged().await;
+    get_me(town.channel(), &format!("Bearer {}", good.good())).await.expect("the forge makes good tokens");
     assert!(rows.len() >= 40, "{}", rows.len());
     let classes: BTreeSet<&str> = rows.iter().map(|(class, ..)| *class).collect();
     let reasons: BTreeSet<&str> = rows.iter().map(|(.., reason)| reason.as_str()).collect();
     assert_eq!((classes.len(), reasons.len()), (rows.len(), rows.len()), "no two are the same");
     for (class, source, token, reason) in &rows {
-        let refused = get_me(&town, &format!("Bearer {token}")).await.expect_err(class);
+        let refused = get_me(town.channel(), &format!("Bearer {token}")).await.expect_err(class);
         assert_eq!(refused.code(), Code::Unauthenticated, "{class} ({source})");
         assert_eq!(told(&refused), *reason, "{class} ({source})");
     }
@@ -297,7 +329,7 @@ async fn forged_tokens_are_refused_each_for_its_own_reason() {
         ("Bearer", "the authorization header has no scheme"),
     ];
     for (header, reason) in schemes {
-        assert_eq!(told(&get_me(&town, header).await.unwrap_err()), reason);
+        assert_eq!(told(&get_me(town.channel(), header).await.unwrap_err()), reason);
     }
     let mut twice = Request::new(GetMeRequest {});
     for token in [&good.good(), &alice.token] {
@@ -305,4 +337,91 @@ async fn forged_tokens_are_refused_each_for_its_own_reason() {
     }
     let refused = UserServiceClient::new(town.channel()).get_me(twice).await.unwrap_err();
     assert_eq!(told(&refused), "there are several authorization headers");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn forged_tokens_open_no_other_door() {
+    let (town, _, good, rows) = forged().await;
+    let (auth, chat) = (town.service(Role::Auth), town.service(Role::Chat));
+    let bearer = format!("Bearer {}", good.good());
+    get_me(town::channel(auth), &bearer).await.expect("the forge makes good tokens");
+    list_rooms(town::channel(chat), &bearer).await.expect("and good ones for every service");
+    Socket::connect(town.public, &[("authorization", &bearer)]).await.expect("and for sockets");
+    let file = format!("/files/{}", tests::op_id());
+    for (class, source, token, reason) in &rows {
+        let bearer = format!("Bearer {token}");
+        // Past the gateway a program's own token is one like any other that is none.
+        let reason = if reason == "TOKEN_INVALID" { "it has 1 parts instead of 3" } else { reason.as_str() };
+        for refused in [get_me(town::channel(auth), &bearer).await, list_rooms(town::channel(chat), &bearer).await] {
+            let refused = refused.expect_err(class);
+            assert_eq!(
+                (refused.code(), told(&refused).as_str()),
+                (Code::Unauthenticated, reason),
+                "{class} ({source})"
+            );
+        }
+        let upgrade = Socket::connect(town.public, &[("authorization", &bearer)]).await.err();
+        assert!(
+            matches!(upgrade, Some(tungstenite::Error::Http(answer)) if answer.status() == 401),
+            "an upgrade with {class} ({source})"
+        );
+        let mut socket = Socket::connect(town.public, &[]).await.unwrap();
+        socket.send(client_frame::Frame::Hello(Hello { access_token: token.clone() })).await;
+        assert_eq!(socket.next().await.unwrap_err(), Closed { code: 4401 }, "a first frame with {class} ({source})");
+        let download = http::Request::builder().header("authorization", &bearer);
+        let answer = http(town.public, download, &file, "").await;
+        assert_eq!(answer.status().as_u16(), 401, "a download with {class} ({source})");
+    }
+}
+
+const MEGABYTE: usize = 1024 * 1024;
+
+/// What a server says on a socket whose first frame, of which it need not take all, has this token.
+async fn hello(town: &Town, access_token: String) -> Vec<Message> {
+    let stream = TcpStream::connect(town.public).await.unwrap();
+    let url = format!("ws://{}/ws", town.public);
+    let (mut socket, _) = tokio_tungstenite::client_async(url, stream).await.unwrap();
+    let frame = ClientFrame { frame: Some(client_frame::Frame::Hello(Hello { access_token })) };
+    let _ = within("the frame", socket.send(Message::Binary(frame.encode_to_vec().into()))).await;
+    let mut said = Vec::new();
+    while let Some(Ok(message)) = within("the end of the socket", socket.next()).await {
+        said.push(message);
+    }
+    said
+}
+
+/// No transport carries as much: what counts is that nobody gets in, and that the server goes on. By HTTP/2 the connection is given
+/// up while its headers are read, by HTTP/1.1 it is answered and closed, if the answer is not lost with what was not read.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_megabyte_of_a_token_is_refused_on_every_way_in() {
+    let town = Town::start(Shape::Split).await;
+    let alice = town.registers("alice").await;
+    let good = format!("Bearer {}", alice.token);
+    // One that is none, and one that begins well.
+    for token in ["x".repeat(MEGABYTE), format!("{}{}", alice.token, "A".repeat(MEGABYTE))] {
+        let bearer = format!("Bearer {token}");
+        for address in [town.public, town.service(Role::Auth)] {
+            let refused = within("the refusal", get_me(town::channel(address), &bearer)).await;
+            refused.expect_err("a megabyte over HTTP/2");
+            get_me(town::channel(address), &good).await.expect("it answers the next call");
+        }
+        let line = [format!("authorization: {bearer}")];
+        let answers = [
+            wire::calls(town.public, "/loquat.auth.v1.UserService/GetMe", &line).await,
+            wire::asks(town.public, "GET /ws", &line).await,
+            wire::asks(town.public, "GET /files/1", &line).await,
+        ];
+        for answer in answers {
+            assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 4"), "{answer}");
+        }
+        Socket::connect(town.public, &[("authorization", &bearer)]).await.err().expect("an upgrade with a megabyte");
+        let said = hello(&town, token).await;
+        assert!(said.iter().all(Message::is_close), "{said:?}");
+        get_me(town.channel(), &good).await.expect("it answers the next call");
+    }
+    // The most that a frame has room for.
+    let mut socket = Socket::connect(town.public, &[]).await.unwrap();
+    socket.send(client_frame::Frame::Hello(Hello { access_token: "x".repeat(250 * 1024) })).await;
+    assert_eq!(socket.next().await.unwrap_err(), Closed { code: 4401 });
+    Socket::signed_in(town.public, &alice.token).await;
 }

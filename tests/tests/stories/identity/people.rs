@@ -11,7 +11,7 @@ use tonic::{Code, Status};
 
 use super::{Accounts as _, denied, missing, nobody, refusal};
 
-async fn makes(actor: &Person, person: &Person, role: WorkspaceRole) -> Result<WorkspaceRole, Status> {
+pub(super) async fn makes(actor: &Person, person: &Person, role: WorkspaceRole) -> Result<WorkspaceRole, Status> {
     let request = SetUserRoleRequest { user_id: person.user.id.clone(), role: role.into() };
     actor.admin().set_user_role(request).await.map(|answer| answer.into_inner().user.unwrap().role())
 }
