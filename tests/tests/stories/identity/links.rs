@@ -60,7 +60,7 @@ impl Post {
             email: format!("{name}@example.org"),
             ..Default::default()
         };
-        let answer = self.auth().register(request).await.unwrap().into_inner();
+        let answer = tests::person::registered(self.auth(), request).await.unwrap();
         Person::returns(self.town.public, answer.user.unwrap(), answer.access_token, answer.refresh_token)
     }
 
