@@ -193,13 +193,9 @@ fn to_proto(invite: &invite::Model) -> Invite {
 
 #[cfg(test)]
 mod tests {
-    use mesh::{
-        clock::Clock,
-        db::{Db, DbConfig},
-    };
+    use mesh::{clock::Clock, db::Db};
 
     use super::*;
-    use crate::migration::Migrator;
 
     /// An invitation of somebody in this role to become a member, and its token.
     async fn invited_by(db: &Db, role: WorkspaceRole, now: OffsetDateTime) -> (account::Model, invite::Model, String) {
@@ -227,10 +223,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_lost_their_rights_meanwhile_has_invited_nobody() {
-        let folder = tempfile::tempdir().unwrap();
-        let url = format!("sqlite:{}", folder.path().join("auth.db").display());
-        let db = Db::open(&DbConfig { url, ..DbConfig::default() }).await.unwrap();
-        db.migrate::<Migrator>().await.unwrap();
+        let (db, _folder) = store::database().await;
         let now = Clock::system().now();
         let (maker, invite, token) = invited_by(&db, WorkspaceRole::Admin, now).await;
         let guest = accounts::blank("guest".into(), "Guest".into(), WorkspaceRole::Member, now);

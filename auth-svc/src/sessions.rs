@@ -207,23 +207,12 @@ pub(crate) async fn used_from(shared: &Shared, account: &str, origin: &Origin) -
 
 #[cfg(test)]
 mod tests {
-    use mesh::{
-        clock::Clock,
-        db::{Db, DbConfig},
-    };
+    use mesh::{clock::Clock, db::Db};
     use proto::auth::v1::WorkspaceRole;
 
     use super::*;
-    use crate::migration::Migrator;
 
     const IDLE: Duration = Duration::from_secs(86_400);
-
-    async fn database(folder: &tempfile::TempDir) -> Db {
-        let url = format!("sqlite:{}", folder.path().join("auth.db").display());
-        let db = Db::open(&DbConfig { url, ..DbConfig::default() }).await.unwrap();
-        db.migrate::<Migrator>().await.unwrap();
-        db
-    }
 
     /// Somebody who is signed in.
     async fn signed_in(db: &Db, now: OffsetDateTime) -> Renewed {
@@ -251,8 +240,7 @@ mod tests {
 
     #[tokio::test]
     async fn only_what_the_session_gave_out_ends_it() {
-        let folder = tempfile::tempdir().unwrap();
-        let (db, now) = (database(&folder).await, Clock::system().now());
+        let ((db, _folder), now) = (store::database().await, Clock::system().now());
         let started = signed_in(&db, now).await;
         let first = Opaque::decode(&started.refresh_token).unwrap();
         let second = next(&db, &first, now).await;
@@ -271,8 +259,7 @@ mod tests {
 
     #[tokio::test]
     async fn tokens_without_a_seal_are_good_until_they_are_spent() {
-        let folder = tempfile::tempdir().unwrap();
-        let (db, now) = (database(&folder).await, Clock::system().now());
+        let ((db, _folder), now) = (store::database().await, Clock::system().now());
         let session = signed_in(&db, now).await.session;
         // As a release that sealed none left it: one that was just spent, and its successor.
         let (spent, current) = (Opaque::new(session.id), Opaque::new(session.id));

@@ -17,7 +17,7 @@ use crate::{hub::Hub, programs::Programs};
 
 /// How often a part of the sessions with open streams is asked for.
 const CHECK_EVERY: Duration = Duration::from_secs(5);
-/// How many parts there are. What was taken away is heard of in seconds without this (`mesh::authn` asks for it as well); here it
+/// How many parts there are. What was taken away is heard of in seconds without this (every process asks for it as well); here it
 /// shows what nobody took away, such as a program's token that has come to its end.
 const PARTS: u128 = 12;
 /// Sessions of one question.

@@ -155,8 +155,8 @@ impl Db {
     /// Connects when it is first used, so that a database that is away for the moment does not keep a process from starting.
     async fn open_postgres(config: &DbConfig) -> Result<Self, DbError> {
         // A transaction that finds its connection broken gets another one, so a check of each would be wasted.
-        let writer = Box::pin(Database::connect(postgres_options(config, false))).await?;
-        let reader = Box::pin(Database::connect(postgres_options(config, true))).await?;
+        let writer = Database::connect(postgres_options(config, false)).await?;
+        let reader = Database::connect(postgres_options(config, true)).await?;
         Ok(Self {
             writer: Arc::new(Mutex::new(writer)),
             url: Some(Arc::new(config.clone())),
@@ -287,7 +287,7 @@ impl Db {
     /// # Errors
     /// When it does not.
     pub async fn ping(&self) -> Result<(), DbErr> {
-        Box::pin(self.within(self.reader.ping())).await
+        self.within(self.reader.ping()).await
     }
 
     /// Closes every connection, once the transactions that hold them are done.
@@ -311,7 +311,7 @@ impl Db {
 async fn connect(options: ConnectOptions) -> Result<DatabaseConnection, DbErr> {
     let deadline = tokio::time::Instant::now() + OPEN_TIMEOUT;
     loop {
-        match Box::pin(Database::connect(options.clone())).await {
+        match Database::connect(options.clone()).await {
             Err(DbErr::Conn(RuntimeErr::SqlxError(cause)))
                 if matches!(*cause, sqlx::Error::PoolTimedOut) && tokio::time::Instant::now() < deadline => {}
             connected => return connected,

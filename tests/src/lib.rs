@@ -67,27 +67,31 @@ pub fn op_id() -> String {
     mesh::ids::new_id().to_string()
 }
 
-/// Runs each story in each shape: `stories!(fn_name, …)` in a test file that has `async fn fn_name(town: Town)`.
+/// Runs each story in each shape: `stories!(fn_name, …)` in a test file that has `async fn fn_name(town: Town)`; or, with
+/// `stories!(by path; fn_name, …)`, each on what the function of that path makes of a [`Shape`].
 #[macro_export]
 macro_rules! stories {
-    ($($story:ident),+ $(,)?) => {
+    (by $begin:path; $($story:ident),+ $(,)?) => {
         mod embedded {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $story() {
-                super::$story($crate::Town::start($crate::Shape::Embedded).await).await;
+                super::$story($begin($crate::Shape::Embedded).await).await;
             })+
         }
         mod split {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $story() {
-                super::$story($crate::Town::start($crate::Shape::Split).await).await;
+                super::$story($begin($crate::Shape::Split).await).await;
             })+
         }
         mod full {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $story() {
-                super::$story($crate::Town::start($crate::Shape::Full).await).await;
+                super::$story($begin($crate::Shape::Full).await).await;
             })+
         }
+    };
+    ($($story:ident),+ $(,)?) => {
+        $crate::stories!(by $crate::Town::start; $($story),+);
     };
 }

@@ -1,6 +1,6 @@
 //! Somebody with an account, and what they do over gRPC.
 
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use proto::{
     auth::v1::{LoginRequest, RegisterRequest, RegisterResponse, User, auth_service_client::AuthServiceClient},
@@ -12,7 +12,7 @@ use proto::{
     file::v1::file_service_client::FileServiceClient,
 };
 use tonic::{
-    Request, Status, Streaming,
+    Request, Response, Status, Streaming,
     metadata::{Ascii, MetadataValue},
     service::{Interceptor, interceptor::InterceptedService},
     transport::Channel,
@@ -53,23 +53,41 @@ pub const PASSWORD: &str = "correct horse battery";
 /// What the first account brings along, wherever it is asked for.
 pub const SETUP_TOKEN: &str = "open-sesame";
 
-/// Makes an account, and comes back when it is told that too many passwords are being hashed: on a busy machine they wait for all else.
+/// How long somebody waits who is told that too many passwords are being hashed.
+const BUSY: Duration = Duration::from_millis(250);
+/// How often somebody comes back who is told that too many passwords are being hashed.
+const COMES_BACK: usize = 80;
+
+/// Makes a call, and makes it again when it is told that too many passwords are being hashed: on a busy machine they wait for all else.
+///
+/// # Errors
+/// Every other refusal.
+pub async fn comes_back<T, F>(mut call: impl FnMut() -> F) -> Result<T, Status>
+where
+    F: Future<Output = Result<Response<T>, Status>>,
+{
+    for _ in 0..COMES_BACK {
+        match call().await {
+            Err(busy) if mesh::errors::reason(&busy) == "HASHING_BUSY" => tokio::time::sleep(BUSY).await,
+            answer => return answer.map(Response::into_inner),
+        }
+    }
+    call().await.map(Response::into_inner)
+}
+
+/// Makes an account, however busy the machine is.
 ///
 /// # Errors
 /// Every other refusal.
 pub async fn registered(
-    mut auth: AuthServiceClient<Channel>,
+    auth: AuthServiceClient<Channel>,
     request: RegisterRequest,
 ) -> Result<RegisterResponse, Status> {
-    for _ in 0..20 {
-        match auth.register(request.clone()).await {
-            Err(busy) if mesh::errors::reason(&busy) == "HASHING_BUSY" => {
-                tokio::time::sleep(std::time::Duration::from_secs(1)).await;
-            }
-            answer => return answer.map(tonic::Response::into_inner),
-        }
-    }
-    auth.register(request).await.map(tonic::Response::into_inner)
+    comes_back(|| {
+        let (mut auth, request) = (auth.clone(), request.clone());
+        async move { auth.register(request).await }
+    })
+    .await
 }
 
 impl Person {

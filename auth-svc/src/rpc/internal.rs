@@ -88,13 +88,12 @@ impl SessionService for Rpc {
         request: Request<ListRevocationsRequest>,
     ) -> Result<Response<ListRevocationsResponse>, Status> {
         let now = self.0.clock.now();
-        let earliest = store::micros(now - REMEMBERED);
-        let since = request.into_inner().since.map_or(earliest, |since| {
+        // However long ago that is: a stream may have lasted all the while that its process could not ask.
+        let since = request.into_inner().since.map_or(store::micros(now - REMEMBERED), |since| {
             // What was committed a moment later than its time says is in the next answer as well.
             (since.seconds.saturating_mul(1_000_000) + i64::from(since.nanos) / 1000).saturating_sub(OVERLAP_MICROS)
         });
         let run = async {
-            // However long ago that is: a stream may have lasted all the while that its process could not ask.
             let db = self.0.db.reader();
             let mut ended = session::ended_since(db, since).await?;
             ended.extend(access_token::revoked_since(db, since).await?);

@@ -1,16 +1,8 @@
-use mesh::db::{Db, DbConfig};
+use mesh::db::Db;
 use proto::chat::v1::{RoomKind, RoomRole};
 
 use super::*;
 use crate::store::{member, room};
-
-async fn database() -> (Db, tempfile::TempDir) {
-    let folder = tempfile::tempdir().unwrap();
-    let url = format!("sqlite:{}", folder.path().join("chat.db").display());
-    let db = Db::open(&DbConfig { url, ..DbConfig::default() }).await.unwrap();
-    db.migrate::<crate::Migrator>().await.unwrap();
-    (db, folder)
-}
 
 fn a_room(id: Uuid, archived_at: i64) -> room::Model {
     room::Model {
@@ -53,7 +45,7 @@ async fn ways_in(db: &Db, user_id: Uuid, feed_id: Uuid) -> [bool; 4] {
 
 #[tokio::test]
 async fn every_way_into_a_feed_asks_the_policy() {
-    let (db, _folder) = database().await;
+    let (db, _folder) = store::database().await;
     let (user, other) = (mesh::ids::new_id(), mesh::ids::new_id());
     let [open, archived, ruleless] = [(); 3].map(|()| mesh::ids::new_id());
     let tx = db.begin().await.unwrap();

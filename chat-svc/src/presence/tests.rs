@@ -1,20 +1,12 @@
-use mesh::{cache::Cache, db::DbConfig};
+use mesh::cache::Cache;
 use prost::Message as _;
 use proto::chat::v1::{Ephemeral, Presence as Digest, ephemeral::Body};
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::store::member;
+use crate::store::{database, member};
 
 const EVERY: Duration = Duration::from_millis(200);
-
-async fn database() -> (mesh::db::Db, tempfile::TempDir) {
-    let folder = tempfile::tempdir().unwrap();
-    let url = format!("sqlite:{}", folder.path().join("chat.db").display());
-    let db = mesh::db::Db::open(&DbConfig { url, ..DbConfig::default() }).await.unwrap();
-    db.migrate::<crate::Migrator>().await.unwrap();
-    (db, folder)
-}
 
 async fn joins(db: &mesh::db::Db, room_id: Uuid, users: &[Uuid]) {
     let tx = db.begin().await.unwrap();

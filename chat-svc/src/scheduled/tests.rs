@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use mesh::{bus::Interest, db::DbConfig, outbox::Wake};
+use mesh::{bus::Interest, outbox::Wake};
 use proto::auth::v1::WorkspaceRole;
 
 use super::*;
@@ -16,10 +16,7 @@ fn nobody() -> UserServiceClient<Upstream> {
 
 #[tokio::test]
 async fn what_is_due_waits_while_nobody_says_what_its_author_is() {
-    let folder = tempfile::tempdir().unwrap();
-    let url = format!("sqlite:{}", folder.path().join("chat.db").display());
-    let db = Db::open(&DbConfig { url, ..DbConfig::default() }).await.unwrap();
-    db.migrate::<crate::Migrator>().await.unwrap();
+    let (db, _folder) = store::database().await;
     let clock = Clock::system();
     let (live, _work) = Live::new(false, Arc::new(Presence::new(Duration::from_secs(5))));
     let (appender, _) =

@@ -52,7 +52,7 @@ pub(crate) struct Session {
     /// Nothing more is sent, and why. Not a word among others, so that nothing that takes long delays it.
     ended: SetOnce<End>,
     gone: AtomicBool,
-    /// Something waits and was not taken at once: for who looks at thousands of clients each second.
+    /// Something waits and was not taken at once: for who looks at thousands of clients.
     waits: AtomicBool,
     /// When something was heard of the client, in the hub's seconds.
     heard: AtomicU32,

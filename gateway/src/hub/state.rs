@@ -31,6 +31,8 @@ const FEEDS_AT_ONCE: usize = 500;
 pub(super) const PARTS: u32 = 16;
 /// Each client is looked at once in so many seconds at most: with thousands, to look costs more than what is done then.
 const MOST_SECONDS: u32 = 5;
+/// So often at least a client is looked at in the time after which it is stuck.
+const LOOKS: u32 = 5;
 
 /// How long clients may be quiet, in seconds.
 #[derive(Clone, Copy, Debug)]
@@ -50,7 +52,7 @@ impl Patience {
     /// In how many seconds each client is looked at once: often enough to have its heartbeat in its second, and to be found stuck
     /// not much later than it is.
     fn seconds(self) -> u32 {
-        let fits = |seconds: &u32| self.heartbeat.is_multiple_of(*seconds) && seconds * MOST_SECONDS <= self.stuck;
+        let fits = |seconds: &u32| self.heartbeat.is_multiple_of(*seconds) && seconds * LOOKS <= self.stuck;
         (1..=MOST_SECONDS).rev().find(fits).unwrap_or(1)
     }
 }

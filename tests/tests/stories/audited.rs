@@ -24,7 +24,7 @@ use tests::{Person, Shape, Town, op_id, person::PASSWORD, post::post_office, wit
 use tokio::sync::mpsc;
 use tonic_types::StatusExt as _;
 
-use super::identity::Accounts as _;
+use super::identity::{Accounts as _, mail::token};
 
 /// Text that looks like an entry of its own, where a log is read line by line.
 const TWO_LINES: &str = "well\r\n9 root logged in";
@@ -213,11 +213,8 @@ async fn of_passwords(town: &Town, reader: &mut Reader, mails: &mut mpsc::Receiv
         auth.request_password_reset(auth::RequestPasswordResetRequest { account: account.into() }).await.unwrap();
     }
     reader.finds(&[(Auth, "password.reset_requested", "", id)]).await;
-    let mail = within("the mail", mails.recv()).await.unwrap().replace("=\n", "").replace("=3D", "=");
-    let token = mail.split("#token=").nth(1).unwrap();
-    let token: String =
-        token.chars().take_while(|letter| letter.is_ascii_alphanumeric() || "-_".contains(*letter)).collect();
-    let reset = auth::ResetPasswordRequest { reset_token: token, new_password: PASSWORD.into() };
+    let reset_token = token(&within("the mail", mails.recv()).await.unwrap());
+    let reset = auth::ResetPasswordRequest { reset_token, new_password: PASSWORD.into() };
     auth.reset_password(reset.clone()).await.unwrap();
     auth.reset_password(reset).await.unwrap_err();
     reader.finds(&[(Auth, "password.reset", "", id)]).await;

@@ -7,7 +7,7 @@ mod forged;
 mod invites;
 mod links;
 mod logins;
-mod mail;
+pub(super) mod mail;
 mod people;
 mod programs;
 mod races;

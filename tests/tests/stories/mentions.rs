@@ -25,24 +25,9 @@ use tonic::{
 };
 use tonic_types::StatusExt as _;
 
-macro_rules! in_shapes {
-    ($($story:ident),+ $(,)?) => {
-        mod embedded {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $story() { super::$story(super::Post::opens(tests::Shape::Embedded).await).await; })+
-        }
-        mod split {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $story() { super::$story(super::Post::opens(tests::Shape::Split).await).await; })+
-        }
-        mod full {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $story() { super::$story(super::Post::opens(tests::Shape::Full).await).await; })+
-        }
-    };
-}
-
-in_shapes!(several_mentions_are_one_mail, only_who_is_away_and_may_read_it_gets_one);
+tests::stories!(
+    by super::Post::opens;
+    several_mentions_are_one_mail, only_who_is_away_and_may_read_it_gets_one);
 
 /// A town whose mail comes here.
 struct Post {

@@ -21,24 +21,8 @@ use tonic::{
 };
 use tonic_types::StatusExt as _;
 
-macro_rules! in_shapes {
-    ($($story:ident),+ $(,)?) => {
-        mod embedded {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $story() { super::$story(super::town(tests::Shape::Embedded).await).await; })+
-        }
-        mod split {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $story() { super::$story(super::town(tests::Shape::Split).await).await; })+
-        }
-        mod full {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $story() { super::$story(super::town(tests::Shape::Full).await).await; })+
-        }
-    };
-}
-
-in_shapes!(
+tests::stories!(
+    by super::town;
     a_link_gets_a_preview,
     an_edit_changes_what_is_previewed,
     previews_are_removed_by_who_may,

@@ -17,22 +17,8 @@ use tests::{Person, Shape, Town, files::ready, op_id, person::Listener, within};
 use time::macros::datetime;
 use tonic::Code;
 
-macro_rules! stories_by_hand {
-    ($($shape:ident: $kind:ident),+) => {
-        $(mod $shape {
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn old_messages_go_and_their_numbers_stay() {
-                super::old_messages_go_and_their_numbers_stay(tests::Shape::$kind).await;
-            }
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn a_room_may_say_otherwise() {
-                super::a_room_may_say_otherwise(tests::Shape::$kind).await;
-            }
-        })+
-    };
-}
-
-stories_by_hand!(embedded: Embedded, split: Split, full: Full);
+// By hand: each says how its town is begun.
+tests::stories!(by std::future::ready; old_messages_go_and_their_numbers_stay, a_room_may_say_otherwise);
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 

@@ -17,22 +17,8 @@ use proto::{
 use tests::{Person, Shape, Town, op_id, person::Signed};
 use time::macros::datetime;
 
-macro_rules! stories_by_hand {
-    ($($shape:ident: $kind:ident),+) => {
-        $(mod $shape {
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn who_was_disabled_says_nothing_more() {
-                super::who_was_disabled_says_nothing_more(tests::Shape::$kind).await;
-            }
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn what_an_author_is_by_then_decides() {
-                super::what_an_author_is_by_then_decides(tests::Shape::$kind).await;
-            }
-        })+
-    };
-}
-
-stories_by_hand!(embedded: Embedded, split: Split, full: Full);
+// By hand: each says how its town is begun.
+tests::stories!(by std::future::ready; who_was_disabled_says_nothing_more, what_an_author_is_by_then_decides);
 
 async fn town(shape: Shape) -> Town {
     Town::start_by(Clock::manual(datetime!(2026-01-01 0:00 UTC)), shape, |_| {}).await

@@ -7,7 +7,10 @@ use proto::{
     chat::v1::{Room, RoomRole, event::Body},
 };
 use server::config::Registration;
-use tests::{Person, Shape, Town, person::PASSWORD};
+use tests::{
+    Person, Shape, Town,
+    person::{PASSWORD, registered},
+};
 use tonic::Status;
 
 use super::{Accounts as _, denied, missing, refusal};
@@ -25,13 +28,7 @@ async fn registers(town: &Town, name: &str, invite_token: &str) -> Result<Regist
         invite_token: invite_token.into(),
         ..Default::default()
     };
-    loop {
-        let answer = AuthServiceClient::new(town.channel()).register(request.clone()).await;
-        // A machine that is busy with passwords says so, and is asked again.
-        if !matches!(&answer, Err(refused) if mesh::errors::reason(refused) == "HASHING_BUSY") {
-            return answer.map(tonic::Response::into_inner);
-        }
-    }
+    registered(AuthServiceClient::new(town.channel()), request).await
 }
 
 fn into_room(room: &Room, role: RoomRole) -> InvitedRoom {

@@ -12,7 +12,13 @@ use proto::auth::v1::{
     RegisterRequest, RequestPasswordResetRequest, ResetPasswordRequest, auth_service_client::AuthServiceClient,
 };
 use sha2::{Digest as _, Sha256};
-use tests::{Person, Shape, Town, files::http, person::PASSWORD, post::post_office, within};
+use tests::{
+    Person, Shape, Town,
+    files::http,
+    person::{PASSWORD, registered},
+    post::post_office,
+    within,
+};
 use time::macros::datetime;
 use tokio::{sync::mpsc, task::JoinSet};
 use tonic::{
@@ -60,7 +66,7 @@ impl Post {
             email: format!("{name}@example.org"),
             ..Default::default()
         };
-        let answer = tests::person::registered(self.auth(), request).await.unwrap();
+        let answer = registered(self.auth(), request).await.unwrap();
         Person::returns(self.town.public, answer.user.unwrap(), answer.access_token, answer.refresh_token)
     }
 

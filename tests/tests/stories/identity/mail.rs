@@ -13,7 +13,7 @@ use tonic_types::StatusExt as _;
 use super::{Accounts as _, denied, nobody, refusal};
 
 /// The token of the link in a mail: quoted-printable breaks long lines.
-pub(super) fn token(mail: &str) -> String {
+pub(in super::super) fn token(mail: &str) -> String {
     let text = mail.replace("=\n", "").replace("=3D", "=");
     assert!(text.contains("https://chat.example.org/reset#token="), "the link is of ours, whoever asked: {text}");
     let token = text.split("#token=").nth(1).unwrap();
