@@ -209,13 +209,13 @@ async fn a_room_may_say_otherwise(shape: Shape) {
     assert_eq!(standing(&bob, &short).await.head, counts.head);
 }
 
-/// Waits until the job has run at a time.
+/// Waits until the job was begun at a time, and the last one that ended went well: a leap in time ends the token of a call that is under
+/// way, and the next one does what was left.
 async fn ran(admin: &Person, at: i64) {
     loop {
         let jobs = JobServiceClient::new(admin.channel()).list_jobs(ListJobsRequest::default()).await.unwrap();
         let job = jobs.into_inner().jobs.into_iter().find(|job| job.name == "expire-messages").unwrap();
-        assert_eq!(job.last_error, "");
-        if job.last_at.is_some_and(|last| last.seconds >= at) {
+        if job.last_error.is_empty() && job.last_at.is_some_and(|last| last.seconds >= at) {
             return;
         }
         tokio::task::yield_now().await;
