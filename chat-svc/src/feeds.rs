@@ -1,4 +1,4 @@
-//! The log, read: which feeds somebody follows, where a subscriber starts, pages, and proof of completeness. Whether somebody may read a
+//! The log, read: where a subscriber starts, pages, and proof of completeness. Whether somebody may read a
 //! room is decided by `policy`, each time.
 
 #[cfg(test)]
@@ -29,13 +29,6 @@ use crate::{
 const PAGE_BYTES: usize = 1024 * 1024;
 /// The longest range that is digested at once.
 const MAX_DIGEST: u64 = 100_000;
-
-/// The feeds that somebody may follow now: their own first.
-pub(crate) async fn list<C: ConnectionTrait>(db: &C, user_id: Uuid) -> Result<Vec<Uuid>, ChatError> {
-    let inside = beginning::inside(db, user_id).await?.into_iter();
-    let read = inside.filter(|room| policy::allow(Action::Read, room.rules, Asker::inside(room.role)).is_ok());
-    Ok(std::iter::once(user_id).chain(read.map(|room| room.room_id)).collect())
-}
 
 /// A feed as somebody may read it.
 struct Readable {

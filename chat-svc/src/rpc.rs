@@ -92,7 +92,6 @@ pub const METHODS: &[Method] = &[
     Method::user("/loquat.chat.v1.AuditService/List").least(Rank::Admin).scope("admin:read"),
     Method::user("/loquat.chat.v1.AuditService/Verify").least(Rank::Admin).scope("admin:read"),
     Method::service("/loquat.chat.internal.v1.FeedService/Attach").streaming(),
-    Method::service("/loquat.chat.internal.v1.FeedService/ListFeeds"),
     Method::service("/loquat.chat.internal.v1.FeedService/OpenFeeds"),
     Method::service("/loquat.chat.internal.v1.FeedService/ReadFeed"),
     Method::service("/loquat.chat.internal.v1.AccessService/CheckAccess"),

@@ -5,8 +5,8 @@ use std::{collections::HashMap, pin::Pin, sync::Arc, time::Duration};
 use futures::{Stream, StreamExt as _};
 use mesh::{errors, fields::Fields};
 use proto::chat::internal::v1::{
-    AttachRequest, AttachResponse, ListFeedsRequest, ListFeedsResponse, OpenFeedsRequest, OpenFeedsResponse,
-    ReadFeedRequest, ReadFeedResponse, attach_request::Action, feed_service_server::FeedService,
+    AttachRequest, AttachResponse, OpenFeedsRequest, OpenFeedsResponse, ReadFeedRequest, ReadFeedResponse,
+    attach_request::Action, feed_service_server::FeedService,
 };
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Request, Response, Status, Streaming, async_trait};
@@ -38,18 +38,6 @@ impl FeedService for Rpc {
             futures::stream::select(items.chain(ended), futures::stream::once(drive).filter_map(|()| async { None }));
         let stop = self.0.stopping.clone().cancelled_owned();
         Ok(Response::new(Box::pin(stream.take_until(stop))))
-    }
-
-    async fn list_feeds(&self, request: Request<ListFeedsRequest>) -> Result<Response<ListFeedsResponse>, Status> {
-        let request = request.into_inner();
-        let run = async {
-            let mut fields = Fields::default();
-            let user_id = fields.id("user_id", &request.user_id);
-            fields.done()?;
-            let feeds = feeds::list(self.0.db.reader(), user_id).await?;
-            Ok(ListFeedsResponse { feed_ids: feeds.iter().map(Uuid::to_string).collect() })
-        };
-        answer(self.0.db.within(run).await)
     }
 
     async fn open_feeds(&self, request: Request<OpenFeedsRequest>) -> Result<Response<OpenFeedsResponse>, Status> {

@@ -1,11 +1,9 @@
 //! Everything that decides where a subscriber starts and what they read, as one statement: it sees one state by itself, and costs one
 //! trip.
 
-use proto::chat::v1::RoomRole;
 use sea_orm::{DbBackend, FromQueryResult, Statement, entity::prelude::*};
 
 use super::{feed::Head, member, read_marker::Marker, room, unsigned};
-use crate::policy::Rules;
 
 /// The user's own feed always gives a row; a user without rooms has one row in which everything else is missing.
 const ROWS: &str = r#"
@@ -21,30 +19,6 @@ const ROWS: &str = r#"
         LEFT JOIN feed AS f ON f.id = m.room_id
         LEFT JOIN read_marker AS k ON k.user_id = m.user_id AND k.room_id = m.room_id
     ORDER BY m.room_id"#;
-
-/// Of every room that somebody is in, what the policy asks about.
-const INSIDE: &str = r#"
-    SELECT m.room_id, m.role, r.kind, r.permissions, r.archived_at
-    FROM member AS m JOIN room AS r ON r.id = m.room_id
-    WHERE m.user_id = {user}
-    ORDER BY m.room_id"#;
-
-#[derive(Debug, FromQueryResult)]
-struct InsideRow {
-    room_id: Uuid,
-    role: i32,
-    kind: i32,
-    permissions: i64,
-    archived_at: i64,
-}
-
-/// A room that the user is in, as far as the policy asks about it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Inside {
-    pub(crate) room_id: Uuid,
-    pub(crate) role: RoomRole,
-    pub(crate) rules: Rules,
-}
 
 #[derive(Debug, FromQueryResult)]
 struct Row {
@@ -106,19 +80,6 @@ async fn rows<C: ConnectionTrait>(db: &C, user_id: Uuid, room_id: Option<Uuid>) 
     let sql = ROWS.replace("{user}", &parameter(backend, 1)).replace("{only}", &only);
     let values = std::iter::once(user_id).chain(room_id).map(sea_orm::Value::from);
     Row::find_by_statement(Statement::from_sql_and_values(backend, sql, values)).all(db).await
-}
-
-/// What the policy asks about every room that the user is in, by rising id.
-pub(crate) async fn inside<C: ConnectionTrait>(db: &C, user_id: Uuid) -> Result<Vec<Inside>, DbErr> {
-    let backend = db.get_database_backend();
-    let sql = INSIDE.replace("{user}", &parameter(backend, 1));
-    let statement = Statement::from_sql_and_values(backend, sql, [user_id.into()]);
-    let one = |row: InsideRow| Inside {
-        room_id: row.room_id,
-        role: member::role_of(row.role),
-        rules: room::rules_of(row.kind, row.permissions, row.archived_at),
-    };
-    Ok(InsideRow::find_by_statement(statement).all(db).await?.into_iter().map(one).collect())
 }
 
 /// How a statement names its parameter of a number.

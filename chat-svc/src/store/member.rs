@@ -25,7 +25,7 @@ impl ActiveModelBehavior for ActiveModel {}
 
 impl Model {
     pub(crate) fn role(&self) -> RoomRole {
-        role_of(self.role)
+        RoomRole::try_from(self.role).unwrap_or(RoomRole::Member)
     }
 
     /// As the contracts have it.
@@ -37,11 +37,6 @@ impl Model {
             joined_seq: unsigned(self.joined_seq),
         }
     }
-}
-
-/// The role that is written so.
-pub(crate) fn role_of(role: i32) -> RoomRole {
-    RoomRole::try_from(role).unwrap_or(RoomRole::Member)
 }
 
 /// Somebody's membership in a room.

@@ -52,7 +52,7 @@ impl Model {
 
     /// What the policy asks about.
     pub(crate) fn rules(&self) -> Rules {
-        rules_of(self.kind, self.permissions, self.archived_at)
+        Rules { kind: self.kind(), permissions: self.permissions(), archived: self.archived_at != 0 }
     }
 
     /// Up to where messages are gone by retention.
@@ -79,11 +79,6 @@ impl Model {
 
 fn kind_of(kind: i32) -> RoomKind {
     RoomKind::try_from(kind).unwrap_or(RoomKind::Private)
-}
-
-/// What the policy asks about, of a room with these columns.
-pub(crate) fn rules_of(kind: i32, permissions: i64, archived_at: i64) -> Rules {
-    Rules { kind: kind_of(kind), permissions: Permissions::from_bits(permissions), archived: archived_at != 0 }
 }
 
 /// One room.

@@ -51,11 +51,38 @@ pub(crate) struct Session {
     emptied: Notify,
     /// Nothing more is sent, and why. Not a word among others, so that nothing that takes long delays it.
     ended: SetOnce<End>,
+    /// What is seen of it without touching it.
+    pub(super) vitals: Arc<Vitals>,
+}
+
+/// What is looked at of thousands of clients that do nothing: apart from everything else, so that many of these lie in few pages of memory.
+#[derive(Debug)]
+pub(super) struct Vitals {
+    /// Nobody takes anything any more.
     gone: AtomicBool,
-    /// Something waits and was not taken at once: for who looks at thousands of clients.
+    /// Something waits and was not taken at once.
     waits: AtomicBool,
+    /// Its frames are written to a socket, which answers pings.
+    is_socket: bool,
     /// When something was heard of the client, in the hub's seconds.
     heard: AtomicU32,
+}
+
+impl Vitals {
+    /// Whether nobody takes anything from the client any more.
+    pub(super) fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::Acquire)
+    }
+
+    /// Whether something waits that was not taken at once.
+    pub(super) fn waits(&self) -> bool {
+        self.waits.load(Ordering::Relaxed)
+    }
+
+    /// For how many seconds nothing was heard of a socket's client.
+    pub(super) fn silence(&self, now: u32) -> u32 {
+        if self.is_socket { now.saturating_sub(self.heard.load(Ordering::Relaxed)) } else { 0 }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -83,6 +110,12 @@ pub(super) struct Todo {
 
 impl Session {
     pub(crate) fn new(id: u64, user_id: Uuid, session_id: Uuid, socket: Option<Arc<TcpStream>>, now: u32) -> Self {
+        let vitals = Vitals {
+            gone: AtomicBool::new(false),
+            waits: AtomicBool::new(false),
+            is_socket: socket.is_some(),
+            heard: AtomicU32::new(now),
+        };
         Self {
             id,
             user_id,
@@ -92,9 +125,7 @@ impl Session {
             filled: Notify::new(),
             emptied: Notify::new(),
             ended: SetOnce::new(),
-            gone: AtomicBool::new(false),
-            waits: AtomicBool::new(false),
-            heard: AtomicU32::new(now),
+            vitals: Arc::new(vitals),
         }
     }
 
@@ -142,7 +173,7 @@ impl Session {
     /// A client without a socket takes its frames itself and is only told.
     fn dirty(&self, inner: &mut Inner) -> bool {
         if self.socket.is_none() {
-            self.waits.store(true, Ordering::Relaxed);
+            self.vitals.waits.store(true, Ordering::Relaxed);
             self.filled.notify_one();
             return false;
         }
@@ -204,7 +235,7 @@ impl Session {
 
     fn write(&self, inner: &mut Inner) {
         self.write_out(inner);
-        self.waits.store(!inner.out.is_empty(), Ordering::Relaxed);
+        self.vitals.waits.store(!inner.out.is_empty(), Ordering::Relaxed);
     }
 
     fn write_out(&self, inner: &mut Inner) {
@@ -254,7 +285,7 @@ impl Session {
         inner.progress = 0;
         self.emptied.notify_one();
         let taken = inner.out.take();
-        self.waits.store(!inner.out.is_empty(), Ordering::Relaxed);
+        self.vitals.waits.store(!inner.out.is_empty(), Ordering::Relaxed);
         taken
     }
 
@@ -356,12 +387,6 @@ impl Session {
         inner.places.get(feed).is_some() && !inner.places.is_opening(feed)
     }
 
-    /// Something of this feed may have been missed: the log is looked at.
-    pub(super) fn look(&self, feed: Uuid) {
-        self.inner().places.look(feed);
-        self.filled.notify_one();
-    }
-
     /// Every feed that is followed, and what was sent of it; nothing while it never had a beginning.
     pub(super) fn cursors(&self) -> Vec<(Uuid, Option<u64>)> {
         self.inner().places.cursors()
@@ -394,9 +419,6 @@ impl Session {
 
     /// How often it was asked while the client has taken nothing although something waits.
     pub(super) fn stuck(&self) -> u32 {
-        if !self.waits.load(Ordering::Relaxed) {
-            return 0;
-        }
         let mut inner = self.inner();
         inner.progress = if inner.out.is_empty() { 0 } else { inner.progress + 1 };
         inner.progress
@@ -404,12 +426,7 @@ impl Session {
 
     /// Something was heard of the client.
     pub(crate) fn heard(&self, now: u32) {
-        self.heard.store(now, Ordering::Relaxed);
-    }
-
-    /// For how many seconds nothing was heard of a socket's client.
-    pub(super) fn silence(&self, now: u32) -> u32 {
-        if self.socket.is_none() { 0 } else { now.saturating_sub(self.heard.load(Ordering::Relaxed)) }
+        self.vitals.heard.store(now, Ordering::Relaxed);
     }
 
     /// Waits until the client has taken enough of its answers, and enough of what it said is done, to be asked for more.
@@ -426,12 +443,7 @@ impl Session {
 
     /// Says that nobody takes anything from here any more.
     pub(crate) fn leave(&self) {
-        self.gone.store(true, Ordering::Release);
-    }
-
-    /// Whether nobody takes anything from here any more.
-    pub(super) fn is_gone(&self) -> bool {
-        self.gone.load(Ordering::Acquire)
+        self.vitals.gone.store(true, Ordering::Release);
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {

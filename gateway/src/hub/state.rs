@@ -22,7 +22,12 @@ use self::{
     client::Client,
     feed::{Feed, Waiting},
 };
-use super::{Asks, End, Order, Session, Word, frame, looking::Looking, pace::Pace, session::report_writes};
+use super::{
+    Asks, End, Order, Session, Word, frame,
+    looking::Looking,
+    pace::Pace,
+    session::{Vitals, report_writes},
+};
 
 /// How many feeds one request to chat-svc names.
 const FEEDS_AT_ONCE: usize = 500;
@@ -57,13 +62,20 @@ impl Patience {
     }
 }
 
+/// A client in the list by which clients are looked at: what there is to see of one that does nothing is seen without touching it.
+struct Watched {
+    id: u64,
+    vitals: Arc<Vitals>,
+    session: Arc<Session>,
+}
+
 pub(super) struct State {
     patience: Patience,
     looking: Looking,
     feeds: HashMap<Uuid, Feed>,
     clients: HashMap<u64, Client>,
     /// The same by when they are looked at: the parts of one second after those of another. Who has gone stays until it is their turn.
-    parts: Vec<Vec<Arc<Session>>>,
+    parts: Vec<Vec<Watched>>,
     users: HashMap<Uuid, Vec<u64>>,
     asks: Option<Asks>,
     /// Feeds to ask for and to give back, gathered so that many become one request.
@@ -85,7 +97,7 @@ impl State {
             looking: Looking::default(),
             feeds: HashMap::new(),
             clients: HashMap::new(),
-            parts: vec![Vec::new(); (PARTS * patience.seconds()) as usize],
+            parts: (0..PARTS * patience.seconds()).map(|_| Vec::new()).collect(),
             users: HashMap::new(),
             asks: None,
             wanted: HashSet::new(),
@@ -177,7 +189,7 @@ impl State {
             Order::Look { session, rooms } => self.look(&session, rooms),
             Order::Revoke { session_ids, user_ids } => self.revoke(&session_ids, &user_ids),
             Order::Sessions(answer) => {
-                let _ = answer.send(self.clients.values().map(|client| client.session.session_id).collect());
+                let _ = answer.send(self.clients.values().map(|client| client.session_id).collect());
             }
             Order::Drain { window, drained } => self.drain(window, drained),
             Order::EndAll(done) => {
@@ -193,26 +205,26 @@ impl State {
         let Patience { heartbeat, stuck } = self.patience;
         let (silence, seconds) = (self.patience.silence(), self.patience.seconds());
         let place = (now % seconds * PARTS + part) as usize;
-        let mut sessions = std::mem::take(&mut self.parts[place]);
-        sessions.retain(|session| {
-            if session.is_gone() {
+        let mut watched = std::mem::take(&mut self.parts[place]);
+        watched.retain(|Watched { id, vitals, session }| {
+            if vitals.is_gone() {
                 self.unregister(session);
                 return false;
             }
             // The first of these times was not a whole one.
-            let too_slow = session.stuck().saturating_mul(seconds) > stuck;
-            if too_slow || session.silence(now) >= silence {
+            let too_slow = vitals.waits() && session.stuck().saturating_mul(seconds) > stuck;
+            if too_slow || vitals.silence(now) >= silence {
                 // Its transport may never find out, so that it is gone from here at once.
                 session.give_up(if too_slow { End::TooSlow } else { End::Silent });
                 self.unregister(session);
                 return false;
             }
-            if u64::from(now % heartbeat) == session.id / u64::from(PARTS) % u64::from(heartbeat) {
+            if u64::from(now % heartbeat) == id / u64::from(PARTS) % u64::from(heartbeat) {
                 session.heartbeat();
             }
             true
         });
-        self.parts[place] = sessions;
+        self.parts[place] = watched;
         if part == 0 {
             self.sweep_while_draining();
             report_writes();
@@ -224,7 +236,7 @@ impl State {
     fn sweep_while_draining(&mut self) {
         if self.drain.is_some() {
             let sessions = self.clients.values().map(|client| &client.session);
-            let gone: Vec<Arc<Session>> = sessions.filter(|session| session.is_gone()).cloned().collect();
+            let gone: Vec<Arc<Session>> = sessions.filter(|session| session.vitals.is_gone()).cloned().collect();
             gone.iter().for_each(|session| self.unregister(session));
         }
     }
@@ -241,7 +253,8 @@ impl State {
         let client = Client::new(session.clone());
         self.clients.insert(session.id, client);
         let place = (session.id % self.parts.len() as u64) as usize;
-        self.parts[place].push(session.clone());
+        let (vitals, session) = (session.vitals.clone(), session.clone());
+        self.parts[place].push(Watched { id: session.id, vitals, session });
         metrics::gauge!("loquat_gateway_sessions").set(count(self.clients.len()));
     }
 
@@ -285,7 +298,10 @@ impl State {
             if is_new {
                 self.wanted.insert(*id);
             }
-            if !feed.flowing {
+            if feed.flowing {
+                // Others follow it already, and what they were given since the client was told of it, it was not.
+                session.stands(*id, feed.seen);
+            } else {
                 feed.waiting.push(waiting.clone());
             }
         }
@@ -354,6 +370,7 @@ impl State {
             return;
         };
         if let Some(feed) = self.feeds.get_mut(&id) {
+            feed.seen = feed.seen.max(event.seq);
             let frame = frame::event(&event.event);
             for (_, session) in &feed.sessions {
                 if session.event(id, event.seq, event.about_seq, &frame) {
@@ -439,6 +456,7 @@ impl State {
         let Ok(id) = Uuid::try_parse(&head.feed_id) else { return };
         if let Some(feed) = self.feeds.get_mut(&id) {
             feed.flowing = true;
+            feed.seen = feed.seen.max(head.seq);
             feed.waiting = Vec::new();
             // This may answer an earlier request than the newest: what was committed in between came to nobody, and is in the log.
             feed.sessions.iter().for_each(|(_, session)| session.stands(id, head.seq));

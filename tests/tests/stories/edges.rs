@@ -208,10 +208,10 @@ async fn health_and_metrics_are_told(mut town: Town) {
 }
 
 async fn internal_methods_do_not_exist_outside(town: Town) {
-    use proto::chat::internal::v1::{ListFeedsRequest, feed_service_client::FeedServiceClient};
+    use proto::chat::internal::v1::{OpenFeedsRequest, feed_service_client::FeedServiceClient};
     let alice = town.registers("alice").await;
-    let request = ListFeedsRequest { user_id: alice.user.id.clone() };
-    let refused = FeedServiceClient::new(alice.channel()).list_feeds(request).await.unwrap_err();
+    let request = OpenFeedsRequest { user_id: alice.user.id.clone(), ..OpenFeedsRequest::default() };
+    let refused = FeedServiceClient::new(alice.channel()).open_feeds(request).await.unwrap_err();
     assert_eq!(refused.code(), Code::Unimplemented);
     let services = reflected(&town).await;
     assert!(services.keys().all(|name| !name.contains(".internal.")), "{services:?}");

@@ -178,15 +178,6 @@ impl Places {
         .unwrap_or(false)
     }
 
-    /// Something may have been missed: the log is looked at.
-    pub(super) fn look(&mut self, feed: Uuid) {
-        self.change(feed, |place| {
-            if place.mode == Mode::Live {
-                place.mode = Mode::Reading;
-            }
-        });
-    }
-
     /// Whether the client has the beginning of a feed, which says that it may see it.
     pub(super) fn is_open(&self, feed: Uuid) -> bool {
         self.get(feed).is_some_and(|place| place.mode != Mode::Opening)

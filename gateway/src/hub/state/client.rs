@@ -8,6 +8,8 @@ use crate::hub::Session;
 
 pub(super) struct Client {
     pub(super) session: Arc<Session>,
+    /// The session of the account: all of them are asked about, and clients that do nothing should not be touched for it.
+    pub(super) session_id: Uuid,
     pub(super) feeds: Vec<Uuid>,
     /// Rooms that the user joins later are followed by themselves.
     pub(super) also_joined: bool,
@@ -16,8 +18,9 @@ pub(super) struct Client {
 }
 
 impl Client {
-    pub(super) const fn new(session: Arc<Session>) -> Self {
-        Self { session, feeds: Vec::new(), also_joined: false, looks: Vec::new() }
+    pub(super) fn new(session: Arc<Session>) -> Self {
+        let session_id = session.session_id;
+        Self { session, session_id, feeds: Vec::new(), also_joined: false, looks: Vec::new() }
     }
 
     /// Takes a feed off the list; false when it was not on it.

@@ -12,6 +12,8 @@ pub(super) struct Feed {
     pub(super) sessions: Vec<(u64, Arc<Session>)>,
     /// chat-svc has confirmed that it sends this feed.
     pub(super) flowing: bool,
+    /// The newest number that was passed on or told.
+    pub(super) seen: u64,
     pub(super) waiting: Vec<Arc<Waiting>>,
 }
 

@@ -310,3 +310,26 @@ fn what_was_committed_while_a_feed_was_given_up_and_taken_again_is_read_from_the
     state.item(head(5));
     assert_eq!(session.todo().read, Some((room, 3)), "4 and 5 came to nobody");
 }
+
+#[test]
+fn who_follows_a_feed_that_flows_is_told_how_far_it_has_come() {
+    let mut state = state();
+    let (first, late) = (client(&mut state, 1, Uuid::from_u128(1)), client(&mut state, 2, Uuid::from_u128(2)));
+    let room = Uuid::from_u128(9);
+    follow(&mut state, &first, vec![room]);
+    let head = FeedHead { feed_id: room.to_string(), seq: 10 };
+    state.item(AttachResponse { item: Some(Item::Head(head)) });
+    // The late one was told of number 10, and before it follows the room there is another event.
+    let ticket = late.open(&[room]);
+    state.item(event(room, 11, &[], &[]));
+    let mut flowing = follow(&mut state, &late, vec![room]);
+    assert!(flowing.try_recv().is_ok(), "it flows already");
+    assert_eq!(late.begin(ticket, room, None, (10, 10, 1)), Begun::Yes);
+    assert_eq!(late.todo().read, Some((room, 10)), "what it was not given is read from the log");
+    // Whoever was told of everything reads nothing.
+    let third = client(&mut state, 3, Uuid::from_u128(3));
+    let ticket = third.open(&[room]);
+    follow(&mut state, &third, vec![room]);
+    assert_eq!(third.begin(ticket, room, None, (11, 11, 1)), Begun::Yes);
+    assert_eq!(third.todo().read, None);
+}

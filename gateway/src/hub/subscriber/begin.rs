@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use proto::{
-    chat::internal::v1::{FeedCursor, FeedReset, FeedStart, ListFeedsRequest, OpenFeedsRequest, feed_start::Start},
+    chat::internal::v1::{FeedCursor, FeedReset, FeedStart, OpenFeedsRequest, feed_start::Start},
     edge::v1::{ResetReason, SubscribeRequest},
 };
 use uuid::Uuid;
@@ -79,7 +79,8 @@ impl Subscriber {
         }
     }
 
-    /// Follows first, then asks where everything stands. `only` restricts it to these feeds.
+    /// Follows what is known, then asks where everything stands, then follows what else there is. The own feed is followed first: from
+    /// then on the hub hears of every room that the user comes into. `only` restricts it to these feeds.
     async fn open(&mut self, cursors: Vec<FeedCursor>, epoch: String, only: Option<Vec<Uuid>>) {
         if only.as_ref().is_some_and(Vec::is_empty) {
             for cursor in cursors {
@@ -88,32 +89,31 @@ impl Subscriber {
             return;
         }
         let also_joined = only.is_none();
-        let held: Vec<Uuid> = self.session.cursors().into_iter().map(|(feed, _)| feed).collect();
-        let wanted = match &only {
-            Some(listed) => listed.clone(),
-            None => self.list().await,
-        };
+        let mut wanted: Vec<Uuid> = self.session.cursors().into_iter().map(|(feed, _)| feed).collect();
+        match &only {
+            Some(listed) => wanted.extend(listed),
+            None => wanted.push(self.session.user_id),
+        }
         let ticket = self.session.open(&wanted);
         self.hub.follow(&self.session, wanted.clone(), also_joined).await;
         let starts = self.ask(cursors, epoch, only.unwrap_or_default()).await;
         let started: HashSet<Uuid> = starts.iter().filter(|start| !is_gone(start)).filter_map(feed_of).collect();
-        // A room that was joined since the list was made is on its way through the hub, or is followed now.
-        let missed: Vec<Uuid> = started.iter().filter(|feed| !wanted.contains(feed)).copied().collect();
         // Also what the user was put out of while nobody could hear of it.
-        let gone: Vec<Uuid> = wanted.into_iter().chain(held).filter(|feed| !started.contains(feed)).collect();
+        let (known, gone): (Vec<Uuid>, Vec<Uuid>) = wanted.into_iter().partition(|feed| started.contains(feed));
         gone.iter().for_each(|feed| self.session.close(*feed));
         self.hub.unfollow(&self.session, gone).await;
+        let further: Vec<Uuid> = started.into_iter().filter(|feed| !known.contains(feed)).collect();
         let mut later = ticket;
-        if !missed.is_empty() {
-            later = self.session.open(&missed);
-            self.hub.follow(&self.session, missed.clone(), also_joined).await;
+        if !further.is_empty() {
+            // The hub tells where they stand as soon as they are followed: what happened since the answer is read from the log, which
+            // also finds out whether the user was put out meanwhile.
+            later = self.session.open(&further);
+            self.hub.follow(&self.session, further, also_joined).await;
         }
         for start in &starts {
-            let is_late = feed_of(start).is_some_and(|feed| missed.contains(&feed));
-            self.begin(if is_late { later } else { ticket }, start);
+            let is_known = feed_of(start).is_some_and(|feed| known.contains(&feed));
+            self.begin(if is_known { ticket } else { later }, start);
         }
-        // What happened in them between the answer and the following is in the log.
-        missed.into_iter().for_each(|feed| self.session.look(feed));
     }
 
     /// Begins a feed as chat-svc said after it had been opened with `ticket`.
@@ -143,20 +143,6 @@ impl Subscriber {
                 self.forget(feed);
             }
             None => {}
-        }
-    }
-
-    /// The feeds that the user may follow. Asks until chat-svc answers: the client waits, connected.
-    async fn list(&mut self) -> Vec<Uuid> {
-        let request = ListFeedsRequest { user_id: self.session.user_id.to_string() };
-        loop {
-            match self.hub.feeds.clone().list_feeds(request.clone()).await {
-                Ok(listed) => {
-                    let ids = listed.into_inner().feed_ids;
-                    return ids.iter().filter_map(|id| Uuid::try_parse(id).ok()).collect();
-                }
-                Err(cause) => wait_after(&cause).await,
-            }
         }
     }
 
