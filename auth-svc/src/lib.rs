@@ -30,6 +30,7 @@ use mesh::{
     db::{Db, DbConfig},
     lifecycle::Tasks,
     outbox::{Relay, Wake},
+    rpc::Direct,
     service::Service,
 };
 use serde::{Deserialize, Serialize};
@@ -192,7 +193,12 @@ pub async fn start(config: &Config, deps: Deps) -> Result<Service, StartError> {
         mail,
         public_url,
     });
-    Ok(Service { routes, methods: METHODS, background: vec![("auth-relay", Box::pin(relay))] })
+    Ok(Service {
+        routes,
+        direct: Direct::default(),
+        methods: METHODS,
+        background: vec![("auth-relay", Box::pin(relay))],
+    })
 }
 
 /// Keeps the hash of the configured token, or of one that is made and printed now, once.

@@ -50,7 +50,7 @@ async fn service(folder: &tempfile::TempDir, setup_token: &str, off_loopback: bo
     let secret = MeshSecret::open(&Secret::default(), &folder.path().join("mesh.secret")).unwrap();
     let keys = KeyStore::new(Arc::new(|| Box::pin(async { Ok(Vec::new()) })), clock.clone());
     let authn = Authn::new("loquat", keys, secret, clock);
-    (protect(service.routes, Guard { role: "auth", authn, methods: service.methods }), tasks)
+    (protect(service.routes, service.direct, Guard { role: "auth", authn, methods: service.methods }), tasks)
 }
 
 fn register(name: &str, setup_token: &str) -> RegisterRequest {

@@ -202,6 +202,6 @@ pub async fn start(config: &Config, deps: Deps) -> Result<Service, StartError> {
         webhook_posts,
         public_url,
     };
-    let routes = rpc::routes(shared);
-    Ok(Service { routes, methods: METHODS, background })
+    let (routes, direct) = rpc::routes(shared);
+    Ok(Service { routes, direct, methods: METHODS, background })
 }

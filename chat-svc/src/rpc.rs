@@ -21,7 +21,7 @@ use mesh::{
     db::Db,
     errors,
     fields::Fields,
-    rpc::{MAX_MESSAGE_BYTES, Method, Upstream},
+    rpc::{Direct, MAX_MESSAGE_BYTES, Method, Upstream},
 };
 use prost::Message;
 use proto::{
@@ -33,10 +33,13 @@ use proto::{
             retention_service_server::RetentionServiceServer, webhook_post_service_server::WebhookPostServiceServer,
         },
         v1::{
-            audit_service_server::AuditServiceServer, feed_service_server::FeedServiceServer,
+            audit_service_server::AuditServiceServer,
+            feed_service_server::FeedServiceServer,
             incoming_webhook_service_server::IncomingWebhookServiceServer,
-            message_service_server::MessageServiceServer, people_service_server::PeopleServiceServer,
-            room_service_server::RoomServiceServer, scheduled_message_service_server::ScheduledMessageServiceServer,
+            message_service_server::{MessageService as _, MessageServiceServer},
+            people_service_server::PeopleServiceServer,
+            room_service_server::{RoomService as _, RoomServiceServer},
+            scheduled_message_service_server::ScheduledMessageServiceServer,
         },
     },
 };
@@ -125,9 +128,23 @@ pub(crate) struct Shared {
 #[derive(Clone)]
 pub(crate) struct Rpc(pub(crate) Arc<Shared>);
 
-/// The routes of every service.
-pub(crate) fn routes(shared: Shared) -> Routes {
+/// The routes of every service, and what is offered directly: what people do all the time.
+pub(crate) fn routes(shared: Shared) -> (Routes, Direct) {
     let rpc = Rpc(Arc::new(shared));
+    let direct =
+        Direct::default()
+            .unary("/loquat.chat.v1.MessageService/SendMessage", &rpc, |rpc: Rpc, request| async move {
+                rpc.send_message(request).await
+            })
+            .unary("/loquat.chat.v1.MessageService/ListMessages", &rpc, |rpc: Rpc, request| async move {
+                rpc.list_messages(request).await
+            })
+            .unary("/loquat.chat.v1.RoomService/MarkRead", &rpc, |rpc: Rpc, request| async move {
+                rpc.mark_read(request).await
+            })
+            .unary("/loquat.chat.v1.RoomService/SetTyping", &rpc, |rpc: Rpc, request| async move {
+                rpc.set_typing(request).await
+            });
     let mut routes = Routes::builder();
     routes
         .add_service(RoomServiceServer::new(rpc.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES))
@@ -143,7 +160,7 @@ pub(crate) fn routes(shared: Shared) -> Routes {
         .add_service(MentionServiceServer::new(rpc.clone()))
         .add_service(PreviewServiceServer::new(rpc.clone()))
         .add_service(AccessServiceServer::new(rpc));
-    routes.routes()
+    (routes.routes(), direct)
 }
 
 /// Who calls.

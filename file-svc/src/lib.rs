@@ -33,7 +33,7 @@ use mesh::{
     db::{Db, DbConfig},
     lifecycle::Tasks,
     outbox::{Relay, Wake},
-    rpc::Upstream,
+    rpc::{Direct, Upstream},
     service::Service,
 };
 use proto::chat::internal::v1::access_service_client::AccessServiceClient;
@@ -167,6 +167,7 @@ pub async fn start(config: &Config, deps: Deps) -> Result<Service, StartError> {
         rpc::Shared { db, blobs, clock, tasks, secret, wake, receiver, limits, access, scanner, redirect, direct };
     Ok(Service {
         routes: rpc::routes(shared),
+        direct: Direct::default(),
         methods: METHODS,
         background: vec![
             ("file-relay", Box::pin(relay)),

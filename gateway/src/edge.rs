@@ -11,7 +11,6 @@ use mesh::{
 };
 use proto::edge::v1::{Look, SubscribeRequest};
 use tonic::{Code, Request, Response, Status, server::ServerStreamingService};
-use tower::util::BoxCloneSyncService;
 use uuid::Uuid;
 
 use crate::{
@@ -31,7 +30,7 @@ const MAX_LOOKED_AT: usize = 20;
 
 /// Answers `/loquat.edge.v1.EdgeService/*`.
 pub(crate) fn service(state: Arc<State>) -> Upstream {
-    BoxCloneSyncService::new(tower::service_fn(move |request: http::Request<Body>| {
+    Upstream::new(tower::service_fn(move |request: http::Request<Body>| {
         let state = state.clone();
         async move { Ok::<_, Status>(answer(state, request).await.unwrap_or_else(Status::into_http)) }
     }))

@@ -23,12 +23,12 @@ pub(crate) fn service(state: Shared) -> Upstream {
         async move { Ok::<_, Status>(answer(&state, edge, request).await.unwrap_or_else(Status::into_http)) }
     });
     // Passes plain gRPC through and translates gRPC-Web.
-    BoxCloneSyncService::new(tonic_web::GrpcWebLayer::new().layer(BoxCloneSyncService::new(plain)))
+    Upstream::new(tonic_web::GrpcWebLayer::new().layer(BoxCloneSyncService::new(plain)))
 }
 
 async fn answer(state: &Shared, edge: Upstream, mut request: Request<Body>) -> Result<Response<Body>, Status> {
     let path = request.uri().path();
-    let upstream = if path.starts_with("/loquat.edge.v1.") { Some(edge) } else { state.route(path) };
+    let upstream = if path.starts_with("/loquat.edge.v1.") { Some(edge) } else { state.route(path).cloned() };
     let upstream = upstream.ok_or_else(|| {
         errors::plain(Code::Unimplemented, "UNKNOWN_METHOD", format!("There is no method {path} here."))
     })?;

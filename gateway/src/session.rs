@@ -132,7 +132,7 @@ mod tests {
         let secret = mesh::config::Secret::new("0123456789abcdef0123456789abcdef");
         let secret = mesh::authn::MeshSecret::open(&secret, "/nowhere".as_ref()).unwrap();
         let authn = Authn::new("loquat", keys, secret, clock);
-        Cookies::new(public_url, tower::util::BoxCloneSyncService::new(nobody), authn)
+        Cookies::new(public_url, mesh::rpc::Upstream::new(nobody), authn)
     }
 
     fn headers(origin: Option<&str>, host: &str) -> HeaderMap {

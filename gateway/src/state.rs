@@ -66,15 +66,15 @@ impl State {
     }
 
     /// The service that answers a method of a public package; nothing for internal and unknown packages.
-    pub(crate) fn route(&self, path: &str) -> Option<Upstream> {
+    pub(crate) fn route(&self, path: &str) -> Option<&Upstream> {
         let package = path.strip_prefix('/')?.split_once('/')?.0.rsplit_once('.')?.0;
         match package {
-            "loquat.auth.v1" => Some(self.upstreams.auth.clone()),
-            "loquat.chat.v1" => Some(self.upstreams.chat.clone()),
-            "loquat.file.v1" => Some(self.upstreams.file.clone()),
-            "loquat.worker.v1" => Some(self.upstreams.worker.clone()),
-            "grpc.health.v1" => Some(self.health.clone()),
-            "grpc.reflection.v1" | "grpc.reflection.v1alpha" => Some(self.reflection.clone()),
+            "loquat.auth.v1" => Some(&self.upstreams.auth),
+            "loquat.chat.v1" => Some(&self.upstreams.chat),
+            "loquat.file.v1" => Some(&self.upstreams.file),
+            "loquat.worker.v1" => Some(&self.upstreams.worker),
+            "grpc.health.v1" => Some(&self.health),
+            "grpc.reflection.v1" | "grpc.reflection.v1alpha" => Some(&self.reflection),
             _ => None,
         }
     }

@@ -6,18 +6,23 @@
 //! trace, service token).
 
 mod client;
+mod direct;
 mod guard;
 mod lasting;
 mod listen;
 mod tls;
 
-use std::time::Duration;
+use std::{
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use tonic::Status;
-use tower::util::BoxCloneSyncService;
+use tower::{Service, util::BoxCloneSyncService};
 
 pub use self::client::{Caller, caller, connect, connect_tls};
-pub use self::guard::{Guard, Method, lazily, local, protect};
+pub use self::direct::Direct;
+pub use self::guard::{Guard, Local, Method, lazily, local, protect};
 pub use self::listen::{Limits, Peer, Place, bind, serve, serve_tls};
 pub use self::tls::{AUTHORITY, DOMAIN, Tls};
 
@@ -27,10 +32,50 @@ pub type Body = tonic::body::Body;
 /// What a tower service may fail with.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// A service to call, wherever it runs. Generated clients take it as it is: `RoomServiceClient::new(upstream)`. Its error is
-/// a status, such as UNAVAILABLE when the other process cannot be reached. (A boxed error would do as well, but makes the
-/// futures of generated clients so general that the compiler does not accept them inside other futures.)
-pub type Upstream = BoxCloneSyncService<http::Request<Body>, http::Response<Body>, Status>;
+/// What [`Upstream`] wraps. Its error is a status, such as UNAVAILABLE when the other process cannot be reached. (A boxed error would
+/// do as well, but makes the futures of generated clients so general that the compiler does not accept them inside other futures.)
+type Erased = BoxCloneSyncService<http::Request<Body>, http::Response<Body>, Status>;
+
+/// A service to call, wherever it runs. Generated clients take it as it is: `RoomServiceClient::new(upstream)`.
+#[derive(Clone, Debug)]
+pub struct Upstream {
+    service: Erased,
+    local: Option<Local>,
+}
+
+impl Upstream {
+    /// Calls go to this service.
+    pub fn new<S>(service: S) -> Self
+    where
+        S: Service<http::Request<Body>, Response = http::Response<Body>, Error = Status>
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+        S::Future: Send + 'static,
+    {
+        Self { service: BoxCloneSyncService::new(service), local: None }
+    }
+
+    /// The service in this process, when it is here and a unary method of it can be called directly.
+    pub fn local(&self, path: &str) -> Option<&Local> {
+        self.local.as_ref().filter(|local| local.offers(path))
+    }
+}
+
+impl Service<http::Request<Body>> for Upstream {
+    type Response = http::Response<Body>;
+    type Error = Status;
+    type Future = <Erased as Service<http::Request<Body>>>::Future;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Status>> {
+        self.service.poll_ready(context)
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        self.service.call(request)
+    }
+}
 
 /// What a unary call may take when the caller did not say.
 pub const DEFAULT_DEADLINE: Duration = Duration::from_secs(10);

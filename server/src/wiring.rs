@@ -233,7 +233,7 @@ impl Parts<'_> {
     /// Puts the layers around a service that every call passes.
     fn add(&self, wired: &mut Wired, role: Role, service: Service) {
         let guard = Guard { role: role.name(), authn: self.authn.clone(), methods: service.methods };
-        wired.services.insert(role, protect(service.routes, guard));
+        wired.services.insert(role, protect(service.routes, service.direct, guard));
         wired.background.extend(service.background);
     }
 

@@ -29,7 +29,7 @@ use mesh::{
     db::{Db, DbConfig},
     lifecycle::Tasks,
     outbound::{IpNet, Limits, Outbound},
-    rpc::{Method, Upstream},
+    rpc::{Direct, Method, Upstream},
     service::Service,
 };
 use proto::{
@@ -287,7 +287,7 @@ pub async fn start(config: &Config, deps: Deps) -> Result<Service, StartError> {
         ("worker-previews", Box::pin(previewing)),
         ("worker-mentions", Box::pin(mentioning)),
     ];
-    Ok(Service { routes: routes.routes(), methods: METHODS, background })
+    Ok(Service { routes: routes.routes(), direct: Direct::default(), methods: METHODS, background })
 }
 
 /// What is done about the links and names in messages.

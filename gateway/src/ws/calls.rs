@@ -3,9 +3,13 @@
 use std::{collections::HashSet, sync::LazyLock};
 
 use bytes::Bytes;
-use http::{HeaderValue, uri::PathAndQuery};
-use mesh::{authn::Origin, errors, rpc::MAX_MESSAGE_BYTES};
-use tonic::{Code, Request, Status};
+use http::{HeaderMap, HeaderValue, header::AUTHORIZATION, uri::PathAndQuery};
+use mesh::{
+    authn::Origin,
+    errors,
+    rpc::{MAX_MESSAGE_BYTES, Upstream},
+};
+use tonic::{Code, Extensions, Request, Status, metadata::MetadataMap};
 
 use crate::{raw::RawCodec, state::State};
 
@@ -25,16 +29,25 @@ pub(super) async fn unary(
             format!("There is no unary method {method}."),
         ));
     };
-    let path: PathAndQuery = method.parse().map_err(|_| Status::invalid_argument("method is not a path"))?;
-    let mut request = Request::new(payload);
     let token = state.programs.signed(token, origin).await?;
     let bearer = HeaderValue::from_str(&format!("Bearer {token}"));
     let bearer =
         bearer.map_err(|_| errors::plain(Code::Unauthenticated, "TOKEN_INVALID", "The access token is not valid."))?;
-    request.metadata_mut().as_mut().insert(http::header::AUTHORIZATION, bearer);
+    let mut headers = HeaderMap::with_capacity(4);
+    headers.insert(AUTHORIZATION, bearer);
     if asks_origin {
-        state.origins.tell(origin, request.metadata_mut().as_mut());
+        state.origins.tell(origin, &mut headers);
     }
+    if let Some(local) = upstream.local(method) {
+        return local.unary(method, headers, payload).await;
+    }
+    // Boxed, so that what goes the short way need not carry it.
+    Box::pin(call(upstream.clone(), method, headers, payload)).await
+}
+
+async fn call(upstream: Upstream, method: &str, headers: HeaderMap, payload: Bytes) -> Result<Bytes, Status> {
+    let path: PathAndQuery = method.parse().map_err(|_| Status::invalid_argument("method is not a path"))?;
+    let request = Request::from_parts(MetadataMap::from_headers(headers), Extensions::new(), payload);
     let mut client = tonic::client::Grpc::new(upstream).max_decoding_message_size(MAX_MESSAGE_BYTES);
     let unreachable = |_| {
         let text = "The service that answers this is not available just now.";

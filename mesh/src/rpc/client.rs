@@ -11,7 +11,7 @@ use tonic::{
     Status,
     transport::{Channel, Endpoint},
 };
-use tower::{ServiceExt, util::BoxCloneSyncService};
+use tower::ServiceExt;
 
 use super::{Body, DEADLINE, DEFAULT_DEADLINE, TRACEPARENT, Tls, Upstream};
 use crate::{authn::MeshSecret, clock::Clock};
@@ -59,7 +59,7 @@ fn endpoint(url: &str) -> Result<Endpoint, String> {
 
 fn upstream(channel: Channel) -> Upstream {
     let unreachable = |cause: tonic::transport::Error| Status::from_error(Box::new(cause));
-    BoxCloneSyncService::new(ServiceExt::<Request<Body>>::map_err(channel, unreachable))
+    Upstream::new(ServiceExt::<Request<Body>>::map_err(channel, unreachable))
 }
 
 /// Who a role is when it calls another.
@@ -106,7 +106,7 @@ impl Caller {
 /// Wraps a service so that calls to it carry what is left of the current deadline, the trace, and (unless the call already
 /// carries somebody's token) the role's service token.
 pub fn caller(upstream: Upstream, caller: Caller) -> Upstream {
-    BoxCloneSyncService::new(tower::service_fn(move |mut request: Request<Body>| {
+    Upstream::new(tower::service_fn(move |mut request: Request<Body>| {
         let upstream = upstream.clone();
         let headers = request.headers_mut();
         if !headers.contains_key(AUTHORIZATION)

@@ -7,16 +7,17 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use futures::FutureExt as _;
-use http::{HeaderMap, Request, Response};
+use http::{Extensions, HeaderMap, Request, Response};
 use metrics::Histogram;
 use tonic::{Code, Status, service::Routes};
-use tower::{ServiceExt, util::BoxCloneSyncService};
+use tower::ServiceExt;
 use tracing::Instrument as _;
 
-use super::{Body, DEADLINE, DEFAULT_DEADLINE, TRACEPARENT, Upstream, lasting::Lasting};
+use super::{Body, DEADLINE, DEFAULT_DEADLINE, Direct, TRACEPARENT, Upstream, lasting::Lasting};
 use crate::{
-    authn::{Access, Authn, Principal, Rank},
+    authn::{Access, Authn, Principal, Rank, UserPrincipal},
     errors, ids,
 };
 
@@ -124,6 +125,7 @@ struct Inner {
     authn: Authn,
     methods: HashMap<&'static str, Known>,
     routes: Upstream,
+    direct: Direct,
 }
 
 /// A method that may be called.
@@ -147,9 +149,10 @@ impl Inner {
     }
 }
 
-/// Wraps a service's routes in the layers that every call passes, whether it comes from this process or another.
-pub fn protect(routes: Routes, guard: Guard) -> Upstream {
+/// Wraps a service's methods in the layers that every call passes, whether it comes from this process or another.
+pub fn protect(routes: Routes, direct: Direct, guard: Guard) -> Upstream {
     let routes = local(routes);
+    debug_assert!(direct.paths().all(|path| guard.methods.iter().any(|method| method.path == path)), "{direct:?}");
     let inner = Arc::new(Inner {
         role: guard.role,
         authn: guard.authn,
@@ -159,23 +162,59 @@ pub fn protect(routes: Routes, guard: Guard) -> Upstream {
             .map(|method| (method.path, Known { method: *method, went_well: OnceLock::new() }))
             .collect(),
         routes,
+        direct,
     });
-    BoxCloneSyncService::new(tower::service_fn(move |request: Request<Body>| {
+    let local = Local(inner.clone());
+    let service = Upstream::new(tower::service_fn(move |request: Request<Body>| {
         let inner = inner.clone();
         async move { Ok(answer(&inner, request).await) }
-    }))
+    }));
+    Upstream { local: Some(local), ..service }
+}
+
+/// A service in this process, for unary methods that can be called directly.
+#[derive(Clone)]
+pub struct Local(Arc<Inner>);
+
+impl std::fmt::Debug for Local {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Local").field("role", &self.0.role).field("direct", &self.0.direct).finish()
+    }
+}
+
+impl Local {
+    pub(super) fn offers(&self, path: &str) -> bool {
+        self.0.direct.offers(path)
+    }
+
+    /// Calls a unary method with an encoded message, and returns the encoded answer.
+    ///
+    /// # Errors
+    /// Those of the layers and of the method.
+    pub async fn unary(&self, path: &str, headers: HeaderMap, message: Bytes) -> Result<Bytes, Status> {
+        let inner = &*self.0;
+        let traceparent = traceparent_of(&headers);
+        let work = async {
+            let mut extensions = Extensions::new();
+            let (method, _) = admitted(inner, path, &headers, &mut extensions).await?;
+            let timeout = timeout_of(&headers);
+            timed(method, timeout, inner.direct.call(path, headers, extensions, message)).await
+        };
+        let code = |outcome: &Result<Bytes, Status>| outcome.as_ref().map_or_else(code_of_error, |_| "ok");
+        observed(inner, path, traceparent, work, code).await
+    }
 }
 
 /// The routes of this process as a service to call.
 pub fn local(routes: Routes) -> Upstream {
     let never = |cause: std::convert::Infallible| match cause {};
-    BoxCloneSyncService::new(ServiceExt::<Request<Body>>::map_err(routes.prepare(), never))
+    Upstream::new(ServiceExt::<Request<Body>>::map_err(routes.prepare(), never))
 }
 
 /// Routes that are made when somebody first asks: for what few ask for and what takes much memory.
 pub fn lazily<E: std::fmt::Display>(make: impl Fn() -> Result<Routes, E> + Send + Sync + 'static) -> Upstream {
     let made = Arc::new((OnceLock::new(), make));
-    BoxCloneSyncService::new(tower::service_fn(move |request: Request<Body>| {
+    Upstream::new(tower::service_fn(move |request: Request<Body>| {
         let (routes, make) = &*made;
         let routes = routes.get_or_init(|| {
             make().map(local).map_err(|cause| {
@@ -191,52 +230,83 @@ pub fn lazily<E: std::fmt::Display>(make: impl Fn() -> Result<Routes, E> + Send 
 async fn answer(inner: &Inner, request: Request<Body>) -> Response<Body> {
     let path = request.uri().path().to_owned();
     let traceparent = traceparent_of(request.headers());
+    let code = |outcome: &Result<Response<Body>, Status>| outcome.as_ref().map_or_else(code_of_error, code_of);
+    let outcome = observed(inner, &path, traceparent, guarded(inner, &path, request), code).await;
+    outcome.unwrap_or_else(Status::into_http)
+}
+
+/// What is around every call: its trace, what it took and how it ended, and that a handler that breaks fails nothing but its call.
+async fn observed<T>(
+    inner: &Inner,
+    path: &str,
+    traceparent: String,
+    work: impl Future<Output = Result<T, Status>>,
+    code: impl Fn(&Result<T, Status>) -> &'static str,
+) -> Result<T, Status> {
     // At the usual level a span would cost more than what many a call does; a cause is logged with its trace instead.
     let span = tracing::debug_span!("rpc", role = inner.role, method = %path, trace = %traceparent);
     let started = tokio::time::Instant::now();
-    let work = AssertUnwindSafe(guarded(inner, &path, request)).catch_unwind();
+    let work = AssertUnwindSafe(work).catch_unwind();
     let outcome = TRACEPARENT.scope(traceparent, work).instrument(span.clone()).await;
-    let response =
+    let outcome =
         outcome.unwrap_or_else(|_| Err(errors::plain(Code::Internal, "PANIC", "The server failed on this call.")));
-    let response = response.unwrap_or_else(Status::into_http);
-    let code = code_of(&response);
-    inner.measure(&path, code).record(started.elapsed().as_secs_f64());
+    let code = code(&outcome);
+    inner.measure(path, code).record(started.elapsed().as_secs_f64());
     span.in_scope(|| tracing::debug!(code, "answered"));
-    response
+    outcome
 }
 
-async fn guarded(inner: &Inner, path: &str, mut request: Request<Body>) -> Result<Response<Body>, Status> {
+/// The method, if the caller may call it. Says in the extensions who they are and from where they call; the account is returned as well.
+async fn admitted<'a>(
+    inner: &'a Inner,
+    path: &str,
+    headers: &HeaderMap,
+    extensions: &mut Extensions,
+) -> Result<(&'a Method, Option<Arc<UserPrincipal>>), Status> {
     let Some(Known { method, .. }) = inner.methods.get(path) else {
         return Err(errors::plain(Code::Unimplemented, "UNKNOWN_METHOD", format!("There is no method {path} here.")));
     };
-    let principal: Principal = inner.authn.check(method.access, request.headers()).await?;
+    let principal: Principal = inner.authn.check(method.access, headers).await?;
     if let (Principal::User(user), Access::User | Access::UserOrService) = (&principal, method.access) {
         method.least.check(user)?;
         user.allows(method.scope)?;
     }
-    if let Some(origin) = inner.authn.origin(request.headers()) {
-        request.extensions_mut().insert(origin);
+    if let Some(origin) = inner.authn.origin(headers) {
+        extensions.insert(origin);
     }
-    let lasting = match (&principal, method.deadline) {
-        (Principal::User(user), None) => Some(Lasting::of(&inner.authn, user.clone())),
+    let user = match &principal {
+        Principal::User(user) => Some(user.clone()),
         _ => None,
     };
-    request.extensions_mut().insert(principal);
+    extensions.insert(principal);
+    Ok((method, user))
+}
+
+async fn guarded(inner: &Inner, path: &str, request: Request<Body>) -> Result<Response<Body>, Status> {
+    let (mut parts, body) = request.into_parts();
+    let (method, user) = admitted(inner, path, &parts.headers, &mut parts.extensions).await?;
+    let timeout = timeout_of(&parts.headers);
+    let request = Request::from_parts(parts, body);
+    let lasting = user.filter(|_| method.deadline.is_none()).map(|user| Lasting::of(&inner.authn, user));
     let Some(lasting) = lasting else {
-        return timed(inner, method, request).await;
+        return timed(method, timeout, call(inner, request)).await;
     };
     let request = lasting.asks(request);
     // Boxed, so that calls that do not last need not carry it.
-    Box::pin(lasting.answers(timed(inner, method, request))).await
+    Box::pin(lasting.answers(timed(method, timeout, call(inner, request)))).await
 }
 
 /// Calls the method, for as long as it may take.
-async fn timed(inner: &Inner, method: &Method, request: Request<Body>) -> Result<Response<Body>, Status> {
-    let Some(allowed) = shorter(timeout_of(request.headers()), method.deadline) else {
-        return call(inner, request).await;
+async fn timed<T>(
+    method: &Method,
+    asked: Option<Duration>,
+    call: impl Future<Output = Result<T, Status>>,
+) -> Result<T, Status> {
+    let Some(allowed) = shorter(asked, method.deadline) else {
+        return call.await;
     };
     let deadline = tokio::time::Instant::now() + allowed;
-    match tokio::time::timeout_at(deadline, DEADLINE.scope(deadline, call(inner, request))).await {
+    match tokio::time::timeout_at(deadline, DEADLINE.scope(deadline, call)).await {
         Ok(result) => result,
         Err(_) => Err(errors::plain(Code::DeadlineExceeded, "DEADLINE_EXCEEDED", "The call took too long.")),
     }
@@ -285,6 +355,10 @@ fn new_traceparent() -> String {
     let (trace, span) = (ids::new_id(), ids::new_id());
     let span = hex::encode(&span.as_bytes()[8..]);
     format!("00-{}-{span}-01", trace.simple())
+}
+
+fn code_of_error(status: &Status) -> &'static str {
+    errors::connect_code(status.code())
 }
 
 /// The code as far as the headers tell; a handler's error always does.

@@ -8,17 +8,18 @@ use std::{
 };
 
 use futures::future::BoxFuture;
-use http::{Request, Response};
+use http::{HeaderMap, Response};
 use http_body_util::BodyExt as _;
 use mesh::{
     authn::{Authn, KeyStore, MeshSecret},
     clock::Clock,
     config::Secret,
     errors,
-    rpc::{Body, Guard, Method, Upstream, protect},
+    rpc::{Body, Direct, Guard, MAX_MESSAGE_BYTES, Method, Upstream, protect},
 };
+use prost::Message as _;
 use tokio::sync::Notify;
-use tonic::{Code, Status, server::NamedService, service::Routes};
+use tonic::{Code, Request, Response as Answer, Status, server::NamedService, service::Routes};
 use tower::{Service, ServiceExt as _};
 
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -26,8 +27,14 @@ const BREAKS_AT_ONCE: &str = "/test.v1.Fragile/BreaksAtOnce";
 const BREAKS_LATER: &str = "/test.v1.Fragile/BreaksLater";
 const WAITS: &str = "/test.v1.Fragile/Waits";
 const WORKS: &str = "/test.v1.Fragile/Works";
-const METHODS: &[Method] =
-    &[Method::public(BREAKS_AT_ONCE), Method::public(BREAKS_LATER), Method::public(WAITS), Method::public(WORKS)];
+const FOR_ACCOUNTS: &str = "/test.v1.Fragile/ForAccounts";
+const METHODS: &[Method] = &[
+    Method::public(BREAKS_AT_ONCE),
+    Method::public(BREAKS_LATER),
+    Method::public(WAITS),
+    Method::public(WORKS),
+    Method::user(FOR_ACCOUNTS),
+];
 /// What handlers break with: everything that must not be told.
 const SECRETS: [&str; 3] = ["SELECT password FROM account", "/var/lib/loquat/auth.db", "suites/guard.rs"];
 
@@ -42,7 +49,7 @@ impl NamedService for Fragile {
     const NAME: &'static str = "test.v1.Fragile";
 }
 
-impl Service<Request<Body>> for Fragile {
+impl Service<http::Request<Body>> for Fragile {
     type Response = Response<Body>;
     type Error = Infallible;
     type Future = BoxFuture<'static, Result<Response<Body>, Infallible>>;
@@ -51,7 +58,7 @@ impl Service<Request<Body>> for Fragile {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
         let (service, path) = (self.clone(), request.uri().path().to_owned());
         assert_ne!(path, BREAKS_AT_ONCE, "{} failed: {}", SECRETS[0], SECRETS[1]);
         Box::pin(async move {
@@ -73,11 +80,23 @@ fn guarded(service: Fragile) -> Upstream {
     let clock = Clock::system();
     let keys = KeyStore::new(Arc::new(|| Box::pin(async { Ok(Vec::new()) })), clock.clone());
     let authn = Authn::new("loquat", keys, secret, clock);
-    protect(Routes::new(service), Guard { role: "test", authn, methods: METHODS })
+    let says = async |text: Request<String>| Ok(Answer::new(format!("{}!", text.into_inner())));
+    let breaks = async |text: String| -> Result<Answer<String>, Status> {
+        panic!("{} failed: {text}", SECRETS[0]);
+    };
+    let direct = Direct::default()
+        .unary(WORKS, &service, move |_, request| says(request))
+        .unary(FOR_ACCOUNTS, &service, move |_, request| says(request))
+        .unary(BREAKS_LATER, &service, move |_, request: Request<String>| breaks(request.into_inner()))
+        .unary(WAITS, &service, |service: Fragile, request: Request<String>| async move {
+            service.goes_on.notified().await;
+            Ok(Answer::new(request.into_inner()))
+        });
+    protect(Routes::new(service), direct, Guard { role: "test", authn, methods: METHODS })
 }
 
 async fn calls(upstream: &Upstream, path: &str) -> Response<Body> {
-    let request = Request::builder().method("POST").uri(path).body(Body::empty()).unwrap();
+    let request = http::Request::builder().method("POST").uri(path).body(Body::empty()).unwrap();
     upstream.clone().oneshot(request).await.expect("a call that was guarded always has an answer")
 }
 
@@ -116,4 +135,34 @@ async fn a_handler_that_breaks_fails_its_own_call_and_tells_nothing() {
     let both = tokio::time::timeout(DEADLINE, async { tokio::join!(under_way, others) }).await;
     let (under_way, ()) = both.expect("both are answered");
     assert!(Status::from_header_map(under_way.headers()).is_none(), "{:?}", under_way.headers());
+}
+
+/// Calls directly with a text.
+async fn directly(upstream: &Upstream, path: &str, headers: HeaderMap, text: &str) -> Result<String, Status> {
+    let local = upstream.local(path).expect("it is offered");
+    let answer = local.unary(path, headers, text.to_owned().encode_to_vec().into()).await?;
+    Ok(String::decode(answer).expect("the answer is encoded"))
+}
+
+#[tokio::test]
+async fn what_is_called_directly_passes_the_same_layers() {
+    let upstream = guarded(Fragile::default());
+    assert!(upstream.local(BREAKS_AT_ONCE).is_none(), "it is not offered");
+    assert_eq!(directly(&upstream, WORKS, HeaderMap::new(), "heard").await.unwrap(), "heard!");
+    let refused = async |path, headers| {
+        let status = directly(&upstream, path, headers, "no").await.unwrap_err();
+        (status.code(), errors::reason(&status))
+    };
+    let nobody = HeaderMap::new;
+    assert_eq!(refused(FOR_ACCOUNTS, nobody()).await, (Code::Unauthenticated, "TOKEN_MISSING".into()));
+    let mut hurried = HeaderMap::new();
+    hurried.insert("grpc-timeout", "20m".parse().unwrap());
+    assert_eq!(refused(WAITS, hurried).await, (Code::DeadlineExceeded, "DEADLINE_EXCEEDED".into()));
+    let broken = directly(&upstream, BREAKS_LATER, HeaderMap::new(), SECRETS[1]).await.unwrap_err();
+    tells_nothing(broken.into_http()).await;
+    let local = upstream.local(WORKS).expect("it is offered");
+    let junk = local.unary(WORKS, HeaderMap::new(), vec![0x0a, 0xff].into()).await.unwrap_err();
+    assert_eq!(junk.code(), Code::Internal, "as tonic has it");
+    let too_long = local.unary(WORKS, HeaderMap::new(), vec![0; MAX_MESSAGE_BYTES + 1].into()).await.unwrap_err();
+    assert_eq!(too_long.code(), Code::OutOfRange, "as tonic has it");
 }
