@@ -22,7 +22,8 @@ use tower::{Service, util::BoxCloneSyncService};
 
 pub use self::client::{Caller, caller, connect, connect_tls};
 pub use self::direct::Direct;
-pub use self::guard::{Guard, Local, Method, lazily, local, protect};
+use self::guard::Local;
+pub use self::guard::{Guard, Method, Offered, lazily, local, protect};
 pub use self::listen::{Limits, Peer, Place, bind, serve, serve_tls};
 pub use self::tls::{AUTHORITY, DOMAIN, Tls};
 
@@ -37,7 +38,7 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 type Erased = BoxCloneSyncService<http::Request<Body>, http::Response<Body>, Status>;
 
 /// A service to call, wherever it runs. Generated clients take it as it is: `RoomServiceClient::new(upstream)`.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Upstream {
     service: Erased,
     local: Option<Local>,
@@ -57,9 +58,9 @@ impl Upstream {
         Self { service: BoxCloneSyncService::new(service), local: None }
     }
 
-    /// The service in this process, when it is here and a unary method of it can be called directly.
-    pub fn local(&self, path: &str) -> Option<&Local> {
-        self.local.as_ref().filter(|local| local.offers(path))
+    /// A unary method, when its service is in this process and offers it to be called directly.
+    pub fn direct(&self, path: &str) -> Option<Offered<'_>> {
+        self.local.as_ref()?.direct(path)
     }
 }
 

@@ -38,8 +38,8 @@ pub(super) async fn unary(
     if asks_origin {
         state.origins.tell(origin, &mut headers);
     }
-    if let Some(local) = upstream.local(method) {
-        return local.unary(method, headers, payload).await;
+    if let Some(offered) = upstream.direct(method) {
+        return offered.call(headers, payload).await;
     }
     // Boxed, so that what goes the short way need not carry it.
     Box::pin(call(upstream.clone(), method, headers, payload)).await

@@ -3,7 +3,7 @@
 //!
 //! Worth it for what is called with every message or by every client. Whatever is not offered here goes the usual way.
 
-use std::{collections::HashMap, sync::Arc};
+use std::collections::HashMap;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -13,17 +13,13 @@ use tonic::{Request, Response, Status, metadata::MetadataMap};
 
 use super::MAX_MESSAGE_BYTES;
 
-type Handler = Arc<dyn Fn(Request<()>, Bytes) -> BoxFuture<'static, Result<Bytes, Status>> + Send + Sync>;
+/// A method as a function of bytes.
+pub(super) type Handler =
+    Box<dyn Fn(HeaderMap, Extensions, Bytes) -> BoxFuture<'static, Result<Bytes, Status>> + Send + Sync>;
 
 /// The methods of a service that can be called directly, by path.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct Direct(HashMap<&'static str, Handler>);
-
-impl std::fmt::Debug for Direct {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_set().entries(self.0.keys()).finish()
-    }
-}
 
 impl Direct {
     /// Offers a unary method. `path` must be that of the method that `call` calls.
@@ -41,40 +37,26 @@ impl Direct {
         F: Future<Output = Result<Response<A>, Status>> + Send + 'static,
     {
         let service = service.clone();
-        let handler = move |head: Request<()>, message: Bytes| {
-            let request = decode(message).map(|message| {
-                let (metadata, extensions, ()) = head.into_parts();
+        let handler = move |headers: HeaderMap, extensions: Extensions, message: Bytes| {
+            let answer = decode(message).map(|message| {
+                let metadata = MetadataMap::from_headers(headers);
                 call(service.clone(), Request::from_parts(metadata, extensions, message))
             });
-            let answer = async move { Ok(request?.await?.into_inner().encode_to_vec().into()) };
+            let answer = async move { Ok(answer?.await?.into_inner().encode_to_vec().into()) };
             Box::pin(answer) as BoxFuture<'static, _>
         };
-        self.0.insert(path, Arc::new(handler));
+        self.0.insert(path, Box::new(handler));
         self
     }
 
-    pub(super) fn paths(&self) -> impl Iterator<Item = &'static str> {
-        self.0.keys().copied()
+    /// Takes a method out.
+    pub(super) fn take(&mut self, path: &str) -> Option<Handler> {
+        self.0.remove(path)
     }
 
-    /// Whether a method is offered.
-    pub(super) fn offers(&self, path: &str) -> bool {
-        self.0.contains_key(path)
-    }
-
-    /// Calls a method that is offered.
-    pub(super) fn call(
-        &self,
-        path: &str,
-        headers: HeaderMap,
-        extensions: Extensions,
-        message: Bytes,
-    ) -> BoxFuture<'static, Result<Bytes, Status>> {
-        let head = Request::from_parts(MetadataMap::from_headers(headers), extensions, ());
-        match self.0.get(path) {
-            Some(handler) => handler(head, message),
-            None => Box::pin(async { Err(Status::unimplemented("")) }),
-        }
+    /// The paths of the methods that were not taken.
+    pub(super) fn paths(&self) -> Vec<&'static str> {
+        self.0.keys().copied().collect()
     }
 }
 

@@ -15,7 +15,7 @@ use tonic::{Code, Status, service::Routes};
 use tower::ServiceExt;
 use tracing::Instrument as _;
 
-use super::{Body, DEADLINE, DEFAULT_DEADLINE, Direct, TRACEPARENT, Upstream, lasting::Lasting};
+use super::{Body, DEADLINE, DEFAULT_DEADLINE, Direct, TRACEPARENT, Upstream, direct::Handler, lasting::Lasting};
 use crate::{
     authn::{Access, Authn, Principal, Rank, UserPrincipal},
     errors, ids,
@@ -125,20 +125,20 @@ struct Inner {
     authn: Authn,
     methods: HashMap<&'static str, Known>,
     routes: Upstream,
-    direct: Direct,
 }
 
 /// A method that may be called.
 struct Known {
     method: Method,
+    /// The short way to it, if there is one.
+    direct: Option<Handler>,
     /// How long calls took that went well: found anew for each of them, it would cost more than recording it.
     went_well: OnceLock<Histogram>,
 }
 
 impl Inner {
     /// What a call's time is recorded in. Made-up paths must not become labels.
-    fn measure(&self, path: &str, code: &'static str) -> Histogram {
-        let known = self.methods.get(path);
+    fn measure(&self, known: Option<&Known>, code: &'static str) -> Histogram {
         let method = known.map_or("unknown", |known| known.method.path);
         let find =
             || metrics::histogram!("loquat_rpc_seconds", "role" => self.role, "method" => method, "code" => code);
@@ -150,58 +150,56 @@ impl Inner {
 }
 
 /// Wraps a service's methods in the layers that every call passes, whether it comes from this process or another.
-pub fn protect(routes: Routes, direct: Direct, guard: Guard) -> Upstream {
-    let routes = local(routes);
-    debug_assert!(direct.paths().all(|path| guard.methods.iter().any(|method| method.path == path)), "{direct:?}");
-    let inner = Arc::new(Inner {
-        role: guard.role,
-        authn: guard.authn,
-        methods: guard
-            .methods
-            .iter()
-            .map(|method| (method.path, Known { method: *method, went_well: OnceLock::new() }))
-            .collect(),
-        routes,
-        direct,
+pub fn protect(routes: Routes, mut direct: Direct, guard: Guard) -> Upstream {
+    let methods = guard.methods.iter().map(|method| {
+        let direct = direct.take(method.path);
+        (method.path, Known { method: *method, direct, went_well: OnceLock::new() })
     });
-    let local = Local(inner.clone());
+    let inner =
+        Arc::new(Inner { role: guard.role, authn: guard.authn, methods: methods.collect(), routes: local(routes) });
+    debug_assert!(direct.paths().is_empty(), "not in the table of methods: {:?}", direct.paths());
+    let here = inner.clone();
     let service = Upstream::new(tower::service_fn(move |request: Request<Body>| {
         let inner = inner.clone();
         async move { Ok(answer(&inner, request).await) }
     }));
-    Upstream { local: Some(local), ..service }
+    Upstream { local: Some(Local(here)), ..service }
 }
 
-/// A service in this process, for unary methods that can be called directly.
+/// A service in this process.
 #[derive(Clone)]
-pub struct Local(Arc<Inner>);
-
-impl std::fmt::Debug for Local {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Local").field("role", &self.0.role).field("direct", &self.0.direct).finish()
-    }
-}
+pub(super) struct Local(Arc<Inner>);
 
 impl Local {
-    pub(super) fn offers(&self, path: &str) -> bool {
-        self.0.direct.offers(path)
+    pub(super) fn direct(&self, path: &str) -> Option<Offered<'_>> {
+        let known = self.0.methods.get(path)?;
+        Some(Offered { inner: &self.0, known, handler: known.direct.as_ref()? })
     }
+}
 
-    /// Calls a unary method with an encoded message, and returns the encoded answer.
+/// A unary method of this process that can be called directly.
+pub struct Offered<'a> {
+    inner: &'a Inner,
+    known: &'a Known,
+    handler: &'a Handler,
+}
+
+impl Offered<'_> {
+    /// Calls it with an encoded message, and returns the encoded answer.
     ///
     /// # Errors
     /// Those of the layers and of the method.
-    pub async fn unary(&self, path: &str, headers: HeaderMap, message: Bytes) -> Result<Bytes, Status> {
-        let inner = &*self.0;
+    pub async fn call(&self, headers: HeaderMap, message: Bytes) -> Result<Bytes, Status> {
+        let Self { inner, known, handler } = *self;
         let traceparent = traceparent_of(&headers);
         let work = async {
             let mut extensions = Extensions::new();
-            let (method, _) = admitted(inner, path, &headers, &mut extensions).await?;
+            admitted(inner, &known.method, &headers, &mut extensions).await?;
             let timeout = timeout_of(&headers);
-            timed(method, timeout, inner.direct.call(path, headers, extensions, message)).await
+            timed(&known.method, timeout, handler(headers, extensions, message)).await
         };
         let code = |outcome: &Result<Bytes, Status>| outcome.as_ref().map_or_else(code_of_error, |_| "ok");
-        observed(inner, path, traceparent, work, code).await
+        observed(inner, Some(known), known.method.path, traceparent, work, code).await
     }
 }
 
@@ -231,13 +229,20 @@ async fn answer(inner: &Inner, request: Request<Body>) -> Response<Body> {
     let path = request.uri().path().to_owned();
     let traceparent = traceparent_of(request.headers());
     let code = |outcome: &Result<Response<Body>, Status>| outcome.as_ref().map_or_else(code_of_error, code_of);
-    let outcome = observed(inner, &path, traceparent, guarded(inner, &path, request), code).await;
+    let known = inner.methods.get(path.as_str());
+    let work = async {
+        let unknown = || format!("There is no method {path} here.");
+        let known = known.ok_or_else(|| errors::plain(Code::Unimplemented, "UNKNOWN_METHOD", unknown()))?;
+        guarded(inner, &known.method, request).await
+    };
+    let outcome = observed(inner, known, &path, traceparent, work, code).await;
     outcome.unwrap_or_else(Status::into_http)
 }
 
 /// What is around every call: its trace, what it took and how it ended, and that a handler that breaks fails nothing but its call.
 async fn observed<T>(
     inner: &Inner,
+    known: Option<&Known>,
     path: &str,
     traceparent: String,
     work: impl Future<Output = Result<T, Status>>,
@@ -251,21 +256,18 @@ async fn observed<T>(
     let outcome =
         outcome.unwrap_or_else(|_| Err(errors::plain(Code::Internal, "PANIC", "The server failed on this call.")));
     let code = code(&outcome);
-    inner.measure(path, code).record(started.elapsed().as_secs_f64());
+    inner.measure(known, code).record(started.elapsed().as_secs_f64());
     span.in_scope(|| tracing::debug!(code, "answered"));
     outcome
 }
 
-/// The method, if the caller may call it. Says in the extensions who they are and from where they call; the account is returned as well.
-async fn admitted<'a>(
-    inner: &'a Inner,
-    path: &str,
+/// Whether the caller may call a method. Says in the extensions who they are and from where they call; returns the account.
+async fn admitted(
+    inner: &Inner,
+    method: &Method,
     headers: &HeaderMap,
     extensions: &mut Extensions,
-) -> Result<(&'a Method, Option<Arc<UserPrincipal>>), Status> {
-    let Some(Known { method, .. }) = inner.methods.get(path) else {
-        return Err(errors::plain(Code::Unimplemented, "UNKNOWN_METHOD", format!("There is no method {path} here.")));
-    };
+) -> Result<Option<Arc<UserPrincipal>>, Status> {
     let principal: Principal = inner.authn.check(method.access, headers).await?;
     if let (Principal::User(user), Access::User | Access::UserOrService) = (&principal, method.access) {
         method.least.check(user)?;
@@ -279,12 +281,12 @@ async fn admitted<'a>(
         _ => None,
     };
     extensions.insert(principal);
-    Ok((method, user))
+    Ok(user)
 }
 
-async fn guarded(inner: &Inner, path: &str, request: Request<Body>) -> Result<Response<Body>, Status> {
+async fn guarded(inner: &Inner, method: &Method, request: Request<Body>) -> Result<Response<Body>, Status> {
     let (mut parts, body) = request.into_parts();
-    let (method, user) = admitted(inner, path, &parts.headers, &mut parts.extensions).await?;
+    let user = admitted(inner, method, &parts.headers, &mut parts.extensions).await?;
     let timeout = timeout_of(&parts.headers);
     let request = Request::from_parts(parts, body);
     let lasting = user.filter(|_| method.deadline.is_none()).map(|user| Lasting::of(&inner.authn, user));

@@ -139,15 +139,15 @@ async fn a_handler_that_breaks_fails_its_own_call_and_tells_nothing() {
 
 /// Calls directly with a text.
 async fn directly(upstream: &Upstream, path: &str, headers: HeaderMap, text: &str) -> Result<String, Status> {
-    let local = upstream.local(path).expect("it is offered");
-    let answer = local.unary(path, headers, text.to_owned().encode_to_vec().into()).await?;
+    let offered = upstream.direct(path).expect("it is offered");
+    let answer = offered.call(headers, text.to_owned().encode_to_vec().into()).await?;
     Ok(String::decode(answer).expect("the answer is encoded"))
 }
 
 #[tokio::test]
 async fn what_is_called_directly_passes_the_same_layers() {
     let upstream = guarded(Fragile::default());
-    assert!(upstream.local(BREAKS_AT_ONCE).is_none(), "it is not offered");
+    assert!(upstream.direct(BREAKS_AT_ONCE).is_none(), "it is not offered");
     assert_eq!(directly(&upstream, WORKS, HeaderMap::new(), "heard").await.unwrap(), "heard!");
     let refused = async |path, headers| {
         let status = directly(&upstream, path, headers, "no").await.unwrap_err();
@@ -160,9 +160,9 @@ async fn what_is_called_directly_passes_the_same_layers() {
     assert_eq!(refused(WAITS, hurried).await, (Code::DeadlineExceeded, "DEADLINE_EXCEEDED".into()));
     let broken = directly(&upstream, BREAKS_LATER, HeaderMap::new(), SECRETS[1]).await.unwrap_err();
     tells_nothing(broken.into_http()).await;
-    let local = upstream.local(WORKS).expect("it is offered");
-    let junk = local.unary(WORKS, HeaderMap::new(), vec![0x0a, 0xff].into()).await.unwrap_err();
+    let offered = upstream.direct(WORKS).expect("it is offered");
+    let junk = offered.call(HeaderMap::new(), vec![0x0a, 0xff].into()).await.unwrap_err();
     assert_eq!(junk.code(), Code::Internal, "as tonic has it");
-    let too_long = local.unary(WORKS, HeaderMap::new(), vec![0; MAX_MESSAGE_BYTES + 1].into()).await.unwrap_err();
+    let too_long = offered.call(HeaderMap::new(), vec![0; MAX_MESSAGE_BYTES + 1].into()).await.unwrap_err();
     assert_eq!(too_long.code(), Code::OutOfRange, "as tonic has it");
 }

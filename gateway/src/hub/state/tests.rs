@@ -35,6 +35,11 @@ fn event(feed: Uuid, seq: u64, added: &[Uuid], removed: &[Uuid]) -> AttachRespon
     AttachResponse { item: Some(item) }
 }
 
+/// chat-svc says where a feed stands.
+fn head(feed: Uuid, seq: u64) -> AttachResponse {
+    AttachResponse { item: Some(Item::Head(FeedHead { feed_id: feed.to_string(), seq })) }
+}
+
 #[test]
 fn the_audience_changes_after_the_event_that_changes_it() {
     let mut state = state();
@@ -90,11 +95,10 @@ async fn a_follower_waits_until_everything_flows_and_is_asked_for_once() {
     assert!(state.flush_asks());
     let Some(AttachRequest { action: Some(Action::Add(add)) }) = asked.try_recv().ok() else { panic!("asked") };
     assert_eq!(add.feed_ids.len(), 2);
-    let head = |feed: Uuid| AttachResponse { item: Some(Item::Head(FeedHead { feed_id: feed.to_string(), seq: 3 })) };
-    state.item(head(room));
+    state.item(head(room, 3));
     assert!(second.try_recv().is_ok());
     assert!(first.try_recv().is_err(), "one of its feeds is missing");
-    state.item(head(user));
+    state.item(head(user, 3));
     assert!(first.try_recv().is_ok());
 }
 
@@ -304,10 +308,9 @@ fn what_was_committed_while_a_feed_was_given_up_and_taken_again_is_read_from_the
     let session = client(&mut state, 1, user);
     drop(follow(&mut state, &session, vec![room]));
     session.begins(room, 3, 3, 1);
-    let head = |seq| AttachResponse { item: Some(Item::Head(FeedHead { feed_id: room.to_string(), seq })) };
-    state.item(head(3));
+    state.item(head(room, 3));
     assert!(session.todo().read.is_none(), "it has everything");
-    state.item(head(5));
+    state.item(head(room, 5));
     assert_eq!(session.todo().read, Some((room, 3)), "4 and 5 came to nobody");
 }
 
@@ -317,8 +320,7 @@ fn who_follows_a_feed_that_flows_is_told_how_far_it_has_come() {
     let (first, late) = (client(&mut state, 1, Uuid::from_u128(1)), client(&mut state, 2, Uuid::from_u128(2)));
     let room = Uuid::from_u128(9);
     follow(&mut state, &first, vec![room]);
-    let head = FeedHead { feed_id: room.to_string(), seq: 10 };
-    state.item(AttachResponse { item: Some(Item::Head(head)) });
+    state.item(head(room, 10));
     // The late one was told of number 10, and before it follows the room there is another event.
     let ticket = late.open(&[room]);
     state.item(event(room, 11, &[], &[]));

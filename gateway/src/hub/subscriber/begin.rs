@@ -89,20 +89,21 @@ impl Subscriber {
             return;
         }
         let also_joined = only.is_none();
-        let mut wanted: Vec<Uuid> = self.session.cursors().into_iter().map(|(feed, _)| feed).collect();
+        let mut known: HashSet<Uuid> = self.session.cursors().into_iter().map(|(feed, _)| feed).collect();
         match &only {
-            Some(listed) => wanted.extend(listed),
-            None => wanted.push(self.session.user_id),
+            Some(listed) => known.extend(listed),
+            None => _ = known.insert(self.session.user_id),
         }
+        let wanted: Vec<Uuid> = known.iter().copied().collect();
         let ticket = self.session.open(&wanted);
-        self.hub.follow(&self.session, wanted.clone(), also_joined).await;
+        self.hub.follow(&self.session, wanted, also_joined).await;
         let starts = self.ask(cursors, epoch, only.unwrap_or_default()).await;
         let started: HashSet<Uuid> = starts.iter().filter(|start| !is_gone(start)).filter_map(feed_of).collect();
         // Also what the user was put out of while nobody could hear of it.
-        let (known, gone): (Vec<Uuid>, Vec<Uuid>) = wanted.into_iter().partition(|feed| started.contains(feed));
+        let gone: Vec<Uuid> = known.difference(&started).copied().collect();
         gone.iter().for_each(|feed| self.session.close(*feed));
         self.hub.unfollow(&self.session, gone).await;
-        let further: Vec<Uuid> = started.into_iter().filter(|feed| !known.contains(feed)).collect();
+        let further: Vec<Uuid> = started.difference(&known).copied().collect();
         let mut later = ticket;
         if !further.is_empty() {
             // The hub tells where they stand as soon as they are followed: what happened since the answer is read from the log, which
