@@ -61,7 +61,7 @@ enum Order {
     /// A client is there.
     Register(Arc<Session>),
     /// A client is gone.
-    Unregister(Arc<Session>),
+    Unregister(u64),
     /// A client follows these feeds; answered when events of all of them are flowing.
     Follow { session: Arc<Session>, feeds: Vec<Uuid>, also_joined: bool, flowing: oneshot::Sender<()> },
     /// A client follows these feeds no longer.
@@ -196,7 +196,7 @@ impl Drop for Registered {
     fn drop(&mut self) {
         self.session.leave();
         // When the hub is too busy to hear it now, it finds out at its next tick.
-        let _ = self.hub.orders.try_send(Order::Unregister(self.session.clone()));
+        let _ = self.hub.orders.try_send(Order::Unregister(self.session.id));
     }
 }
 

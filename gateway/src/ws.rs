@@ -16,7 +16,7 @@ use hyper_util::{rt::TokioIo, server::conn::auto::upgrade::downcast};
 use mesh::{
     authn::{self, Origin},
     errors,
-    rpc::{Body, Place},
+    rpc::{Body, Gathering, Place},
 };
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::{handshake::derive_accept_key, protocol::WebSocketConfig};
@@ -52,8 +52,11 @@ pub(crate) async fn upgrade(state: Arc<State>, mut request: Request<Incoming>) -
             Ok(upgraded) => upgraded,
             Err(cause) => return tracing::debug!(%cause, "an upgrade was not finished"),
         };
-        match downcast::<TokioIo<TcpStream>>(upgraded) {
-            Ok(parts) => socket::serve(state, parts.io.into_inner(), parts.read_buf, origin, guest).await,
+        match downcast::<TokioIo<Gathering<TcpStream>>>(upgraded) {
+            Ok(parts) => {
+                let socket = parts.io.into_inner().into_inner();
+                socket::serve(state, socket, parts.read_buf, origin, guest).await;
+            }
             Err(_) => tracing::error!("an upgraded connection that is no TCP stream"),
         }
     });

@@ -58,7 +58,7 @@ const POSTGRES_SETTINGS: [(&str, &str); 3] =
 const CHECKPOINT_PAGES: &str = "4000";
 /// What the connection that writes keeps of the file in memory, as SQLite counts: KiB, negated. With less, a large transaction
 /// writes pages to the log more than once and reads them again.
-const WRITER_CACHE: &str = "-4096";
+const WRITER_CACHE: &str = "-2048";
 /// The same for each connection that reads. There are several for each of four databases, and the system keeps the file's pages as well.
 const READER_CACHE: &str = "-512";
 

@@ -7,6 +7,7 @@
 
 mod client;
 mod direct;
+mod gathering;
 mod guard;
 mod lasting;
 mod listen;
@@ -22,6 +23,7 @@ use tower::{Service, util::BoxCloneSyncService};
 
 pub use self::client::{Caller, caller, connect, connect_tls};
 pub use self::direct::Direct;
+pub use self::gathering::Gathering;
 use self::guard::Local;
 pub use self::guard::{Guard, Method, Offered, lazily, local, protect};
 pub use self::listen::{Limits, Peer, Place, bind, serve, serve_tls};

@@ -63,10 +63,10 @@ impl Patience {
 }
 
 /// A client in the list by which clients are looked at: what there is to see of one that does nothing is seen without touching it.
+/// The client itself is not held: who has gone stays in the list for some seconds, and their socket must not.
 struct Watched {
     id: u64,
     vitals: Arc<Vitals>,
-    session: Arc<Session>,
 }
 
 pub(super) struct State {
@@ -181,7 +181,7 @@ impl State {
     pub(super) fn order(&mut self, order: Order) {
         match order {
             Order::Register(session) => self.register(&session),
-            Order::Unregister(session) => self.unregister(&session),
+            Order::Unregister(id) => self.unregister(id),
             Order::Follow { session, feeds, also_joined, flowing } => {
                 self.follow(&session, &feeds, also_joined, flowing);
             }
@@ -206,20 +206,28 @@ impl State {
         let (silence, seconds) = (self.patience.silence(), self.patience.seconds());
         let place = (now % seconds * PARTS + part) as usize;
         let mut watched = std::mem::take(&mut self.parts[place]);
-        watched.retain(|Watched { id, vitals, session }| {
+        watched.retain(|Watched { id, vitals }| {
             if vitals.is_gone() {
-                self.unregister(session);
+                self.unregister(*id);
                 return false;
             }
+            let (waits, silent) = (vitals.waits(), vitals.silence(now) >= silence);
+            let beats = u64::from(now % heartbeat) == id / u64::from(PARTS) % u64::from(heartbeat);
+            if !waits && !silent && !beats {
+                return true;
+            }
+            let Some(session) = self.clients.get(id).map(|client| &client.session) else {
+                return false;
+            };
             // The first of these times was not a whole one.
-            let too_slow = vitals.waits() && session.stuck().saturating_mul(seconds) > stuck;
-            if too_slow || vitals.silence(now) >= silence {
+            let too_slow = waits && session.stuck().saturating_mul(seconds) > stuck;
+            if too_slow || silent {
                 // Its transport may never find out, so that it is gone from here at once.
                 session.give_up(if too_slow { End::TooSlow } else { End::Silent });
-                self.unregister(session);
+                self.unregister(*id);
                 return false;
             }
-            if u64::from(now % heartbeat) == id / u64::from(PARTS) % u64::from(heartbeat) {
+            if beats {
                 session.heartbeat();
             }
             true
@@ -236,8 +244,9 @@ impl State {
     fn sweep_while_draining(&mut self) {
         if self.drain.is_some() {
             let sessions = self.clients.values().map(|client| &client.session);
-            let gone: Vec<Arc<Session>> = sessions.filter(|session| session.vitals.is_gone()).cloned().collect();
-            gone.iter().for_each(|session| self.unregister(session));
+            let gone: Vec<u64> =
+                sessions.filter(|session| session.vitals.is_gone()).map(|session| session.id).collect();
+            gone.into_iter().for_each(|id| self.unregister(id));
         }
     }
 
@@ -253,23 +262,23 @@ impl State {
         let client = Client::new(session.clone());
         self.clients.insert(session.id, client);
         let place = (session.id % self.parts.len() as u64) as usize;
-        let (vitals, session) = (session.vitals.clone(), session.clone());
-        self.parts[place].push(Watched { id: session.id, vitals, session });
+        self.parts[place].push(Watched { id: session.id, vitals: session.vitals.clone() });
         metrics::gauge!("loquat_gateway_sessions").set(count(self.clients.len()));
     }
 
-    fn unregister(&mut self, session: &Session) {
-        let Some(client) = self.clients.remove(&session.id) else {
+    fn unregister(&mut self, id: u64) {
+        let Some(client) = self.clients.remove(&id) else {
             return;
         };
         for feed in client.feeds {
-            self.leave(session.id, feed);
+            self.leave(id, feed);
         }
-        if let Some(others) = self.users.get_mut(&session.user_id) {
-            others.retain(|other| *other != session.id);
+        let user_id = client.session.user_id;
+        if let Some(others) = self.users.get_mut(&user_id) {
+            others.retain(|other| *other != id);
             if others.is_empty() {
-                self.users.remove(&session.user_id);
-                self.looking.user_changed(session.user_id);
+                self.users.remove(&user_id);
+                self.looking.user_changed(user_id);
             }
         }
         metrics::gauge!("loquat_gateway_sessions").set(count(self.clients.len()));

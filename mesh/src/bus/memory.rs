@@ -30,8 +30,10 @@ use crate::{
     db::{Db, time_of},
 };
 
-/// A consumer looks by itself this often.
+/// A consumer looks by itself this often while something waits for its time.
 const POLL: Duration = Duration::from_secs(1);
+/// And this often while nothing does: what comes wakes it, unless whoever brought it was gone when it was committed.
+const QUIET: Duration = Duration::from_secs(5);
 
 /// The bus of one process. Cheap to clone.
 #[derive(Clone)]
@@ -143,13 +145,14 @@ impl MemoryBus {
             for row in self.take(&queue.name, free).await {
                 running.push(self.handle(queue, row, &handler));
             }
+            let rest = if running.is_empty() { self.rest(&queue.name).await } else { POLL };
             tokio::select! {
                 Some(()) = running.next() => {
                     // Those that were committed together are done together, and are replaced with one look.
                     while let Some(Some(())) = running.next().now_or_never() {}
                 }
                 () = wake.notified(), if !stopped => {}
-                () = tokio::time::sleep(POLL), if !stopped => {}
+                () = tokio::time::sleep(rest), if !stopped => {}
                 () = stop.cancelled(), if !stopped => {}
             }
         }
@@ -171,6 +174,15 @@ impl MemoryBus {
                 tracing::warn!(queue, %cause, "the queue cannot be read; trying again");
                 Vec::new()
             }
+        }
+    }
+
+    /// After how long a consumer that is not woken looks again.
+    async fn rest(&self, queue: &str) -> Duration {
+        match store::is_empty(self.0.db.reader(), queue).await {
+            Ok(true) => QUIET,
+            // The next look tells what is wrong.
+            Ok(false) | Err(_) => POLL,
         }
     }
 

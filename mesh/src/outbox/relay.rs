@@ -16,6 +16,8 @@ use crate::{
 const WINDOW: u64 = 256;
 /// The relay looks by itself this often, in case it was not woken.
 const POLL: Duration = Duration::from_secs(1);
+/// The same in a database of one process, where only who was gone at the commit does not wake it.
+const POLL_ALONE: Duration = Duration::from_secs(5);
 /// Waited after the bus refused, doubling up to [`MAX_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const MAX_PAUSE: Duration = Duration::from_secs(2);
@@ -66,10 +68,11 @@ impl Relay {
     }
 
     async fn relay(&mut self, stop: &CancellationToken) {
+        let poll = if self.db.is_shared() { POLL } else { POLL_ALONE };
         let (mut pause, mut woken) = (FIRST_PAUSE, false);
         while !stop.is_cancelled() {
             let rest = match self.once().await {
-                Ok(Looked::Relayed(0)) => POLL,
+                Ok(Looked::Relayed(0)) => poll,
                 Ok(Looked::Relayed(_)) => {
                     (pause, woken) = (FIRST_PAUSE, false);
                     continue;
@@ -79,7 +82,7 @@ impl Relay {
                     if woken && let Err(cause) = self.db.tell(TOLD).await {
                         tracing::debug!(%cause, "the process that relays is not told");
                     }
-                    POLL
+                    poll
                 }
                 Err(cause) => {
                     tracing::warn!(%cause, "the outbox could not be relayed; trying again");
@@ -88,7 +91,7 @@ impl Relay {
                 }
             };
             tokio::select! {
-                () = self.wake.0.notified(), if rest == POLL => woken = true,
+                () = self.wake.0.notified(), if rest == poll => woken = true,
                 () = tokio::time::sleep(rest) => woken = false,
                 () = stop.cancelled() => return,
             }

@@ -6,14 +6,16 @@ use std::{
 };
 
 use http::{HeaderValue, Request, header::AUTHORIZATION};
+use hyper_util::rt::TokioIo;
 use time::OffsetDateTime;
+use tokio::net::TcpStream;
 use tonic::{
     Status,
     transport::{Channel, Endpoint},
 };
 use tower::ServiceExt;
 
-use super::{Body, DEADLINE, DEFAULT_DEADLINE, TRACEPARENT, Tls, Upstream};
+use super::{Body, DEADLINE, DEFAULT_DEADLINE, Gathering, TRACEPARENT, Tls, Upstream};
 use crate::{authn::MeshSecret, clock::Clock};
 
 /// Left for the answer's way back when a deadline is passed on.
@@ -26,7 +28,15 @@ const TOKEN_REUSE: Duration = Duration::from_secs(60);
 /// # Errors
 /// When the URL cannot be understood.
 pub fn connect(url: &str) -> Result<Upstream, String> {
-    Ok(upstream(endpoint(url)?.connect_lazy()))
+    let connector = tower::service_fn(|to: http::Uri| {
+        let address = address(&to, 80);
+        async move {
+            let stream = TcpStream::connect(address).await?;
+            stream.set_nodelay(true)?;
+            Ok::<_, std::io::Error>(TokioIo::new(Gathering::new(stream)))
+        }
+    });
+    Ok(upstream(endpoint(url)?.connect_with_connector_lazy(connector)))
 }
 
 /// The same over TLS, to the role of that name, whose certificate is asked for and who asks for ours.
@@ -39,10 +49,14 @@ pub fn connect_tls(url: &str, role: &str, tls: Tls) -> Result<Upstream, String> 
     let role = role.to_owned();
     let connector = tower::service_fn(move |to: http::Uri| {
         let (tls, role) = (tls.clone(), role.clone());
-        let address = format!("{}:{}", to.host().unwrap_or_default(), to.port_u16().unwrap_or(443));
+        let address = address(&to, 443);
         async move { tls.connect(address, role).await }
     });
     Ok(upstream(endpoint(&plain)?.connect_with_connector_lazy(connector)))
+}
+
+fn address(to: &http::Uri, port: u16) -> String {
+    format!("{}:{}", to.host().unwrap_or_default(), to.port_u16().unwrap_or(port))
 }
 
 fn endpoint(url: &str) -> Result<Endpoint, String> {
@@ -53,8 +67,7 @@ fn endpoint(url: &str) -> Result<Endpoint, String> {
         .keep_alive_timeout(Duration::from_secs(5))
         .keep_alive_while_idle(true)
         .initial_stream_window_size(1024 * 1024)
-        .initial_connection_window_size(4 * 1024 * 1024)
-        .tcp_nodelay(true))
+        .initial_connection_window_size(4 * 1024 * 1024))
 }
 
 fn upstream(channel: Channel) -> Upstream {

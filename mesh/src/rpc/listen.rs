@@ -16,7 +16,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tower::{Service, ServiceExt as _};
 
-use super::{BoxError, Tls};
+use super::{BoxError, Gathering, Tls};
 use crate::lifecycle::Tasks;
 
 /// What one listener accepts.
@@ -117,7 +117,7 @@ pub async fn serve_tls<S, B>(
         let counted = counted(service.clone(), Place(Arc::new(permit)), Peer(peer));
         let service = TowerToHyperService::new(counted);
         let Some(tls) = tls.clone() else {
-            let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
+            let connection = builder.serve_connection_with_upgrades(TokioIo::new(Gathering::new(stream)), service);
             let connection = graceful.watch(connection.into_owned());
             tasks.spawn("connection", async move {
                 if let Err(cause) = connection.await {
@@ -134,7 +134,7 @@ pub async fn serve_tls<S, B>(
                     return tracing::warn!(%peer, %cause, "a connection without a good certificate was refused");
                 }
             };
-            let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
+            let connection = builder.serve_connection_with_upgrades(TokioIo::new(Gathering::new(stream)), service);
             if let Err(cause) = watcher.watch(connection.into_owned()).await {
                 tracing::debug!(%cause, "a connection ended badly");
             }

@@ -14,6 +14,8 @@ use rustls::{
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
 
+use super::Gathering;
+
 /// How long a handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(5);
 /// What a role's certificate is for, behind its name.
@@ -75,11 +77,12 @@ impl Tls {
         &self,
         address: String,
         role: String,
-    ) -> std::io::Result<TokioIo<client::TlsStream<TcpStream>>> {
+    ) -> std::io::Result<TokioIo<Gathering<client::TlsStream<TcpStream>>>> {
         let name = ServerName::try_from(format!("{role}.{DOMAIN}")).map_err(std::io::Error::other)?;
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
-        within(self.connector.connect(name, stream)).await.map(TokioIo::new)
+        let stream = within(self.connector.connect(name, stream)).await?;
+        Ok(TokioIo::new(Gathering::new(stream)))
     }
 }
 

@@ -161,7 +161,7 @@ fn a_drain_is_over_when_everybody_is_gone() {
     assert_eq!(late.take_frames().len(), 1, "who comes late as well");
     one.leave();
     second(&mut state, 1);
-    state.order(Order::Unregister(late));
+    state.order(Order::Unregister(late.id));
     assert_eq!(done.try_recv(), Err(oneshot::error::TryRecvError::Empty));
     assert_eq!(two.ended(), None, "there is time left");
     two.leave();

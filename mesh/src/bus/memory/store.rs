@@ -140,6 +140,13 @@ pub(super) async fn due<C: ConnectionTrait>(
         .await
 }
 
+/// Whether nothing waits in a queue, not even for its time.
+pub(super) async fn is_empty<C: ConnectionTrait>(db: &C, queue: &str) -> Result<bool, DbErr> {
+    let waits = Entity::find().filter(Column::Queue.eq(queue)).filter(Column::State.eq(WAITING));
+    let first: Option<i64> = waits.select_only().column(Column::Position).limit(1).into_tuple().one(db).await?;
+    Ok(first.is_none())
+}
+
 pub(super) async fn delete<C: ConnectionTrait>(db: &C, position: i64) -> Result<(), DbErr> {
     Entity::delete_by_id(position).exec(db).await?;
     Ok(())
