@@ -17,8 +17,8 @@ use crate::{hub::Hub, programs::Programs};
 
 /// How often a part of the sessions with open streams is asked for.
 const CHECK_EVERY: Duration = Duration::from_secs(5);
-/// In how many parts all of them are asked for. What was taken away is heard of in seconds without this (every process asks for it as well); here it
-/// shows what nobody took away, such as a program's token that has come to its end.
+/// In how many parts all of them are asked for. What was taken away is heard of in seconds without this (every process asks for it
+/// as well); here it shows what nobody took away, such as a program's token that has come to its end.
 const PARTS: usize = 12;
 /// Sessions of one question.
 const AT_ONCE: usize = 5000;

@@ -243,9 +243,8 @@ impl State {
     /// Whoever drains waits for the last one: who has gone is not waited for until it is their turn.
     fn sweep_while_draining(&mut self) {
         if self.drain.is_some() {
-            let sessions = self.clients.values().map(|client| &client.session);
-            let gone: Vec<u64> =
-                sessions.filter(|session| session.vitals.is_gone()).map(|session| session.id).collect();
+            let gone = self.clients.iter().filter(|(_, client)| client.session.vitals.is_gone());
+            let gone: Vec<u64> = gone.map(|(id, _)| *id).collect();
             gone.into_iter().for_each(|id| self.unregister(id));
         }
     }

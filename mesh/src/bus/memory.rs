@@ -145,14 +145,13 @@ impl MemoryBus {
             for row in self.take(&queue.name, free).await {
                 running.push(self.handle(queue, row, &handler));
             }
-            let rest = if running.is_empty() { self.rest(&queue.name).await } else { POLL };
             tokio::select! {
                 Some(()) = running.next() => {
                     // Those that were committed together are done together, and are replaced with one look.
                     while let Some(Some(())) = running.next().now_or_never() {}
                 }
                 () = wake.notified(), if !stopped => {}
-                () = tokio::time::sleep(rest), if !stopped => {}
+                () = self.rest(&queue.name), if !stopped => {}
                 () = stop.cancelled(), if !stopped => {}
             }
         }
@@ -177,12 +176,12 @@ impl MemoryBus {
         }
     }
 
-    /// After how long a consumer that is not woken looks again.
-    async fn rest(&self, queue: &str) -> Duration {
-        match store::is_empty(self.0.db.reader(), queue).await {
-            Ok(true) => QUIET,
-            // The next look tells what is wrong.
-            Ok(false) | Err(_) => POLL,
+    /// Returns when a consumer that is not woken looks again. Whether anything waits is asked only when it was quiet for a while.
+    async fn rest(&self, queue: &str) {
+        tokio::time::sleep(POLL).await;
+        // An error is told by the next look.
+        if let Ok(true) = store::is_empty(self.0.db.reader(), queue).await {
+            tokio::time::sleep(QUIET - POLL).await;
         }
     }
 

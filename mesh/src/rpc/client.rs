@@ -28,14 +28,8 @@ const TOKEN_REUSE: Duration = Duration::from_secs(60);
 /// # Errors
 /// When the URL cannot be understood.
 pub fn connect(url: &str) -> Result<Upstream, String> {
-    let connector = tower::service_fn(|to: http::Uri| {
-        let address = address(&to, 80);
-        async move {
-            let stream = TcpStream::connect(address).await?;
-            stream.set_nodelay(true)?;
-            Ok::<_, std::io::Error>(TokioIo::new(Gathering::new(stream)))
-        }
-    });
+    let connector =
+        tower::service_fn(async |to: http::Uri| dial(&to, 80).await.map(|stream| TokioIo::new(Gathering::new(stream))));
     Ok(upstream(endpoint(url)?.connect_with_connector_lazy(connector)))
 }
 
@@ -49,14 +43,19 @@ pub fn connect_tls(url: &str, role: &str, tls: Tls) -> Result<Upstream, String> 
     let role = role.to_owned();
     let connector = tower::service_fn(move |to: http::Uri| {
         let (tls, role) = (tls.clone(), role.clone());
-        let address = address(&to, 443);
-        async move { tls.connect(address, role).await }
+        async move {
+            let stream = tls.connect(dial(&to, 443).await?, role).await?;
+            Ok::<_, std::io::Error>(TokioIo::new(Gathering::new(stream)))
+        }
     });
     Ok(upstream(endpoint(&plain)?.connect_with_connector_lazy(connector)))
 }
 
-fn address(to: &http::Uri, port: u16) -> String {
-    format!("{}:{}", to.host().unwrap_or_default(), to.port_u16().unwrap_or(port))
+async fn dial(to: &http::Uri, port: u16) -> std::io::Result<TcpStream> {
+    let address = format!("{}:{}", to.host().unwrap_or_default(), to.port_u16().unwrap_or(port));
+    let stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
 }
 
 fn endpoint(url: &str) -> Result<Endpoint, String> {

@@ -108,13 +108,13 @@ mod tests {
     use super::*;
     use crate::lifecycle::Tasks;
 
-    /// Takes a few bytes at a time and counts how often it was asked.
-    struct Slow {
+    /// Counts how often it was written to.
+    struct Counting {
         inner: tokio::io::DuplexStream,
         writes: usize,
     }
 
-    impl AsyncWrite for Slow {
+    impl AsyncWrite for Counting {
         fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
             self.writes += 1;
             Pin::new(&mut self.inner).poll_write(context, bytes)
@@ -132,7 +132,7 @@ mod tests {
     #[tokio::test]
     async fn everything_arrives_in_order_whatever_its_size_and_however_slowly_it_is_taken() {
         let (near, mut far) = tokio::io::duplex(1000);
-        let mut gathering = Gathering::new(Slow { inner: near, writes: 0 });
+        let mut gathering = Gathering::new(Counting { inner: near, writes: 0 });
         let pieces: Vec<Vec<u8>> = [1, 9, 300, MOST - 310, 1, MOST, 9, 40_000, 9, 0, MOST + 1, 5]
             .into_iter()
             .zip(0..)
@@ -159,7 +159,8 @@ mod tests {
     #[tokio::test]
     async fn what_is_ready_in_other_tasks_is_written_together() {
         let (near, _far) = tokio::io::duplex(64 * 1024);
-        let gathering = std::sync::Arc::new(tokio::sync::Mutex::new(Gathering::new(Slow { inner: near, writes: 0 })));
+        let gathering =
+            std::sync::Arc::new(tokio::sync::Mutex::new(Gathering::new(Counting { inner: near, writes: 0 })));
         let tasks = Tasks::default();
         let write = |number: u8| {
             let gathering = gathering.clone();

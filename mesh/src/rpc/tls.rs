@@ -4,7 +4,6 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use hyper_util::rt::TokioIo;
 use rustls::{
     ClientConfig, RootCertStore, ServerConfig,
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject as _},
@@ -13,8 +12,6 @@ use rustls::{
 };
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
-
-use super::Gathering;
 
 /// How long a handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(5);
@@ -72,17 +69,14 @@ impl Tls {
         within(self.acceptor.accept(stream)).await
     }
 
-    /// Connects to a role.
+    /// Our half of a connection that we made to a role.
     pub(super) async fn connect(
         &self,
-        address: String,
+        stream: TcpStream,
         role: String,
-    ) -> std::io::Result<TokioIo<Gathering<client::TlsStream<TcpStream>>>> {
+    ) -> std::io::Result<client::TlsStream<TcpStream>> {
         let name = ServerName::try_from(format!("{role}.{DOMAIN}")).map_err(std::io::Error::other)?;
-        let stream = TcpStream::connect(address).await?;
-        stream.set_nodelay(true)?;
-        let stream = within(self.connector.connect(name, stream)).await?;
-        Ok(TokioIo::new(Gathering::new(stream)))
+        within(self.connector.connect(name, stream)).await
     }
 }
 
