@@ -22,6 +22,7 @@ impl MigratorTrait for Migrator {
             Box::new(keeping::Keeping),
             Box::new(IncomingWebhooks),
             Box::new(Previews),
+            Box::new(Appended),
         ]
     }
 }
@@ -154,6 +155,27 @@ impl MigrationTrait for Previews {
             .col(boolean("removed"))
             .to_owned();
         manager.create_table(table).await
+    }
+}
+
+/// The view by which SQLite takes a small commit with one statement.
+struct Appended;
+
+impl MigrationName for Appended {
+    fn name(&self) -> &'static str {
+        "m0004_appended"
+    }
+}
+
+#[async_trait::async_trait]
+impl MigrationTrait for Appended {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        if manager.get_database_backend() == DbBackend::Sqlite {
+            for statement in crate::store::APPENDED.create() {
+                manager.get_connection().execute_unprepared(&statement).await?;
+            }
+        }
+        Ok(())
     }
 }
 

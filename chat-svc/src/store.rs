@@ -19,6 +19,12 @@ pub(crate) mod webhook;
 pub(crate) use mesh::db::{micros, portions, signed, unsigned};
 pub(crate) use proto::timestamp;
 
+/// What nearly every commit consists of.
+pub(crate) static APPENDED: mesh::db::Together = mesh::db::Together::new(
+    "appended",
+    &[event::INSERT.shape(), message::INSERT.shape(), op::INSERT.shape(), feed::INSERT.shape()],
+);
+
 /// A database of its own, as new.
 #[cfg(test)]
 pub(crate) async fn database() -> (mesh::db::Db, tempfile::TempDir) {

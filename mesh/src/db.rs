@@ -6,7 +6,9 @@
 mod append_only;
 mod at_once;
 mod group;
+mod kept;
 mod one_trip;
+mod together;
 mod told;
 
 use std::{
@@ -33,13 +35,14 @@ use sea_orm_migration::{MigratorTrait, prelude::ColumnDef};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-use self::group::Group;
 pub use self::{
     append_only::append_only,
-    at_once::{Insert, Rows, portions},
+    at_once::{Insert, Rows, Shape, portions},
     one_trip::{Counters, Expected},
+    together::Together,
     told::Told,
 };
+use self::{group::Group, kept::Kept};
 
 /// How long a caller waits for a connection. Shorter than the two seconds after which a caller is told that the database is away.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_millis(1500);
@@ -54,8 +57,9 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// What PostgreSQL is told for every connection.
 const POSTGRES_SETTINGS: [(&str, &str); 3] =
     [("synchronous_commit", "on"), ("statement_timeout", "5s"), ("idle_in_transaction_session_timeout", "10s")];
-/// SQLite copies its log into the file after so many pages; fewer would mean more syncs, more a longer pause.
-const CHECKPOINT_PAGES: &str = "4000";
+/// SQLite copies its log into the file after so many pages, and begins the log anew. Less than a processor's cache, 1 MiB: in a log of 16
+/// MiB, pages that nobody touched for seconds were a third of what a message costs. Fewer would mean more syncs.
+const CHECKPOINT_PAGES: &str = "250";
 /// What the connection that writes keeps of the file in memory, as SQLite counts: KiB, negated. With less, a large transaction
 /// writes pages to the log more than once and reads them again.
 const WRITER_CACHE: &str = "-2048";
@@ -113,6 +117,8 @@ pub enum DbError {
 #[derive(Clone)]
 pub struct Db {
     writer: Arc<Mutex<DatabaseConnection>>,
+    /// The writing connection of a SQLite file, between commits at once.
+    kept: Arc<Kept>,
     /// How the writing connections are made anew.
     url: Option<Arc<DbConfig>>,
     reader: DatabaseConnection,
@@ -144,6 +150,7 @@ impl Db {
         let reader = connect(sqlite_readers(&url, config.max_connections.max(1))).await?;
         Ok(Self {
             writer: Arc::new(Mutex::new(writer)),
+            kept: Arc::default(),
             url: None,
             reader,
             open: Arc::default(),
@@ -159,6 +166,7 @@ impl Db {
         let reader = Database::connect(postgres_options(config, true)).await?;
         Ok(Self {
             writer: Arc::new(Mutex::new(writer)),
+            kept: Arc::default(),
             url: Some(Arc::new(config.clone())),
             reader,
             open: Arc::default(),
@@ -190,10 +198,14 @@ impl Db {
         self.open.store(false, Ordering::Release);
     }
 
+    fn take_left_open(&self) -> bool {
+        self.open.swap(false, Ordering::AcqRel)
+    }
+
     /// Ends a transaction that was left open. There is one writing connection: who gets it may end what it finds, for nobody
     /// else is using it.
     async fn roll_back_what_was_left(&self) {
-        if self.open.swap(false, Ordering::AcqRel) {
+        if self.take_left_open() {
             // An error says that there is no transaction, which is as good.
             let _ = self.writer().execute_unprepared("ROLLBACK").await;
         }
@@ -215,6 +227,7 @@ impl Db {
     /// When a migration fails.
     pub async fn migrate<M: MigratorTrait>(&self) -> Result<(), DbError> {
         if !self.is_shared() {
+            let _wanted = self.kept.give_back().await?;
             return Ok(M::up(&self.writer(), None).await?);
         }
         // Processes that start together wait for each other. The lock is given back with its transaction.
@@ -241,6 +254,7 @@ impl Db {
             }
             return begun.unwrap_or_else(|_| Err(away()));
         }
+        let _wanted = self.kept.give_back().await?;
         self.roll_back_what_was_left().await;
         let sqlite_transaction_mode = Some(SqliteTransactionMode::Immediate);
         let options = TransactionOptions { sqlite_transaction_mode, ..Default::default() };
@@ -295,6 +309,7 @@ impl Db {
     /// # Errors
     /// When a connection cannot be closed.
     pub async fn close(self) -> Result<(), DbErr> {
+        let _wanted = self.kept.give_back().await?;
         let writer = self.writer();
         self.reader.close().await?;
         writer.close().await?;

@@ -92,15 +92,14 @@ impl Work<'_> {
     }
 
     async fn commit_everything(&mut self, rows: Vec<Rows>) -> Result<(), ChatError> {
-        let statements = self.statements(rows);
         if !self.audited.is_empty() {
             self.tx().await?;
         }
         // A crash point needs a moment between the writes and the commit, which one trip does not have.
         if self.tx.get().is_some() || crash::is_armed("chat.inserted") {
-            self.write(statements).await?;
-        } else if !statements.is_empty() {
-            self.db.commit_at_once(statements).await?;
+            self.write(self.statements(rows)).await?;
+        } else {
+            self.db.commit_at_once(&store::APPENDED, rows).await?;
         }
         crash::point("chat.inserted");
         if let Some(tx) = self.tx.take() {

@@ -36,7 +36,7 @@ pub(crate) struct NewEvent {
     pub(crate) message_id: Option<Uuid>,
 }
 
-static INSERT: Insert<5> = Insert::new("event", &["feed_id", "seq", "bytes", "hash", "message_id"], "");
+pub(super) static INSERT: Insert<5> = Insert::new("event", &["feed_id", "seq", "bytes", "hash", "message_id"], "");
 
 /// For rows that are there.
 static REPLACE: Insert<4> = Insert::new(

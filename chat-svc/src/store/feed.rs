@@ -83,7 +83,7 @@ pub(crate) async fn head<C: ConnectionTrait>(db: &C, id: Uuid) -> Result<Head, D
 /// The counters, for a commit that sees for itself whether somebody else moved them. No counter moves without its head.
 pub(crate) static COUNTERS: Counters = Counters { table: "feed", id: "id", moves: ["head", "ordinal", "changed"] };
 
-static INSERT: Insert<4> = Insert::new(
+pub(super) static INSERT: Insert<4> = Insert::new(
     "feed",
     &["id", "head", "ordinal", "changed"],
     "ON CONFLICT (id) DO UPDATE SET head = excluded.head, ordinal = excluded.ordinal, changed = excluded.changed",

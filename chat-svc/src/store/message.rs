@@ -50,7 +50,7 @@ pub(crate) mod edit {
     impl ActiveModelBehavior for ActiveModel {}
 }
 
-static INSERT: Insert<8> = Insert::new(
+pub(super) static INSERT: Insert<8> = Insert::new(
     "message",
     &["id", "room_id", "seq", "ordinal", "author_id", "created_at", "current_seq", "deleted_at"],
     "",

@@ -67,7 +67,8 @@ impl Model {
     }
 }
 
-static INSERT: Insert<6> = Insert::new("op", &["op_id", "user_id", "hash", "response", "message_id", "seq"], "");
+pub(super) static INSERT: Insert<6> =
+    Insert::new("op", &["op_id", "user_id", "hash", "response", "message_id", "seq"], "");
 
 /// Remembers answers. Fails when one of the operations was answered before: the batch is then run again and finds that answer.
 pub(crate) fn save(answers: &[Answered]) -> Rows {

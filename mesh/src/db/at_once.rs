@@ -5,9 +5,13 @@
 
 use std::{fmt::Write as _, sync::OnceLock};
 
-use sea_orm::{ConnectionTrait as _, DbBackend, DbErr, Statement, Value, Values};
+use futures::TryStreamExt as _;
+use sea_orm::{
+    ConnectionTrait as _, DbBackend, DbErr, RuntimeErr, Statement, Value, Values,
+    sqlx::{self, Arguments as _, AssertSqlSafe, Executor as _, SqlSafeStr as _, SqlStr, sqlite::SqliteArguments},
+};
 
-use super::Db;
+use super::{Db, Together, kept::Held};
 
 /// The most rows that one statement writes or asks for: SQLite takes 32,766 parameters, and the widest row here has ten.
 const PORTION: usize = 256;
@@ -21,7 +25,7 @@ pub struct Insert<const N: usize>(Shape);
 
 /// A table, and how rows come into it.
 #[derive(Debug)]
-pub(super) struct Shape {
+pub struct Shape {
     pub(super) table: &'static str,
     pub(super) columns: &'static [&'static str],
     pub(super) conflict: &'static str,
@@ -44,6 +48,11 @@ impl<const N: usize> Insert<N> {
         Self(Shape { table, columns, conflict, texts })
     }
 
+    /// The table, for [`Together`].
+    pub const fn shape(&'static self) -> &'static Shape {
+        &self.0
+    }
+
     /// These rows, for this table.
     pub fn rows(&'static self, rows: impl IntoIterator<Item = [Value; N]>) -> Rows {
         Rows { shape: &self.0, values: rows.into_iter().flatten().collect() }
@@ -56,10 +65,15 @@ impl Rows {
         self.values.is_empty()
     }
 
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.values.len() / self.shape.columns.len()
+    }
+
     /// Statements that write these rows: few, and of few different texts.
     pub fn statements(self, backend: DbBackend) -> Vec<Statement> {
         let width = self.shape.columns.len();
-        let rows = self.values.len() / width;
+        let rows = self.len();
         let mut values = self.values.into_iter();
         let statement = |rows: usize| {
             let values: Vec<Value> = values.by_ref().take(rows * width).collect();
@@ -130,34 +144,91 @@ fn lengths(mut rest: usize) -> impl Iterator<Item = usize> {
 }
 
 impl Db {
-    /// Commits statements in one transaction; a few for a database of this process with one trip to it. Nothing has happened
-    /// when it fails, unless the time ran out or the connection broke: then only the database knows.
+    /// Commits rows in one transaction, a few for a database of this process with one trip to it; those that `together` takes, with one
+    /// statement. Nothing has happened when it fails, unless the time ran out or the connection broke: then only the database knows.
     ///
     /// # Errors
     /// When the database refuses one of them, or cannot be reached.
-    pub async fn commit_at_once(&self, statements: Vec<Statement>) -> Result<(), DbErr> {
-        if self.is_shared() || statements.len() > TOGETHER {
+    pub async fn commit_at_once(&self, together: &'static Together, mut rows: Vec<Rows>) -> Result<(), DbErr> {
+        rows.retain(|rows| !rows.is_empty());
+        if rows.is_empty() {
+            return Ok(());
+        }
+        if self.is_shared() {
             let tx = self.begin().await?;
-            for statement in statements {
+            for statement in statements(rows, DbBackend::Postgres) {
                 tx.execute_raw(statement).await?;
             }
             return tx.commit().await;
         }
-        self.roll_back_what_was_left().await;
-        let mut text = "BEGIN IMMEDIATE".to_owned();
-        let mut values = Vec::new();
-        for statement in statements {
-            text.push(';');
-            text.push_str(&statement.sql);
-            values.extend(statement.values.into_iter().flat_map(|values| values.0));
+        let writer = self.writer();
+        let mut held = self.kept.hold(writer.get_sqlite_connection_pool()).await?;
+        if self.take_left_open() {
+            // An error says that there is no transaction, which is as good.
+            let _ = run(&mut held, "ROLLBACK".into_sql_str(), Vec::new(), 1).await;
         }
-        text.push_str(";COMMIT");
-        let together = Statement { sql: text, values: Some(Values(values)), db_backend: DbBackend::Sqlite };
+        match together.statement(rows) {
+            Ok((text, values)) => run(&mut held, text.into_sql_str(), values, 1).await?,
+            Err(rows) => self.commit_statements(&mut held, statements(rows, DbBackend::Sqlite)).await?,
+        }
+        held.keep();
+        Ok(())
+    }
+
+    /// A caller who hangs up leaves a transaction open, and an error as well.
+    async fn commit_statements(&self, held: &mut Held<'_>, statements: Vec<Statement>) -> Result<(), DbErr> {
         self.left_open();
-        self.writer().execute_raw(together).await?;
+        let of = |statement: Statement| (statement.sql, statement.values.map(|values| values.0).unwrap_or_default());
+        if statements.len() > TOGETHER {
+            run(held, "BEGIN IMMEDIATE".into_sql_str(), Vec::new(), 1).await?;
+            for (text, values) in statements.into_iter().map(of) {
+                run(held, AssertSqlSafe(text).into_sql_str(), values, 1).await?;
+            }
+            run(held, "COMMIT".into_sql_str(), Vec::new(), 1).await?;
+        } else {
+            let (count, mut text, mut together) = (statements.len() + 2, "BEGIN IMMEDIATE".to_owned(), Vec::new());
+            for (one, mut values) in statements.into_iter().map(of) {
+                text.push(';');
+                text.push_str(&one);
+                together.append(&mut values);
+            }
+            text.push_str(";COMMIT");
+            run(held, AssertSqlSafe(text).into_sql_str(), together, count).await?;
+        }
         self.left_nothing();
         Ok(())
     }
+}
+
+fn statements(rows: Vec<Rows>, backend: DbBackend) -> Vec<Statement> {
+    rows.into_iter().flat_map(|rows| rows.statements(backend)).collect()
+}
+
+/// Runs a text of so many statements. Returns with the last one's result instead of waiting for the end of results, which would be
+/// one more time to be woken.
+async fn run(held: &mut Held<'_>, text: SqlStr, values: Vec<Value>, statements: usize) -> Result<(), DbErr> {
+    let failed = |cause: sqlx::Error| DbErr::Exec(RuntimeErr::SqlxError(cause.into()));
+    let mut results = held.connection().fetch_many(sqlx::query_with(text, bind(values)?));
+    for _ in 0..statements {
+        results.try_next().await.map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// Values of the kinds that rows here have. Others are refused, so that a new one is noticed.
+fn bind(values: Vec<Value>) -> Result<SqliteArguments, DbErr> {
+    let mut arguments = SqliteArguments::default();
+    for value in values {
+        let added = match value {
+            Value::Uuid(value) => arguments.add(value),
+            Value::BigInt(value) => arguments.add(value),
+            Value::Bytes(value) => arguments.add(value),
+            Value::String(value) => arguments.add(value),
+            other => return Err(DbErr::Type(format!("rows have no {other:?}"))),
+        };
+        added.map_err(|cause| DbErr::Exec(RuntimeErr::SqlxError(sqlx::Error::Encode(cause).into())))?;
+    }
+    Ok(arguments)
 }
 
 #[cfg(test)]
@@ -169,6 +240,8 @@ mod tests {
 
     static ROWS: Insert<2> = Insert::new("t", &["a", "b"], "");
 
+    static NOTHING: Together = Together::new("nothing", &[]);
+
     async fn database(folder: &tempfile::TempDir) -> Db {
         let url = format!("sqlite:{}", folder.path().join("test.db").display());
         let db = Db::open(&DbConfig { url, ..DbConfig::default() }).await.unwrap();
@@ -176,8 +249,12 @@ mod tests {
         db
     }
 
-    fn rows(numbers: std::ops::Range<i64>) -> Vec<Statement> {
-        ROWS.rows(numbers.map(|number| [number.into(), format!("row {number}").into()])).statements(DbBackend::Sqlite)
+    fn rows(numbers: std::ops::Range<i64>) -> Rows {
+        ROWS.rows(numbers.map(|number| [number.into(), format!("row {number}").into()]))
+    }
+
+    async fn commit(db: &Db, rows: Vec<Rows>) -> Result<(), DbErr> {
+        db.commit_at_once(&NOTHING, rows).await
     }
 
     async fn count(db: &Db) -> i64 {
@@ -189,15 +266,18 @@ mod tests {
     async fn all_of_them_are_committed_or_none() {
         let folder = tempfile::tempdir().unwrap();
         let db = database(&folder).await;
-        db.commit_at_once(rows(0..7)).await.unwrap();
+        commit(&db, vec![rows(0..7)]).await.unwrap();
         assert_eq!(count(&db).await, 7);
-        let twice = rows(10..12).into_iter().chain(rows(3..4)).collect();
-        assert!(db.commit_at_once(twice).await.is_err());
-        assert_eq!(count(&db).await, 7, "10 and 11 are not there");
-        db.commit_at_once(rows(10..12)).await.unwrap();
+        for twice in [vec![rows(10..12), rows(3..4)], vec![rows(10..4000), rows(3..4)]] {
+            assert!(commit(&db, twice).await.is_err());
+            assert_eq!(count(&db).await, 7, "10 and 11 are not there");
+        }
+        commit(&db, vec![rows(10..12)]).await.unwrap();
         let tx = db.begin().await.unwrap();
         tx.commit().await.unwrap();
         assert_eq!(count(&db).await, 9);
+        commit(&db, vec![rows(1000..9000)]).await.unwrap();
+        assert_eq!(count(&db).await, 8009, "more than goes together");
     }
 
     #[tokio::test]
@@ -206,13 +286,38 @@ mod tests {
         let db = database(&folder).await;
         for round in 0..50 {
             let numbers = round * 10..round * 10 + 9;
-            let hurried = tokio::time::timeout(std::time::Duration::from_micros(200), db.commit_at_once(rows(numbers)));
+            let hurried = tokio::time::timeout(std::time::Duration::from_micros(200), commit(&db, vec![rows(numbers)]));
             let _ = hurried.await;
             let tx = db.begin().await.expect("nothing is left open");
             tx.rollback().await.unwrap();
             let now = count(&db).await;
             assert!(now % 9 == 0, "whole or not at all: {now}");
         }
+    }
+
+    #[tokio::test]
+    async fn commits_and_other_transactions_take_turns() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = database(&folder).await;
+        let commits = async {
+            for number in 0..200 {
+                commit(&db, vec![rows(number..number + 1)]).await.unwrap();
+            }
+        };
+        let others = async {
+            for _ in 0..50 {
+                let tx = db.begin().await.unwrap();
+                tx.execute_unprepared("UPDATE t SET b = 'seen'").await.unwrap();
+                tokio::task::yield_now().await;
+                tx.commit().await.unwrap();
+            }
+        };
+        let patience = std::time::Duration::from_secs(60);
+        tokio::time::timeout(patience, futures::future::join(commits, others)).await.expect("nobody waits for ever");
+        assert_eq!(count(&db).await, 200);
+        let other = db.clone();
+        db.close().await.unwrap();
+        assert!(commit(&other, vec![rows(500..501)]).await.is_err(), "a closed database takes nothing");
     }
 
     #[test]
@@ -229,7 +334,7 @@ mod tests {
     #[test]
     fn each_database_has_its_placeholders() {
         let two = || ROWS.rows([[1.into(), "x".into()], [2.into(), "y".into()]]);
-        let text = |backend| two().statements(backend).pop().map(|statement| statement.sql).unwrap_or_default();
+        let text = |backend| statements(vec![two()], backend).pop().map(|statement| statement.sql).unwrap_or_default();
         assert_eq!(text(DbBackend::Sqlite), r#"INSERT OR FAIL INTO "t" ("a", "b") VALUES (?, ?), (?, ?) "#);
         assert_eq!(text(DbBackend::Postgres), r#"INSERT INTO "t" ("a", "b") VALUES ($1, $2), ($3, $4) "#);
     }
