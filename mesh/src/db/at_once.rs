@@ -55,7 +55,10 @@ impl<const N: usize> Insert<N> {
 
     /// These rows, for this table.
     pub fn rows(&'static self, rows: impl IntoIterator<Item = [Value; N]>) -> Rows {
-        Rows { shape: &self.0, values: rows.into_iter().flatten().collect() }
+        let rows = rows.into_iter();
+        let mut values = Vec::with_capacity(rows.size_hint().0 * N);
+        rows.for_each(|row| values.extend(row));
+        Rows { shape: &self.0, values }
     }
 }
 
@@ -218,6 +221,7 @@ async fn run(held: &mut Held<'_>, text: SqlStr, values: Vec<Value>, statements: 
 /// Values of the kinds that rows here have. Others are refused, so that a new one is noticed.
 fn bind(values: Vec<Value>) -> Result<SqliteArguments, DbErr> {
     let mut arguments = SqliteArguments::default();
+    arguments.reserve(values.len(), 0);
     for value in values {
         let added = match value {
             Value::Uuid(value) => arguments.add(value),
