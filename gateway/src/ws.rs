@@ -121,7 +121,7 @@ async fn admit(state: &State, headers: &HeaderMap, origin: &Origin) -> Result<Gu
 async fn sign_in(state: &State, headers: &HeaderMap, origin: &Origin) -> Result<Option<SignedIn>, Status> {
     if let Some(token) = authn::bearer(headers)? {
         let user = state.who(token, origin).await?;
-        return SignedIn::new(user, token).map(Some);
+        return Ok(Some(SignedIn::new(user, token)));
     }
     if !state.cookies.present(headers) {
         return Ok(None);
@@ -133,5 +133,5 @@ async fn sign_in(state: &State, headers: &HeaderMap, origin: &Origin) -> Result<
     let resolved = state.cookies.resolve(headers).await?;
     let Some(resolved) = resolved else { return Ok(None) };
     let user = state.who(&resolved.access_token, origin).await?;
-    SignedIn::new(user, &resolved.access_token).map(Some)
+    Ok(Some(SignedIn::new(user, &resolved.access_token)))
 }

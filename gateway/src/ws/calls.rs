@@ -1,6 +1,6 @@
 //! A `Call` frame carries any unary method by its path, so that there is no code per method.
 
-use std::{borrow::Cow, collections::HashSet, sync::LazyLock};
+use std::{collections::HashSet, sync::LazyLock};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header::AUTHORIZATION, uri::PathAndQuery};
@@ -13,29 +13,10 @@ use tonic::{Code, Extensions, Request, Status, metadata::MetadataMap};
 
 use crate::{raw::RawCodec, state::State};
 
-/// An access token as the header that calls carry, made once for all calls of a socket.
-#[derive(Clone)]
-pub(super) struct Bearer(HeaderValue);
-
-impl Bearer {
-    const SCHEME: &str = "Bearer ";
-
-    /// # Errors
-    /// UNAUTHENTICATED `TOKEN_INVALID` when no header can have it.
-    pub(super) fn new(token: &str) -> Result<Self, Status> {
-        let value = HeaderValue::try_from([Self::SCHEME, token].concat());
-        Ok(Self(value.map_err(|_| mesh::authn::invalid_token())?))
-    }
-
-    fn token(&self) -> &str {
-        self.0.to_str().ok().and_then(|value| value.strip_prefix(Self::SCHEME)).unwrap_or_default()
-    }
-}
-
 /// Calls a unary method of a public service with the socket's token, telling it from where if it asks.
 pub(super) async fn unary(
     state: &State,
-    bearer: &Bearer,
+    token: &str,
     origin: &Origin,
     method: &str,
     asks_origin: bool,
@@ -48,10 +29,10 @@ pub(super) async fn unary(
             format!("There is no unary method {method}."),
         ));
     };
-    let Bearer(bearer) = match state.programs.signed(bearer.token(), origin).await? {
-        Cow::Borrowed(_) => bearer.clone(),
-        Cow::Owned(signed) => Bearer::new(&signed)?,
-    };
+    let token = state.programs.signed(token, origin).await?;
+    let bearer = HeaderValue::from_str(&format!("Bearer {token}"));
+    let bearer =
+        bearer.map_err(|_| errors::plain(Code::Unauthenticated, "TOKEN_INVALID", "The access token is not valid."))?;
     let mut headers = HeaderMap::with_capacity(4);
     headers.insert(AUTHORIZATION, bearer);
     if asks_origin {
@@ -88,13 +69,6 @@ fn unary_method(path: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_token_is_what_it_was() {
-        assert_eq!(Bearer::new("a.b.c").unwrap().token(), "a.b.c");
-        assert_eq!(Bearer::new("a\nb").err().unwrap().code(), Code::Unauthenticated);
-        assert_eq!(Bearer::new("ä").unwrap().token(), "", "no token has such letters, and this one is none");
-    }
 
     #[test]
     fn only_unary_methods_can_be_called() {

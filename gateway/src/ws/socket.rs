@@ -25,11 +25,7 @@ use tokio_tungstenite::{
 };
 use tonic::{Code, Status};
 
-use super::{
-    calls::{self, Bearer},
-    io::SharedSocket,
-    limits,
-};
+use super::{calls, io::SharedSocket, limits};
 use crate::{
     edge,
     hub::{
@@ -75,19 +71,16 @@ impl Writer {
 /// Who a socket belongs to.
 pub(super) struct SignedIn {
     user: Arc<UserPrincipal>,
-    token: Mutex<Bearer>,
+    token: Mutex<Arc<str>>,
 }
 
 impl SignedIn {
     /// `token` is as the client sent it: a program's own is traded anew when that is needed.
-    ///
-    /// # Errors
-    /// UNAUTHENTICATED `TOKEN_INVALID` when no call can carry it.
-    pub(super) fn new(user: Arc<UserPrincipal>, token: &str) -> Result<Self, Status> {
-        Ok(Self { user, token: Mutex::new(Bearer::new(token)?) })
+    pub(super) fn new(user: Arc<UserPrincipal>, token: &str) -> Self {
+        Self { user, token: Mutex::new(token.into()) }
     }
 
-    fn token(&self) -> MutexGuard<'_, Bearer> {
+    fn token(&self) -> MutexGuard<'_, Arc<str>> {
         self.token.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -221,7 +214,7 @@ async fn hello(state: &State, stream: &mut Stream, origin: &Origin) -> Option<Si
         return None;
     };
     let user = state.who(&hello.access_token, origin).await.ok()?;
-    SignedIn::new(user, &hello.access_token).ok()
+    Some(SignedIn::new(user, &hello.access_token))
 }
 
 /// Does what the client asks.
@@ -343,10 +336,10 @@ impl Connection {
             return self.fail(id, errors::plain(Code::ResourceExhausted, "TOO_MANY_CALLS", text));
         }
         let connection = self.clone();
-        let bearer = self.signed_in.token().clone();
+        let token = self.signed_in.token().clone();
         let task = self.state.tasks.spawn("call", async move {
             let Connection { state, origin, .. } = &*connection;
-            let answer = calls::unary(state, &bearer, origin, &method, asks_origin, payload).await;
+            let answer = calls::unary(state, &token, origin, &method, asks_origin, payload).await;
             // Only a call that nobody gave up is answered.
             if connection.calls().remove(&id).is_some() {
                 match answer {
@@ -360,10 +353,9 @@ impl Connection {
 
     /// Takes a newer token of the same session.
     async fn renew(&self, token: &str) -> Option<End> {
-        let who = self.state.who(token, &self.origin).await;
-        match who.and_then(|user| Ok((user, Bearer::new(token)?))) {
-            Ok((user, bearer)) if user.session_id == self.signed_in.user.session_id => {
-                *self.signed_in.token() = bearer;
+        match self.state.who(token, &self.origin).await {
+            Ok(user) if user.session_id == self.signed_in.user.session_id => {
+                *self.signed_in.token() = token.into();
                 None
             }
             Ok(_) => Some(end(close::UNAUTHENTICATED, "the token is of another session")),
