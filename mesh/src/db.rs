@@ -454,6 +454,11 @@ mod tests {
         DbConfig { url: format!("sqlite:{}", folder.path().join("a/test.db").display()), ..DbConfig::default() }
     }
 
+    /// A database in this folder, as new.
+    pub(super) async fn opened(folder: &tempfile::TempDir) -> Db {
+        Db::open(&config(folder)).await.unwrap()
+    }
+
     #[tokio::test]
     async fn a_second_process_is_refused_by_name_of_the_rule() {
         let folder = tempfile::tempdir().unwrap();

@@ -240,15 +240,14 @@ mod tests {
     use sea_orm::ConnectionTrait as _;
 
     use super::*;
-    use crate::db::DbConfig;
+    use crate::db::tests::opened;
 
     static ROWS: Insert<2> = Insert::new("t", &["a", "b"], "");
 
     static NOTHING: Together = Together::new("nothing", &[]);
 
     async fn database(folder: &tempfile::TempDir) -> Db {
-        let url = format!("sqlite:{}", folder.path().join("test.db").display());
-        let db = Db::open(&DbConfig { url, ..DbConfig::default() }).await.unwrap();
+        let db = opened(folder).await;
         db.writer().execute_unprepared("CREATE TABLE t (a INTEGER PRIMARY KEY, b TEXT)").await.unwrap();
         db
     }

@@ -137,11 +137,10 @@ mod tests {
     use sea_orm::{ConnectionTrait as _, Statement};
 
     use super::*;
-    use crate::db::DbConfig;
+    use crate::db::tests::opened;
 
     async fn database(folder: &tempfile::TempDir) -> Db {
-        let url = format!("sqlite:{}", folder.path().join("test.db").display());
-        let db = Db::open(&DbConfig { url, ..DbConfig::default() }).await.unwrap();
+        let db = opened(folder).await;
         let tx = db.begin().await.unwrap();
         tx.execute_unprepared("CREATE TABLE t (a INTEGER PRIMARY KEY)").await.unwrap();
         tx.commit().await.unwrap();

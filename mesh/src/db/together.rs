@@ -4,7 +4,7 @@
 //! the columns of all tables side by side, and triggers put what is inserted into it where it belongs. One statement is a transaction of
 //! its own, so nothing begins or ends it.
 
-use std::{fmt::Write as _, sync::OnceLock};
+use std::sync::OnceLock;
 
 use sea_orm::Value;
 
@@ -55,11 +55,12 @@ impl Together {
         let count = self.tables.iter().map(of_table).max().unwrap_or_default();
         let text = count.checked_sub(1).and_then(|place| self.texts.get(place));
         let Some(text) = text.filter(|_| !foreign) else { return Err(rows) };
-        let mut parts: Vec<_> = self.tables.iter().map(|table| (table.columns.len(), Vec::new())).collect();
-        for (table, (_, part)) in self.tables.iter().zip(&mut parts) {
-            rows.iter_mut().filter(|rows| is(table, rows)).for_each(|rows| part.append(&mut rows.values));
-        }
-        let mut parts: Vec<_> = parts.into_iter().map(|(width, part)| (width, part.into_iter())).collect();
+        let part = |table: &&Shape| {
+            let lists = rows.iter_mut().filter(|rows| is(table, rows));
+            let part: Vec<Value> = lists.flat_map(|rows| std::mem::take(&mut rows.values)).collect();
+            (table.columns.len(), part.into_iter())
+        };
+        let mut parts: Vec<_> = self.tables.iter().map(part).collect();
         let mut values = Vec::with_capacity(count * self.width());
         for _ in 0..count {
             for (width, part) in &mut parts {
@@ -74,13 +75,8 @@ impl Together {
     }
 
     fn compose(&self, rows: usize) -> String {
-        let mut text = format!("INSERT INTO \"{}\" VALUES ", self.view);
-        for row in 0..rows {
-            let columns = vec!["?"; self.width()].join(", ");
-            // Writing into a text cannot fail.
-            let _ = write!(text, "{}({columns})", if row == 0 { "" } else { ", " });
-        }
-        text
+        let row = format!("({})", vec!["?"; self.width()].join(", "));
+        format!("INSERT INTO \"{}\" VALUES {}", self.view, vec![row; rows].join(", "))
     }
 }
 
@@ -89,7 +85,7 @@ mod tests {
     use sea_orm::{ConnectionTrait as _, DbBackend, DbErr, Statement};
 
     use super::*;
-    use crate::db::{Db, DbConfig, Insert};
+    use crate::db::{Db, Insert, tests::opened};
 
     static PLAIN: Insert<2> = Insert::new("plain", &["id", "text"], "");
     static COUNTER: Insert<2> =
@@ -106,8 +102,7 @@ mod tests {
     }
 
     async fn database(folder: &tempfile::TempDir) -> Db {
-        let url = format!("sqlite:{}", folder.path().join("test.db").display());
-        let db = Db::open(&DbConfig { url, ..DbConfig::default() }).await.unwrap();
+        let db = opened(folder).await;
         let tx = db.begin().await.unwrap();
         for table in [
             "CREATE TABLE plain (id INTEGER PRIMARY KEY, text TEXT NOT NULL)",

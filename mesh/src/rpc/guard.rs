@@ -354,7 +354,7 @@ fn traceparent_of(headers: &HeaderMap) -> String {
         .map_or_else(new_traceparent, str::to_owned)
 }
 
-/// Every call has one, so it is put together by hand: formatting took longer than all the rest.
+/// Every call has one, so it is put together by hand: formatting it was felt in a profile.
 fn new_traceparent() -> String {
     let mut buffer = Uuid::encode_buffer();
     let trace: &str = ids::new_id().simple().encode_lower(&mut buffer);
